@@ -1,0 +1,73 @@
+//! What went wrong: a code for the program, a sentence for its user.
+
+use std::{fmt, io};
+
+/// Says what was wanted, what came, from which monitor, and what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Error {
+    pub code: Code,
+    pub text: String,
+}
+
+/// Why, without an operating system's numbers: the face turns them into errno.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Code {
+    /// An argument is wrong.
+    Invalid,
+    /// Text is not UTF-8.
+    NotUtf8,
+    /// Text is longer than its bound.
+    TooLong,
+    /// It is too late for this setting.
+    Busy,
+    /// It was done before.
+    Already,
+    /// There is no such thing.
+    NotFound,
+    /// It would wait for itself.
+    Deadlock,
+    /// The listener was stopped, or the monitor closed.
+    Shutdown,
+    /// The handle was inherited across a fork.
+    Forked,
+    /// The time given has passed.
+    TimedOut,
+    /// The peer does not speak QMP.
+    Protocol,
+    /// QEMU refused a command.
+    Remote,
+    /// The path is no socket.
+    NotSocket,
+    /// The peer ended the connection.
+    Reset,
+    /// Nothing is known yet.
+    NoData,
+    /// No thread could be started.
+    NoThread,
+    /// A bound was reached: the program does not take what it asked for.
+    NoBuffers,
+    /// A fault of this library.
+    Internal,
+    /// What the operating system answered, as its errno.
+    Os(i32),
+}
+
+impl Error {
+    pub fn new(code: Code, text: impl Into<String>) -> Self {
+        Self { code, text: text.into() }
+    }
+
+    /// An answer of the operating system to `deed`.
+    pub fn os(deed: &str, error: &io::Error) -> Self {
+        let code = error.raw_os_error().map_or(Code::Internal, Code::Os);
+        Self::new(code, format!("{deed}: {error}"))
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl std::error::Error for Error {}

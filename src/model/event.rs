@@ -1,0 +1,189 @@
+//! Something that happened at a monitor, as the program is told.
+
+use std::{ffi::CStr, ops::BitOr};
+
+use super::{
+    job::{JobType, Outcome, Status},
+    text::{Span, Texts},
+    time::Timestamp,
+};
+
+/// What happened. A plain value; its strings can be handed to C as they stand.
+#[derive(Debug, Clone)]
+pub struct Event {
+    pub kind: Kind,
+    pub timestamp: Option<Timestamp>,
+    pub outcome: Outcome,
+    pub job_type: JobType,
+    pub status: Status,
+    pub len: Option<i64>,
+    pub offset: Option<i64>,
+    pub speed: Option<i64>,
+    /// How many events an `Overflow` stands for.
+    pub dropped: Option<i64>,
+    texts: Texts,
+    words: [Option<Span>; Word::COUNT],
+}
+
+/// The kinds, one bit each, so that they make a mask. C has seen these numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    Completed = 0x0001,
+    Cancelled = 0x0002,
+    Ready = 0x0008,
+    Pending = 0x0010,
+    Error = 0x0020,
+    Status = 0x0040,
+    Connected = 0x0080,
+    Disconnected = 0x0100,
+    Closed = 0x0200,
+    Overflow = 0x0400,
+}
+
+/// A set of kinds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kinds(u32);
+
+/// The strings that an event may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Word {
+    /// QEMU's name of the event, or the library's for its own.
+    Name,
+    JobId,
+    TypeName,
+    Error,
+    StatusName,
+    Action,
+    Operation,
+    /// Why a connection ended.
+    Reason,
+    /// QEMU's message, to the letter.
+    Json,
+}
+
+impl Event {
+    /// An event with a name and no more; `room` is what its other strings may take.
+    pub fn new(kind: Kind, name: &str, timestamp: Option<Timestamp>, room: usize) -> Self {
+        let mut event = Self {
+            kind,
+            timestamp,
+            outcome: Outcome::Unknown,
+            job_type: JobType::Unknown,
+            status: Status::Unknown,
+            len: None,
+            offset: None,
+            speed: None,
+            dropped: None,
+            texts: Texts::with_capacity(name.len() + 1 + room),
+            words: [None; Word::COUNT],
+        };
+        event.set(Word::Name, name);
+        event
+    }
+
+    pub fn set(&mut self, word: Word, text: &str) {
+        self.words[word as usize] = Some(self.texts.push(text));
+    }
+
+    pub fn get(&self, word: Word) -> Option<&CStr> {
+        self.words[word as usize].map(|span| self.texts.get(span))
+    }
+
+    /// The same for Rust.
+    pub fn text(&self, word: Word) -> Option<&str> {
+        self.get(word).map(|text| text.to_str().expect("it came from a &str"))
+    }
+
+    /// Bytes that it holds, about.
+    pub fn weight(&self) -> usize {
+        size_of::<Self>() + self.texts.weight()
+    }
+}
+
+impl Kind {
+    const ALL: [Self; 10] = [
+        Self::Completed,
+        Self::Cancelled,
+        Self::Ready,
+        Self::Pending,
+        Self::Error,
+        Self::Status,
+        Self::Connected,
+        Self::Disconnected,
+        Self::Closed,
+        Self::Overflow,
+    ];
+
+    /// May it be dropped when the program is too slow? How a job ended never is, nor what asks the
+    /// program to act.
+    pub fn may_be_dropped(self) -> bool {
+        matches!(self, Self::Error | Self::Status)
+    }
+
+    /// Does only the latest of its kind and job matter?
+    pub fn latest_counts(self) -> bool {
+        matches!(self, Self::Ready | Self::Pending | Self::Connected | Self::Disconnected)
+    }
+}
+
+impl Kinds {
+    /// Reads a mask; `None` when it has bits that mean nothing here.
+    pub fn from_mask(mask: u32) -> Option<Self> {
+        (mask & !Self::all().0 == 0).then_some(Self(mask))
+    }
+
+    pub fn all() -> Self {
+        Self(Kind::ALL.iter().fold(0, |mask, &kind| mask | kind as u32))
+    }
+
+    pub fn mask(self) -> u32 {
+        self.0
+    }
+
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    pub fn contains(self, kind: Kind) -> bool {
+        self.0 & kind as u32 != 0
+    }
+}
+
+impl BitOr for Kinds {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+impl Word {
+    const COUNT: usize = Self::Json as usize + 1;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_kept_apart_and_absent_ones_are_none() {
+        let mut event = Event::new(Kind::Ready, "BLOCK_JOB_READY", None, 0);
+        event.set(Word::JobId, "j0");
+        assert_eq!(event.text(Word::Name), Some("BLOCK_JOB_READY"));
+        assert_eq!(event.text(Word::JobId), Some("j0"));
+        assert_eq!(event.text(Word::Error), None);
+    }
+
+    #[test]
+    fn a_mask_with_an_unknown_bit_is_no_set_of_kinds() {
+        assert!(Kinds::from_mask(Kind::Completed as u32 | Kind::Overflow as u32).is_some());
+        assert!(Kinds::from_mask(0x8000_0000).is_none());
+        assert!(Kinds::from_mask(0).unwrap().is_empty());
+    }
+
+    #[test]
+    fn outcomes_are_never_dropped() {
+        let dropped: Vec<_> = Kind::ALL.into_iter().filter(|kind| kind.may_be_dropped()).collect();
+        assert_eq!(dropped, [Kind::Error, Kind::Status]);
+    }
+}

@@ -1,0 +1,19 @@
+//! The nouns: plain values that every storey above speaks in. Nothing here does anything.
+
+#![forbid(unsafe_code)]
+
+pub mod address;
+pub mod error;
+pub mod event;
+pub mod job;
+pub mod monitor;
+pub mod text;
+pub mod time;
+
+pub use address::Address;
+pub use error::{Code, Error};
+pub use event::{Event, Kind, Kinds, Word};
+pub use job::{JobType, Outcome, Status};
+pub use monitor::{MonitorId, Settings, State, Version};
+pub use text::Texts;
+pub use time::{Now, Timestamp};

@@ -1,0 +1,147 @@
+//! What an event says, strictly: from QEMU's members to an [`Event`]. A member that is missing or
+//! of another type is absent; only an event without its job's id is no event at all.
+
+use serde_json::value::RawValue;
+
+use super::message::{integer, members, string};
+use crate::model::{Event, JobType, Kind, Outcome, Status, Timestamp, Word};
+
+/// Decodes an event of the given name; `json` is the whole message. `None` for what is no event of
+/// a job, or does not say of which.
+pub fn decode(
+    name: &str,
+    timestamp: Option<Timestamp>,
+    data: Option<&RawValue>,
+    json: &str,
+) -> Option<Event> {
+    fields(kind(name)?, name, timestamp, data?, json)
+}
+
+fn kind(name: &str) -> Option<Kind> {
+    Some(match name {
+        "BLOCK_JOB_COMPLETED" => Kind::Completed,
+        "BLOCK_JOB_CANCELLED" => Kind::Cancelled,
+        "BLOCK_JOB_READY" => Kind::Ready,
+        "BLOCK_JOB_PENDING" => Kind::Pending,
+        "BLOCK_JOB_ERROR" => Kind::Error,
+        "JOB_STATUS_CHANGE" => Kind::Status,
+        _ => return None,
+    })
+}
+
+fn fields(
+    kind: Kind,
+    name: &str,
+    timestamp: Option<Timestamp>,
+    data: &RawValue,
+    json: &str,
+) -> Option<Event> {
+    // Two of the events name the job `id`, the others `device`.
+    let job = if matches!(kind, Kind::Pending | Kind::Status) { "id" } else { "device" };
+    let [job, job_type, len, offset, speed, error, status, action, operation] = members(
+        data.get(),
+        [job, "type", "len", "offset", "speed", "error", "status", "action", "operation"],
+    )
+    .ok()?;
+
+    // The strings together are no longer than the message, but for the NULs behind them.
+    let mut event = Event::new(kind, name, timestamp, 2 * json.len() + 16);
+    event.set(Word::JobId, &string(job?)?);
+    event.set(Word::Json, json);
+    if let Some(word) = job_type.and_then(string) {
+        event.set(Word::TypeName, &word);
+        event.job_type = JobType::from_word(&word);
+    }
+    if let Some(word) = status.and_then(string) {
+        event.set(Word::StatusName, &word);
+        event.status = Status::from_word(&word);
+    }
+    for (word, raw) in [(Word::Action, action), (Word::Operation, operation)] {
+        if let Some(text) = raw.and_then(string) {
+            event.set(word, &text);
+        }
+    }
+    event.len = len.and_then(integer);
+    event.offset = offset.and_then(integer);
+    event.speed = speed.and_then(integer);
+    if let Some(error) = error {
+        // Its presence is what says "failed", so it is kept even when it is no string.
+        event.set(Word::Error, &string(error).unwrap_or_else(|| error.get().into()));
+    }
+    event.outcome = outcome(kind, error.is_some());
+    Some(event)
+}
+
+/// QEMU's rule: only an `error` tells failure, never a comparison of offset and len. An old QEMU
+/// may send an `error` with CANCELLED; the job was cancelled all the same.
+fn outcome(kind: Kind, has_error: bool) -> Outcome {
+    match kind {
+        Kind::Completed if has_error => Outcome::Failed,
+        Kind::Completed => Outcome::Succeeded,
+        Kind::Cancelled => Outcome::Cancelled,
+        _ => Outcome::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(name: &str, data: &str) -> Option<Event> {
+        decode(name, None, Some(serde_json::from_str(data).unwrap()), "{}")
+    }
+
+    #[test]
+    fn completed_has_every_member_that_qemu_sends() {
+        let event = event(
+            "BLOCK_JOB_COMPLETED",
+            r#"{"device": "j0", "len": 7, "offset": 7, "speed": 9223372036854775807,
+                "type": "stream", "error": "No space left on \"device\" \u00e9"}"#,
+        )
+        .unwrap();
+        assert_eq!(event.text(Word::JobId), Some("j0"));
+        assert_eq!(event.text(Word::TypeName), Some("stream"));
+        assert_eq!(event.job_type, JobType::Stream);
+        assert_eq!((event.len, event.offset, event.speed), (Some(7), Some(7), Some(i64::MAX)));
+        assert_eq!(event.text(Word::Error), Some("No space left on \"device\" é"));
+        assert_eq!(event.outcome, Outcome::Failed);
+        assert_eq!(event.text(Word::Json), Some("{}"));
+    }
+
+    #[test]
+    fn only_an_error_tells_failure() {
+        let outcome = |name, data| event(name, data).unwrap().outcome;
+        let short = r#"{"device": "j", "len": 9, "offset": 1}"#;
+        assert_eq!(outcome("BLOCK_JOB_COMPLETED", short), Outcome::Succeeded);
+        assert_eq!(outcome("BLOCK_JOB_CANCELLED", short), Outcome::Cancelled);
+        let full = r#"{"device": "j", "len": 9, "offset": 9, "error": 5}"#;
+        assert_eq!(outcome("BLOCK_JOB_COMPLETED", full), Outcome::Failed);
+        assert_eq!(event("BLOCK_JOB_COMPLETED", full).unwrap().text(Word::Error), Some("5"));
+        assert_eq!(outcome("BLOCK_JOB_CANCELLED", full), Outcome::Cancelled);
+        assert_eq!(outcome("BLOCK_JOB_READY", short), Outcome::Unknown);
+    }
+
+    #[test]
+    fn pending_and_status_changes_name_the_job_id() {
+        let pending = event("BLOCK_JOB_PENDING", r#"{"id": "j", "type": "mirror"}"#).unwrap();
+        assert_eq!(pending.text(Word::JobId), Some("j"));
+        let status = event("JOB_STATUS_CHANGE", r#"{"id": "j", "status": "dozing"}"#).unwrap();
+        assert_eq!(status.text(Word::StatusName), Some("dozing"));
+        assert_eq!(status.status, Status::Unknown);
+        assert!(event("JOB_STATUS_CHANGE", r#"{"device": "j", "status": "ready"}"#).is_none());
+    }
+
+    #[test]
+    fn mistyped_members_are_absent_and_an_event_without_a_job_is_none() {
+        let event_of = |data| event("BLOCK_JOB_COMPLETED", data);
+        let odd = event_of(r#"{"device": "j", "len": "7", "offset": 1.5, "speed": [], "type": 3}"#)
+            .unwrap();
+        assert_eq!((odd.len, odd.offset, odd.speed), (None, None, None));
+        assert_eq!(odd.text(Word::TypeName), None);
+        assert!(event_of(r#"{"len": 7}"#).is_none());
+        assert!(event_of(r#"{"device": 7}"#).is_none());
+        assert!(event_of("[]").is_none());
+        assert!(event("STOP", r#"{"device": "j"}"#).is_none());
+        assert!(decode("BLOCK_JOB_READY", None, None, "{}").is_none());
+    }
+}

@@ -1,0 +1,149 @@
+//! All sessions of a listener, the nearest of their deadlines, and one list of what they want done.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Duration,
+};
+
+use super::session::{Act, Session};
+use crate::model::{Error, MonitorId, Now, Settings};
+
+/// Every call that lets something happen adds to the list that `acts` takes.
+#[derive(Debug)]
+pub struct Hub<T> {
+    sessions: HashMap<MonitorId, Session<T>>,
+    /// Invariant: exactly the deadline of each session that has one.
+    deadlines: BTreeSet<(Duration, MonitorId)>,
+    acts: Vec<(MonitorId, Act<T>)>,
+    /// Told apart from other clients of the same QEMU by this.
+    nonce: String,
+}
+
+impl<T> Hub<T> {
+    pub fn new(nonce: String) -> Self {
+        Self { sessions: HashMap::new(), deadlines: BTreeSet::new(), acts: Vec::new(), nonce }
+    }
+
+    /// What is to be done, oldest first.
+    pub fn acts(&mut self) -> Vec<(MonitorId, Act<T>)> {
+        std::mem::take(&mut self.acts)
+    }
+
+    /// When `handle_timeouts` is to be called.
+    pub fn deadline(&self) -> Option<Duration> {
+        self.deadlines.first().map(|(at, _)| *at)
+    }
+
+    /// Takes a monitor in; `settings` is what it begins with. Does nothing if it is here.
+    pub fn add(&mut self, id: MonitorId, settings: impl FnOnce() -> Settings) {
+        let prefix = || format!("blockjob-{}-{}-", self.nonce, id.0);
+        self.sessions.entry(id).or_insert_with(|| Session::new(settings(), prefix()));
+    }
+
+    pub fn start(&mut self, id: MonitorId, ticket: Option<T>, now: Now) {
+        self.with(id, |session, acts| session.start(ticket, now, acts));
+    }
+
+    pub fn close(&mut self, id: MonitorId, reason: &str, now: Now) {
+        self.with(id, |session, acts| session.close(reason, now, acts));
+    }
+
+    /// Forgets a monitor; whoever waits for it is answered by the dropped ticket.
+    pub fn remove(&mut self, id: MonitorId) {
+        if let Some(at) = self.sessions.remove(&id).and_then(|session| session.deadline()) {
+            self.deadlines.remove(&(at, id));
+        }
+    }
+
+    pub fn handle_connected(&mut self, id: MonitorId) {
+        self.with(id, |session, _| session.handle_connected());
+    }
+
+    pub fn handle_bytes(&mut self, id: MonitorId, bytes: &[u8], now: Now) {
+        self.with(id, |session, acts| session.handle_bytes(bytes, now, acts));
+    }
+
+    pub fn handle_end(&mut self, id: MonitorId, error: &Error, now: Now) {
+        self.with(id, |session, acts| session.handle_end(error, now, acts));
+    }
+
+    /// Lets every session act whose deadline has passed.
+    pub fn handle_timeouts(&mut self, now: Now) {
+        while let Some(&(at, id)) = self.deadlines.first() {
+            if at > now.running {
+                break;
+            }
+            self.with(id, |session, acts| session.handle_timeout(now, acts));
+        }
+    }
+
+    /// The only way to a session: keeps its deadline in the index and marks its acts as its own.
+    fn with(&mut self, id: MonitorId, deed: impl FnOnce(&mut Session<T>, &mut Vec<Act<T>>)) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let before = session.deadline();
+        let mut acts = Vec::new();
+        deed(session, &mut acts);
+        let after = session.deadline();
+        if before != after {
+            before.map(|at| self.deadlines.remove(&(at, id)));
+            after.map(|at| self.deadlines.insert((at, id)));
+        }
+        self.acts.extend(acts.into_iter().map(|act| (id, act)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{State, Timestamp};
+
+    const ONE: MonitorId = MonitorId(1);
+    const TWO: MonitorId = MonitorId(2);
+
+    fn at(seconds: u64) -> Now {
+        let wall = Timestamp { seconds: 0, microseconds: 0 };
+        Now { running: Duration::from_secs(seconds), wall }
+    }
+
+    fn settings(seconds: u64) -> Settings {
+        let mut settings = Settings::new("vm".into());
+        settings.connect_timeout = Some(Duration::from_secs(seconds));
+        settings
+    }
+
+    fn disconnected(hub: &mut Hub<u8>) -> Vec<MonitorId> {
+        let down = |(id, act)| matches!(act, Act::Stands(State::Disconnected, _)).then_some(id);
+        hub.acts().into_iter().filter_map(down).collect()
+    }
+
+    #[test]
+    fn the_nearest_deadline_is_the_hubs_and_only_those_passed_act() {
+        let mut hub = Hub::<u8>::new("n".into());
+        hub.add(ONE, || settings(30));
+        hub.add(TWO, || settings(10));
+        hub.start(ONE, None, at(0));
+        hub.start(TWO, None, at(0));
+        assert_eq!(hub.deadline(), Some(Duration::from_secs(10)));
+        hub.handle_timeouts(at(9));
+        assert_eq!(disconnected(&mut hub), []);
+        hub.handle_timeouts(at(10));
+        assert_eq!(disconnected(&mut hub), [TWO]);
+        assert_eq!(hub.deadline(), Some(Duration::from_secs(30)));
+        hub.handle_timeouts(at(99));
+        assert_eq!(disconnected(&mut hub), [ONE]);
+        assert_eq!(hub.deadline(), None);
+    }
+
+    #[test]
+    fn a_monitor_that_is_removed_leaves_nothing() {
+        let mut hub = Hub::new("n".into());
+        hub.add(ONE, || settings(10));
+        hub.start(ONE, Some(1), at(0));
+        hub.remove(ONE);
+        assert_eq!(hub.deadline(), None);
+        hub.acts();
+        hub.handle_bytes(ONE, b"{}", at(1));
+        hub.start(ONE, None, at(1));
+        assert!(hub.acts().is_empty());
+    }
+}

@@ -1,0 +1,194 @@
+//! What a message is, loosely: which of QEMU's four kinds, with its parts still as text. Members
+//! that are not looked for are passed over, so a newer QEMU is no error.
+
+use std::{borrow::Cow, fmt};
+
+use serde_core::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::model::{Timestamp, Version};
+
+/// A message of QEMU.
+#[derive(Debug)]
+pub enum Message<'a> {
+    Greeting(Version),
+    Event {
+        name: Cow<'a, str>,
+        timestamp: Option<Timestamp>,
+        /// QEMU leaves it out when it would be empty.
+        data: Option<&'a RawValue>,
+    },
+    Return {
+        id: Option<&'a RawValue>,
+    },
+    Error {
+        id: Option<&'a RawValue>,
+        class: Cow<'a, str>,
+        description: Cow<'a, str>,
+    },
+    /// An object that is none of these.
+    Unknown,
+}
+
+pub type Result<T> = std::result::Result<T, serde_json::Error>;
+
+/// Reads one framed message.
+pub fn parse(text: &str) -> Result<Message<'_>> {
+    let [greeting, event, timestamp, data, answer, error, id] =
+        members(text, ["QMP", "event", "timestamp", "data", "return", "error", "id"])?;
+    if let Some(name) = event {
+        let Some(name) = string(name) else { return Ok(Message::Unknown) };
+        return Ok(Message::Event { name, timestamp: timestamp.and_then(moment), data });
+    }
+    if answer.is_some() {
+        return Ok(Message::Return { id });
+    }
+    if let Some(error) = error {
+        let [class, description] = members(error.get(), ["class", "desc"])?;
+        let word = |raw: Option<_>| raw.and_then(string).unwrap_or_default();
+        return Ok(Message::Error { id, class: word(class), description: word(description) });
+    }
+    Ok(greeting.and_then(version).map_or(Message::Unknown, Message::Greeting))
+}
+
+/// The named members of a JSON object, as text. One that stands there twice is an error: nobody
+/// could say which is true.
+pub fn members<'a, const N: usize>(
+    text: &'a str,
+    names: [&'static str; N],
+) -> Result<[Option<&'a RawValue>; N]> {
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let found = reader.deserialize_map(Members(names))?;
+    reader.end()?;
+    Ok(found)
+}
+
+/// A JSON integer that fits into 64 bits with sign; nothing else is one.
+pub fn integer(raw: &RawValue) -> Option<i64> {
+    raw.get().parse().ok()
+}
+
+/// A JSON string, its escapes resolved; borrowed where it has none.
+pub fn string(raw: &RawValue) -> Option<Cow<'_, str>> {
+    serde_json::from_str::<Text<'_>>(raw.get()).ok().map(|text| text.0)
+}
+
+fn moment(raw: &RawValue) -> Option<Timestamp> {
+    let [seconds, microseconds] = members(raw.get(), ["seconds", "microseconds"]).ok()?;
+    Some(Timestamp { seconds: integer(seconds?)?, microseconds: integer(microseconds?)? })
+}
+
+/// Of `{"version": {"qemu": {"major": 7, ...}, ...}, ...}`.
+fn version(greeting: &RawValue) -> Option<Version> {
+    let [version] = members(greeting.get(), ["version"]).ok()?;
+    let [qemu] = members(version?.get(), ["qemu"]).ok()?;
+    let parts = members(qemu?.get(), ["major", "minor", "micro"]).ok()?;
+    let part = |raw: Option<&RawValue>| i32::try_from(integer(raw?)?).ok();
+    Some(Version { major: part(parts[0])?, minor: part(parts[1])?, micro: part(parts[2])? })
+}
+
+struct Members<const N: usize>([&'static str; N]);
+
+impl<'de, const N: usize> Visitor<'de> for Members<N> {
+    type Value = [Option<&'de RawValue>; N];
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(
+        self,
+        mut map: A,
+    ) -> std::result::Result<Self::Value, A::Error> {
+        let mut found = [None; N];
+        while let Some(Text(key)) = map.next_key()? {
+            let Some(at) = self.0.iter().position(|name| *name == key) else {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            };
+            if found[at].replace(map.next_value()?).is_some() {
+                return Err(A::Error::duplicate_field(self.0[at]));
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// A string that is borrowed where it can be; serde's own `Cow` always copies.
+struct Text<'a>(Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> std::result::Result<Self, D::Error> {
+        struct TextVisitor;
+        impl<'de> Visitor<'de> for TextVisitor {
+            type Value = Text<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> std::result::Result<Text<'de>, E> {
+                Ok(Text(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E>(self, text: &str) -> std::result::Result<Text<'de>, E> {
+                Ok(Text(Cow::Owned(text.to_owned())))
+            }
+        }
+        from.deserialize_str(TextVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_greeting_of_a_real_qemu_gives_its_version() {
+        let text = r#"{"QMP": {"version": {"qemu": {"micro": 22, "minor": 2, "major": 7},
+            "package": "Debian 1:7.2"}, "capabilities": ["oob"]}}"#;
+        let Message::Greeting(version) = parse(text).unwrap() else { panic!() };
+        assert_eq!(version, Version { major: 7, minor: 2, micro: 22 });
+    }
+
+    #[test]
+    fn an_event_keeps_its_data_as_text() {
+        let text = r#"{"timestamp": {"seconds": 1, "microseconds": -1}, "event": "RE\u0041DY",
+            "data": {"n": 1}, "newer": [{}]}"#;
+        let Message::Event { name, timestamp, data } = parse(text).unwrap() else { panic!() };
+        assert_eq!(name, "REA\u{44}Y");
+        assert_eq!(timestamp, Some(Timestamp { seconds: 1, microseconds: -1 }));
+        assert_eq!(data.unwrap().get(), r#"{"n": 1}"#);
+    }
+
+    #[test]
+    fn replies_keep_their_id_whatever_it_is() {
+        let id = |text| match parse(text).unwrap() {
+            Message::Return { id } | Message::Error { id, .. } => id.map(RawValue::get),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(id(r#"{"return": {}, "id": {"a": [1]}}"#), Some(r#"{"a": [1]}"#));
+        assert_eq!(id(r#"{"return": null}"#), None);
+        assert_eq!(id(r#"{"error": {"class": "GenericError", "desc": "x"}, "id": 7}"#), Some("7"));
+    }
+
+    #[test]
+    fn what_is_no_json_is_an_error_and_what_is_no_message_unknown() {
+        assert!(parse(r#"{"return": {}, "id": inf}"#).is_err());
+        assert!(parse(r#"{"event": "A", "event": "B"}"#).is_err());
+        assert!(parse("[]").is_err());
+        assert!(matches!(parse("{}").unwrap(), Message::Unknown));
+        assert!(matches!(parse(r#"{"event": 5}"#).unwrap(), Message::Unknown));
+        assert!(matches!(parse(r#"{"QMP": {"version": 5}}"#).unwrap(), Message::Unknown));
+    }
+
+    #[test]
+    fn an_integer_is_64_bits_with_sign_and_nothing_else() {
+        let read = |text: &str| integer(serde_json::from_str(text).unwrap());
+        assert_eq!(read("9223372036854775807"), Some(i64::MAX));
+        assert_eq!(read("-9223372036854775808"), Some(i64::MIN));
+        for other in ["9223372036854775808", "1.0", "1e3", "\"1\"", "null", "[1]", "true"] {
+            assert_eq!(read(other), None, "{other}");
+        }
+    }
+}
