@@ -1,0 +1,35 @@
+//! Is this thread inside a callback or a free function of the program? Then nothing here may wait
+//! for one, or it would wait for itself.
+
+#![forbid(unsafe_code)]
+
+use std::cell::Cell;
+
+thread_local! {
+    // Without a destructor, so that a thread of the program may end in any order with us.
+    static DEPTH: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Lasts as long as the program's code runs.
+#[derive(Debug)]
+pub struct Inside(());
+
+pub fn enter() -> Inside {
+    DEPTH.set(DEPTH.get() + 1);
+    Inside(())
+}
+
+pub fn is_inside() -> bool {
+    DEPTH.get() > 0
+}
+
+/// Tells this thread from every other one that lives.
+pub fn thread_mark() -> usize {
+    DEPTH.with(|depth| std::ptr::from_ref(depth).addr())
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        DEPTH.set(DEPTH.get() - 1);
+    }
+}

@@ -1,0 +1,219 @@
+//! The handle of a monitor, shared by its holders, the reader and the events that came from it.
+
+#![forbid(unsafe_code)]
+
+use std::{
+    ffi::{CStr, CString},
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+
+use super::{
+    listener::Shared,
+    mailbox::{Post, stopped},
+    ticket::ticket,
+};
+use crate::model::{Address, Code, Error, MonitorId, Settings, State, Version};
+
+/// One QMP endpoint of one QEMU.
+pub struct Monitor {
+    id: MonitorId,
+    shared: Arc<Shared>,
+    address: Address,
+    address_text: CString,
+    inner: Mutex<Inner>,
+    /// Closed, and its last event delivered: takes no registration any more. Changes under the
+    /// roster's lock.
+    retired: AtomicBool,
+}
+
+struct Inner {
+    settings: Settings,
+    /// The name again, for C; replaced before the start only.
+    name: CString,
+    state: State,
+    version: Option<Version>,
+}
+
+impl Monitor {
+    pub fn new(shared: &Arc<Shared>, address: &CStr) -> Result<Self, Error> {
+        let text = address.to_str().map_err(|error| {
+            Error::new(Code::NotUtf8, format!("the address is not UTF-8: {error}"))
+        })?;
+        if shared.mailbox.is_stopped() {
+            return Err(stopped());
+        }
+        let inner = Inner {
+            settings: Settings::new(text.to_owned()),
+            name: address.to_owned(),
+            state: State::New,
+            version: None,
+        };
+        Ok(Self {
+            id: shared.next_monitor(),
+            shared: Arc::clone(shared),
+            address: Address::parse(text)?,
+            address_text: address.to_owned(),
+            inner: Mutex::new(inner),
+            retired: AtomicBool::new(false),
+        })
+    }
+
+    pub fn id(&self) -> MonitorId {
+        self.id
+    }
+
+    /// Refuses in a child of the process in which it was made.
+    pub fn check_process(&self) -> Result<(), Error> {
+        self.shared.birth.check()
+    }
+
+    pub fn belongs_to(&self, shared: &Arc<Shared>) -> bool {
+        Arc::ptr_eq(&self.shared, shared)
+    }
+
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    pub fn address_text(&self) -> &CStr {
+        &self.address_text
+    }
+
+    /// The name as C reads it. The pointer holds until the name is set anew.
+    pub fn with_name<R>(&self, use_it: impl FnOnce(&CStr) -> R) -> R {
+        use_it(&self.inner.lock().name)
+    }
+
+    pub fn settings(&self) -> Settings {
+        self.inner.lock().settings.clone()
+    }
+
+    pub fn set_name(&self, name: &CStr) -> Result<(), Error> {
+        let text = name.to_str().map_err(|error| {
+            Error::new(Code::NotUtf8, format!("the name is not UTF-8: {error}"))
+        })?;
+        self.set(|inner| {
+            text.clone_into(&mut inner.settings.name);
+            name.clone_into(&mut inner.name);
+        })
+    }
+
+    pub fn set_connect_timeout(&self, timeout: Option<Duration>) -> Result<(), Error> {
+        self.set(|inner| inner.settings.connect_timeout = timeout)
+    }
+
+    pub fn set_line_limit(&self, bytes: usize) -> Result<(), Error> {
+        self.set(|inner| inner.settings.line_limit = bytes)
+    }
+
+    pub fn state(&self) -> State {
+        if self.shared.mailbox.is_stopped() { State::Closed } else { self.inner.lock().state }
+    }
+
+    pub fn version(&self) -> Option<Version> {
+        self.inner.lock().version
+    }
+
+    /// Begins to connect, and returns at once.
+    pub fn start(self: &Arc<Self>) -> Result<(), Error> {
+        if !self.begin()? {
+            return Err(self.error(Code::Already, "it was started, and has not ended since"));
+        }
+        self.shared.mailbox.post(Post::Start(Arc::clone(self), None))
+    }
+
+    /// Begins to connect unless that was done, and waits until the monitor is usable.
+    pub fn connect(self: &Arc<Self>, timeout: Option<Duration>) -> Result<(), Error> {
+        self.begin()?;
+        let _blocked = self.shared.block();
+        let (ticket, stub) = ticket();
+        self.shared.mailbox.post(Post::Start(Arc::clone(self), Some(ticket)))?;
+        stub.wait(timeout).unwrap_or_else(|| {
+            let limit = timeout.unwrap_or_default().as_millis();
+            let what = format!(
+                "not usable within {limit} ms; the attempt goes on, and CONNECTED or DISCONNECTED \
+                 will tell how it ends"
+            );
+            Err(self.error(Code::TimedOut, &what))
+        })
+    }
+
+    /// Ends it for good, and returns at once: CLOSED is its last event.
+    pub fn close(self: &Arc<Self>) -> Result<(), Error> {
+        if std::mem::replace(&mut self.inner.lock().state, State::Closed) == State::Closed {
+            return Ok(());
+        }
+        self.shared.mailbox.post(Post::Close(Arc::clone(self)))
+    }
+
+    /// How the reader finds it. What is closed stays so.
+    pub fn stands(&self, state: State, version: Option<Version>) {
+        let mut inner = self.inner.lock();
+        if inner.state != State::Closed {
+            inner.state = state;
+        }
+        inner.version = version.or(inner.version);
+    }
+
+    pub fn is_retired(&self) -> bool {
+        self.retired.load(SeqCst)
+    }
+
+    pub fn retire(&self) {
+        self.retired.store(true, SeqCst);
+    }
+
+    pub fn closed(&self) -> Error {
+        self.error(Code::Shutdown, "it was closed; make a new one for this address")
+    }
+
+    pub fn error(&self, code: Code, what: &str) -> Error {
+        Error::new(code, format!("monitor {}: {what}", self.inner.lock().settings.name))
+    }
+
+    /// Marks it as connecting; false when it was started already.
+    fn begin(&self) -> Result<bool, Error> {
+        if self.shared.mailbox.is_stopped() {
+            return Err(stopped());
+        }
+        let mut inner = self.inner.lock();
+        match inner.state {
+            State::New | State::Disconnected => {
+                inner.state = State::Connecting;
+                Ok(true)
+            }
+            State::Connecting | State::Connected => Ok(false),
+            State::Closed => {
+                drop(inner);
+                Err(self.closed())
+            }
+        }
+    }
+
+    /// Changes a setting, which only a monitor that was never started takes.
+    fn set(&self, change: impl FnOnce(&mut Inner)) -> Result<(), Error> {
+        if self.shared.mailbox.is_stopped() {
+            return Err(stopped());
+        }
+        let mut inner = self.inner.lock();
+        if inner.state != State::New {
+            drop(inner);
+            return Err(self.error(Code::Busy, "it was started; set this before the start"));
+        }
+        change(&mut inner);
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Monitor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Monitor").field("id", &self.id).finish_non_exhaustive()
+    }
+}

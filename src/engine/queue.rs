@@ -1,0 +1,198 @@
+//! What the reader has for delivery: a line of reports for each monitor, served in turn. The reader
+//! never waits, so each line has a bound. When it is full, intermediate events are dropped, oldest
+//! first, and counted in one OVERFLOW; outcomes never are: the monitor is closed instead.
+
+#![forbid(unsafe_code)]
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
+
+use parking_lot::{Condvar, Mutex};
+
+use super::{delivery::Report, monitor::Monitor};
+use crate::model::{Event, Kind, MonitorId, Word};
+
+#[derive(Debug, Default)]
+pub struct Queue {
+    inner: Mutex<Inner>,
+    filled: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// Invariant: each line holds something, and its monitor stands once in `turns`.
+    lines: HashMap<MonitorId, Line>,
+    turns: VecDeque<MonitorId>,
+    stopped: bool,
+}
+
+/// The reports of one monitor. Each bears its place, and the lowest place is served first.
+#[derive(Debug, Default)]
+struct Line {
+    kept: Shelf,
+    droppable: Shelf,
+    overflow: Option<Overflow>,
+    next_place: u64,
+}
+
+#[derive(Debug, Default)]
+struct Shelf {
+    reports: VecDeque<(u64, Arc<Report>)>,
+    bytes: usize,
+}
+
+/// Stands where the first dropped report stood.
+#[derive(Debug)]
+struct Overflow {
+    place: u64,
+    first: Arc<Report>,
+    dropped: i64,
+}
+
+impl Queue {
+    /// Takes a turn's reports. Returns the monitors whose program is too slow even for outcomes.
+    pub fn push(&self, batch: Vec<Arc<Report>>) -> Vec<Arc<Monitor>> {
+        let mut full = Vec::new();
+        let mut inner = self.inner.lock();
+        if inner.stopped || batch.is_empty() {
+            return full;
+        }
+        for report in batch {
+            let id = report.monitor.id();
+            let Inner { lines, turns, .. } = &mut *inner;
+            let line = lines.entry(id).or_insert_with(|| {
+                turns.push_back(id);
+                Line::default()
+            });
+            let monitor = Arc::clone(&report.monitor);
+            if !line.push(report) && !full.iter().any(|known| Arc::ptr_eq(known, &monitor)) {
+                full.push(monitor);
+            }
+        }
+        drop(inner);
+        self.filled.notify_one();
+        full
+    }
+
+    /// The next report; waits for one. `None` when the listener was stopped.
+    pub fn pop(&self) -> Option<Arc<Report>> {
+        let mut inner = self.inner.lock();
+        self.filled.wait_while(&mut inner, |inner| !inner.stopped && inner.turns.is_empty());
+        if inner.stopped {
+            return None;
+        }
+        let Inner { lines, turns, .. } = &mut *inner;
+        let id = turns.pop_front()?;
+        let line = lines.get_mut(&id).expect("a monitor in turns has a line");
+        let report = line.pop();
+        if line.is_empty() {
+            lines.remove(&id);
+        } else {
+            turns.push_back(id);
+        }
+        report
+    }
+
+    /// Gives up what is queued, and ends every wait.
+    pub fn stop(&self) {
+        let mut inner = self.inner.lock();
+        inner.stopped = true;
+        inner.turns.clear();
+        let lines = std::mem::take(&mut inner.lines);
+        drop(inner);
+        self.filled.notify_all();
+        drop(lines);
+    }
+}
+
+impl Line {
+    /// Returns false when it took the report beyond its bound for what is never dropped.
+    fn push(&mut self, report: Arc<Report>) -> bool {
+        let place = self.next_place;
+        self.next_place += 1;
+        if report.event.kind.may_be_dropped() {
+            self.droppable.push(place, report);
+            while self.droppable.is_over(DROPPABLE_MAX, DROPPABLE_BYTES_MAX) {
+                self.drop_oldest();
+            }
+            return true;
+        }
+        if report.event.kind.latest_counts() {
+            self.kept.remove_like(&report);
+        }
+        self.kept.push(place, report);
+        !self.kept.is_over(KEPT_MAX, KEPT_BYTES_MAX)
+    }
+
+    fn drop_oldest(&mut self) {
+        let Some((place, first)) = self.droppable.pop() else { return };
+        let overflow = self.overflow.get_or_insert(Overflow { place, first, dropped: 0 });
+        overflow.dropped += 1;
+    }
+
+    fn pop(&mut self) -> Option<Arc<Report>> {
+        let overflow = self.overflow.as_ref().map(|overflow| overflow.place);
+        let places = [self.kept.place(), self.droppable.place(), overflow];
+        let first = places.into_iter().flatten().min()?;
+        if overflow == Some(first) {
+            return self.overflow.take().map(Overflow::report);
+        }
+        let kept = self.kept.place() == Some(first);
+        let from = if kept { &mut self.kept } else { &mut self.droppable };
+        from.pop().map(|(_, report)| report)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.kept.reports.is_empty() && self.droppable.reports.is_empty() && self.overflow.is_none()
+    }
+}
+
+impl Shelf {
+    fn push(&mut self, place: u64, report: Arc<Report>) {
+        self.bytes += report.event.weight();
+        self.reports.push_back((place, report));
+    }
+
+    fn pop(&mut self) -> Option<(u64, Arc<Report>)> {
+        let taken = self.reports.pop_front();
+        self.bytes -= taken.as_ref().map_or(0, |(_, report)| report.event.weight());
+        taken
+    }
+
+    /// Takes out the report that a newer one of its kind and job replaces.
+    fn remove_like(&mut self, newer: &Report) {
+        let alike = |event: &Event| {
+            event.kind == newer.event.kind && event.get(Word::JobId) == newer.event.get(Word::JobId)
+        };
+        if let Some(at) = self.reports.iter().position(|(_, report)| alike(&report.event)) {
+            self.bytes -= self.reports[at].1.event.weight();
+            self.reports.remove(at);
+        }
+    }
+
+    fn place(&self) -> Option<u64> {
+        self.reports.front().map(|(place, _)| *place)
+    }
+
+    fn is_over(&self, count: usize, bytes: usize) -> bool {
+        self.reports.len() > count || (self.bytes > bytes && self.reports.len() > 1)
+    }
+}
+
+impl Overflow {
+    fn report(self) -> Arc<Report> {
+        let mut event = Event::new(Kind::Overflow, "OVERFLOW", self.first.event.timestamp, 0);
+        event.dropped = Some(self.dropped);
+        let monitor = Arc::clone(&self.first.monitor);
+        Arc::new(Report { monitor, event, read: self.first.read })
+    }
+}
+
+/// Status changes and errors of jobs that may wait for a program; about a quarter megabyte.
+const DROPPABLE_MAX: usize = 1024;
+const DROPPABLE_BYTES_MAX: usize = 16 << 20;
+/// What may never be dropped: outcomes of 4,096 jobs, and READY or PENDING for as many.
+const KEPT_MAX: usize = 8192;
+const KEPT_BYTES_MAX: usize = 64 << 20;

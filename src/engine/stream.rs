@@ -1,0 +1,121 @@
+//! One connection to a monitor, non-blocking.
+
+#![forbid(unsafe_code)]
+
+use std::{
+    fs,
+    io::{self, ErrorKind, Read as _, Write as _},
+    os::unix::fs::FileTypeExt as _,
+    path::Path,
+};
+
+use mio::{Interest, Registry, Token, net::UnixStream};
+
+use super::fork::Held;
+use crate::model::{Address, Code, Error};
+
+#[derive(Debug)]
+pub struct Stream {
+    // Before the socket: see `Held`.
+    _held: Held,
+    socket: UnixStream,
+    /// What the socket did not take yet.
+    unsent: Vec<u8>,
+}
+
+/// What a read found.
+#[derive(Debug)]
+pub enum Found {
+    /// So many bytes; there may be more.
+    Bytes(usize),
+    Nothing,
+    End(Error),
+}
+
+impl Stream {
+    /// Connects and registers; a unix socket is connected at once or not at all.
+    pub fn connect(address: &Address, registry: &Registry, token: Token) -> Result<Self, Error> {
+        let path = address.path();
+        let mut socket = UnixStream::connect(path).map_err(|error| refused(path, &error))?;
+        registry
+            .register(&mut socket, token, Interest::READABLE | Interest::WRITABLE)
+            .map_err(|error| Error::os("cannot watch the connection", &error))?;
+        Ok(Self { _held: Held::new(&socket), socket, unsent: Vec::new() })
+    }
+
+    /// Reads once.
+    pub fn read(&mut self, buffer: &mut [u8]) -> Found {
+        loop {
+            return match self.socket.read(buffer) {
+                Ok(0) => Found::End(ended()),
+                Ok(count) => Found::Bytes(count),
+                Err(error) => match error.kind() {
+                    ErrorKind::Interrupted => continue,
+                    ErrorKind::WouldBlock => Found::Nothing,
+                    // A QEMU that exits with a byte of ours unread ends like this; it is the end.
+                    ErrorKind::ConnectionReset => Found::End(ended()),
+                    _ => Found::End(Error::os("cannot read from QEMU", &error)),
+                },
+            };
+        }
+    }
+
+    /// Sends, and keeps for later what the socket does not take now.
+    pub fn send(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        if self.unsent.len() + bytes.len() > UNSENT_MAX {
+            let text = format!("QEMU has not read {} bytes of commands", self.unsent.len());
+            return Err(Error::new(Code::NoBuffers, text));
+        }
+        self.unsent.extend_from_slice(bytes);
+        self.flush()
+    }
+
+    /// Sends what was kept. std writes to sockets with `MSG_NOSIGNAL`: there is no SIGPIPE.
+    pub fn flush(&mut self) -> Result<(), Error> {
+        while !self.unsent.is_empty() {
+            match self.socket.write(&self.unsent) {
+                Ok(count) => drop(self.unsent.drain(..count)),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                // It is gone. Its last words are still to be read, and end with the end.
+                Err(error) if error.kind() == ErrorKind::BrokenPipe => self.unsent.clear(),
+                Err(error) => return Err(Error::os("cannot write to QEMU", &error)),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn ended() -> Error {
+    Error::new(Code::Reset, "QEMU closed the connection")
+}
+
+/// Why a connection could not be made, and what to look at.
+fn refused(path: &Path, error: &io::Error) -> Error {
+    let shown = path.display();
+    let is_socket = || fs::metadata(path).is_ok_and(|meta| meta.file_type().is_socket());
+    match error.kind() {
+        ErrorKind::NotFound => {
+            let text = format!("cannot connect: there is no {shown}; was QEMU started with it?");
+            Error { text, ..Error::os("", error) }
+        }
+        ErrorKind::ConnectionRefused if is_socket() => {
+            let text = format!("cannot connect: nobody listens on {shown}; does QEMU run?");
+            Error { text, ..Error::os("", error) }
+        }
+        ErrorKind::ConnectionRefused => {
+            Error::new(Code::NotSocket, format!("cannot connect: {shown} is not a unix socket"))
+        }
+        ErrorKind::WouldBlock => {
+            let text = format!(
+                "cannot connect: other clients wait for {shown} already; a monitor serves one at \
+                 a time"
+            );
+            Error::new(Code::Busy, text)
+        }
+        _ => Error::os(&format!("cannot connect to {shown}"), error),
+    }
+}
+
+/// Commands are small, and QEMU reads them at once unless it hangs.
+const UNSENT_MAX: usize = 1 << 20;

@@ -1,0 +1,91 @@
+//! How a caller waits for the reader: it posts a ticket and holds the other end. A ticket is
+//! answered exactly once; one that is dropped answers by itself, so nobody waits for ever.
+
+#![forbid(unsafe_code)]
+
+use std::{sync::Arc, time::Duration};
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::model::{Code, Error};
+
+type Answer = Result<(), Error>;
+
+/// To be answered.
+#[derive(Debug)]
+pub struct Ticket(Arc<Desk>);
+
+/// Waits for the answer.
+#[derive(Debug)]
+pub struct Stub(Arc<Desk>);
+
+#[derive(Debug, Default)]
+struct Desk {
+    answer: Mutex<Option<Answer>>,
+    answered: Condvar,
+}
+
+pub fn ticket() -> (Ticket, Stub) {
+    let desk = Arc::new(Desk::default());
+    (Ticket(Arc::clone(&desk)), Stub(desk))
+}
+
+impl Ticket {
+    pub fn answer(self, answer: Answer) {
+        self.0.put(answer);
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.0.put(Err(Error::new(Code::Shutdown, "the listener was stopped meanwhile")));
+    }
+}
+
+impl Stub {
+    /// Waits for at most this long; `None` is for ever.
+    pub fn wait(self, timeout: Option<Duration>) -> Option<Answer> {
+        let mut answer = self.0.answer.lock();
+        let empty = |answer: &mut Option<Answer>| answer.is_none();
+        match timeout {
+            Some(limit) => {
+                self.0.answered.wait_while_for(&mut answer, empty, limit);
+            }
+            None => self.0.answered.wait_while(&mut answer, empty),
+        }
+        answer.take()
+    }
+}
+
+impl Desk {
+    /// The first answer counts.
+    fn put(&self, answer: Answer) {
+        self.answer.lock().get_or_insert(answer);
+        self.answered.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_answer_is_the_first_one_given() {
+        let (ticket, stub) = ticket();
+        ticket.answer(Ok(()));
+        assert_eq!(stub.wait(None), Some(Ok(())));
+    }
+
+    #[test]
+    fn a_dropped_ticket_answers_by_itself() {
+        let (ticket, stub) = ticket();
+        drop(ticket);
+        assert_eq!(stub.wait(None).unwrap().unwrap_err().code, Code::Shutdown);
+    }
+
+    #[test]
+    fn without_an_answer_the_wait_ends_with_its_time() {
+        let (_ticket, stub) = ticket();
+        assert_eq!(stub.wait(Some(Duration::ZERO)), None);
+    }
+}
