@@ -1,0 +1,129 @@
+//! The registrations' functions.
+//!
+//! # Callback
+//!
+//! A registration says: for these events, call this function. It belongs to the listener, not to a
+//! connection, and stays until it is removed or its monitor closed.
+
+use std::{
+    ffi::{CStr, c_char, c_int, c_void},
+    sync::Arc,
+};
+
+use super::{
+    boundary::{guard, required, text},
+    constants::BLOCKJOB_REMOVE_NOWAIT,
+    foreign::{Foreign, blockjob_event_fn, blockjob_free_fn},
+};
+use crate::{
+    engine::{Callback, Filter, Listener, Monitor, Removed},
+    model::{Code, Error, Kinds},
+};
+
+/// Registers a callback, any number of times. It sees every event that is read after this call has
+/// returned, each once; registrations of one event are called in their order, and the events of one
+/// monitor in theirs.
+///
+/// From the call on `opaque` is the library's: free_fn(opaque) runs exactly once, after the last
+/// callback has returned, on the thread that made it due; before this call returns if it fails.
+/// (Not with -ECHILD: a forked child frees nothing of its parent's.)
+///
+/// @param monitor the monitor whose events are wanted; NULL for all, later ones too
+/// @param job_id the job whose events are wanted; NULL for all. It need not exist yet. Events that
+///        are of no job (connections) pass.
+/// @param kinds a mask of BLOCKJOB_EVENT_*
+/// @param callback what is called; see blockjob_event_fn
+/// @param opaque given to callback and free_fn, never looked at; may be NULL
+/// @param free_fn frees opaque; may be NULL
+///
+/// Returns: the registration's id, more than 0, never used again. Errors: -EINVAL (no kinds, or
+/// kinds that this version does not know; no callback; a monitor of another listener), -EILSEQ and
+/// -ENAMETOOLONG (job_id), -ESHUTDOWN (the listener was stopped, or the monitor closed).
+///
+/// Threads: any, also inside callbacks. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn blockjob_callback_add(
+    listener: *mut Listener,
+    monitor: *mut Monitor,
+    job_id: *const c_char,
+    kinds: u32,
+    callback: blockjob_event_fn,
+    opaque: *mut c_void,
+    free_fn: blockjob_free_fn,
+) -> i64 {
+    let mut foreign = Some(Foreign::new(opaque, free_fn));
+    let id = guard(|| {
+        // SAFETY: the header asks for a handle of ours.
+        let listener = unsafe { required(listener) }?.shared();
+        // SAFETY: the header asks for a handle of ours.
+        let monitor = (!monitor.is_null()).then(|| unsafe { required(monitor) }).transpose()?;
+        // SAFETY: the header asks for text.
+        let job = (!job_id.is_null()).then(|| unsafe { text(job_id, "job_id") }).transpose()?;
+        let kinds = known(kinds)?;
+        let invalid = || Error::new(Code::Invalid, "callback is NULL; wanted a function to call");
+        let function = callback.ok_or_else(invalid)?;
+        let filter = Filter {
+            monitor: monitor.map(Monitor::id),
+            job: job.map(CStr::to_string_lossy).map(Into::into),
+            kinds,
+        };
+        let foreign = foreign.take().expect("it was made above and is taken once");
+        let callback: Callback = Arc::new(move |report| foreign.call(function, report));
+        listener.add_callback(filter, monitor, callback)
+    });
+    if id == i64::from(-libc::ECHILD) {
+        if let Some(foreign) = foreign {
+            foreign.leak();
+        }
+    }
+    id
+}
+
+/// Removes a registration. When it returns 0, nothing of it runs any more and free_fn has run. So
+/// it waits for a callback that runs on another thread: the caller must hold no lock that callback
+/// or free_fn takes. Inside a callback or free function, of any listener, it never waits.
+///
+/// @param id what blockjob_callback_add() returned
+/// @param flags 0, or BLOCKJOB_REMOVE_NOWAIT
+///
+/// Returns: 0, or 1 when the callback runs on another thread and was not waited for: it is not
+/// called again, and free_fn is the last that is heard of it. A callback that removes itself gets
+/// 0, and free_fn runs when it has returned. Errors: -ENOENT (there is no such registration, or it
+/// is being removed already; that is waited for all the same), -EINVAL (unknown flags).
+///
+/// Threads: any, also inside callbacks. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn blockjob_callback_remove(
+    listener: *mut Listener,
+    id: i64,
+    flags: u32,
+) -> c_int {
+    guard(|| {
+        // SAFETY: the header asks for a handle of ours.
+        let listener = unsafe { required(listener) }?.shared();
+        if flags & !BLOCKJOB_REMOVE_NOWAIT != 0 {
+            let text = format!("flags is {flags:#x}; wanted 0 or BLOCKJOB_REMOVE_NOWAIT");
+            return Err(Error::new(Code::Invalid, text));
+        }
+        match listener.remove_callback(id, flags & BLOCKJOB_REMOVE_NOWAIT == 0)? {
+            Removed::Now => Ok(0),
+            Removed::Later => Ok(1),
+        }
+    })
+}
+
+fn known(mask: u32) -> Result<Kinds, Error> {
+    let all = Kinds::all().mask();
+    match Kinds::from_mask(mask) {
+        Some(kinds) if !kinds.is_empty() => Ok(kinds),
+        Some(_) => Err(Error::new(Code::Invalid, "kinds is 0; wanted a mask of BLOCKJOB_EVENT_*")),
+        None => {
+            let text = format!(
+                "kinds is {mask:#x}, of which this version of the library knows {:#x} alone; is it \
+                 older than the header?",
+                mask & all
+            );
+            Err(Error::new(Code::Invalid, text))
+        }
+    }
+}

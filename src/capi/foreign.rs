@@ -1,0 +1,89 @@
+//! The program's own code and data, as Rust values: a function to call, a pointer to hand back, and
+//! a free function that runs when the value is dropped.
+
+use std::{ffi::c_void, mem, sync::Arc};
+
+use super::error;
+use crate::engine::{Report, inside};
+
+/// Called for each event that a registration is for, on the listener's thread "blockjob-call", one
+/// at a time. `event` is the library's and holds until the callback returns; keep it longer with
+/// blockjob_event_ref(). `opaque` is what was given to blockjob_callback_add().
+///
+/// A callback may call every function of this library; one that would wait for the callback itself
+/// returns -EDEADLK at once. It may take its time: it delays other callbacks, never the reading. It
+/// must not throw (the process is aborted, with a line that says so), longjmp out, call
+/// pthread_exit() or be cancelled.
+#[allow(non_camel_case_types)]
+pub type blockjob_event_fn =
+    Option<unsafe extern "C-unwind" fn(event: *mut Report, opaque: *mut c_void)>;
+
+/// Called once when the library is done with `opaque`: after the last callback has returned, or
+/// when registering failed. What is said of callbacks holds for it as well.
+#[allow(non_camel_case_types)]
+pub type blockjob_free_fn = Option<unsafe extern "C-unwind" fn(opaque: *mut c_void)>;
+
+pub type EventFn = unsafe extern "C-unwind" fn(*mut Report, *mut c_void);
+
+/// What the program gave along with a callback; its own again when this is dropped.
+pub struct Foreign {
+    opaque: *mut c_void,
+    free: blockjob_free_fn,
+}
+
+// SAFETY: the header says on which threads callback and free run, and with that the program gives
+// `opaque` over to them. The library itself never looks behind it.
+unsafe impl Send for Foreign {}
+// SAFETY: as above; shared access does no more than copy the pointer.
+unsafe impl Sync for Foreign {}
+
+impl Foreign {
+    pub fn new(opaque: *mut c_void, free: blockjob_free_fn) -> Self {
+        Self { opaque, free }
+    }
+
+    /// Calls the program, which may do with the library what it likes meanwhile.
+    pub fn call(&self, function: EventFn, report: &Arc<Report>) {
+        enter("a callback", || {
+            // SAFETY: the program gave function and opaque for each other. The report lives through
+            // the call, and is only read through the pointer or counted.
+            unsafe { function(Arc::as_ptr(report).cast_mut(), self.opaque) };
+        });
+    }
+
+    /// Does not free, now or ever: it belongs to another process.
+    pub fn leak(self) {
+        mem::forget(self);
+    }
+}
+
+impl Drop for Foreign {
+    fn drop(&mut self) {
+        let Some(free) = self.free else { return };
+        // SAFETY: opaque was given for this function, which runs this once.
+        enter("a free function", || unsafe { free(self.opaque) });
+    }
+}
+
+/// Runs code of the program.
+fn enter(what: &'static str, call: impl FnOnce()) {
+    let _inside = inside::enter();
+    let _last_error = error::save();
+    let thrown = Thrown(what);
+    call();
+    mem::forget(thrown);
+}
+
+/// Dropped only when the program's code unwinds into ours, which nothing could be promised after.
+struct Thrown(&'static str);
+
+impl Drop for Thrown {
+    fn drop(&mut self) {
+        let text =
+            format!("libblockjob: {} threw an exception, which none may; aborting\n", self.0);
+        // SAFETY: the text is as long as it is, and standard error is the process's.
+        unsafe { libc::write(libc::STDERR_FILENO, text.as_ptr().cast(), text.len()) };
+        // SAFETY: it has no preconditions.
+        unsafe { libc::abort() };
+    }
+}

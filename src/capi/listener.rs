@@ -1,0 +1,69 @@
+//! The listener's functions.
+//!
+//! # Listener
+//!
+//! Owns the two threads, and with them all monitors and callbacks. One is enough for a program.
+
+use std::ffi::c_int;
+
+use super::boundary::{guard, out, required};
+use crate::engine::Listener;
+
+/// Makes a listener and starts its threads, "blockjob-read" and "blockjob-call". They block all
+/// signals and end with blockjob_listener_free(). A program that daemonizes does so before.
+///
+/// @param out_listener set on success to a listener to be freed with blockjob_listener_free()
+///
+/// Returns: 0. Errors: -EAGAIN (no thread could be started), -EMFILE or -ENFILE (no descriptor
+/// left), -ENOMEM.
+///
+/// Threads: any, also inside callbacks. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn blockjob_listener_new(out_listener: *mut *mut Listener) -> c_int {
+    guard(|| {
+        // SAFETY: the header asks for a place to write to.
+        let place = unsafe { out(out_listener, "out_listener") }?;
+        place.set(Box::into_raw(Box::new(Listener::new()?)));
+        Ok(0)
+    })
+}
+
+/// Ends delivery: no callback begins any more, every blocked call returns -ESHUTDOWN, and so does
+/// every later one. A callback that runs may finish. What waits undelivered is given up.
+///
+/// Returns: 0, at once, also when it was stopped before.
+///
+/// Threads: any, also inside callbacks. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn blockjob_listener_stop(listener: *mut Listener) -> c_int {
+    guard(|| {
+        // SAFETY: the header asks for a handle of ours.
+        unsafe { required(listener) }?.shared().stop();
+        Ok(0)
+    })
+}
+
+/// Stops the listener, waits for the callback that runs and for blocked calls, runs the free
+/// functions of all that is still registered, and frees the listener. The caller must hold no lock
+/// that a callback or free function takes. Monitors and events may be released after it; calls on
+/// them return -ESHUTDOWN.
+///
+/// @param listener to be freed; NULL is fine
+///
+/// Returns: 0. Errors: -EDEADLK inside a callback or free function of any listener: nothing was
+/// done; use blockjob_listener_stop() there.
+///
+/// Threads: any but those that run callbacks. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn blockjob_listener_free(listener: *mut Listener) -> c_int {
+    guard(|| {
+        if listener.is_null() {
+            return Ok(0);
+        }
+        // SAFETY: the header asks for a handle of ours.
+        unsafe { required(listener) }?.free()?;
+        // SAFETY: it came from blockjob_listener_new, and the header forbids its use from here on.
+        drop(unsafe { Box::from_raw(listener) });
+        Ok(0)
+    })
+}

@@ -1,0 +1,266 @@
+//! The monitor's functions.
+//!
+//! # Monitor
+//!
+//! One QMP monitor of one virtual machine. It is made, set up, started, and lives until it is
+//! closed. A QMP monitor serves one client at a time, so give the library one of its own:
+//! `-qmp unix:/run/vm.qmp,server=on,wait=off`.
+
+use std::{
+    ffi::{c_char, c_int},
+    sync::Arc,
+};
+
+use super::boundary::{guard, out, required, shared, text, timeout};
+use crate::{
+    engine::{Listener, Monitor},
+    model::{
+        Code, Error,
+        monitor::{LINE_LIMIT_MAX, LINE_LIMIT_MIN},
+    },
+};
+
+/// Makes a monitor. Nothing is connected yet.
+///
+/// @param address where QEMU listens: "unix:PATH". A comma of the path is written ",,".
+/// @param out_monitor set on success to a monitor to be released with blockjob_monitor_unref()
+///
+/// Returns: 0. Errors: -EINVAL (no such kind of address), -EILSEQ (not UTF-8), -ENAMETOOLONG (a
+/// path of more than 107 bytes), -ESHUTDOWN.
+///
+/// Threads: any, also inside callbacks. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn blockjob_monitor_new(
+    listener: *mut Listener,
+    address: *const c_char,
+    out_monitor: *mut *mut Monitor,
+) -> c_int {
+    guard(|| {
+        // SAFETY: the header asks for a handle of ours.
+        let listener = unsafe { required(listener) }?.shared();
+        // SAFETY: the header asks for text.
+        let address = unsafe { text(address, "address") }?;
+        // SAFETY: the header asks for a place to write to.
+        let place = unsafe { out(out_monitor, "out_monitor") }?;
+        let monitor = Arc::new(Monitor::new(&listener, address)?);
+        place.set(Arc::into_raw(monitor).cast_mut());
+        Ok(0)
+    })
+}
+
+/// Adds a reference.
+///
+/// Returns: the monitor, to be released with blockjob_monitor_unref(); NULL for NULL.
+///
+/// Threads: any, also inside callbacks. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn blockjob_monitor_ref(monitor: *mut Monitor) -> *mut Monitor {
+    // SAFETY: the header asks for a handle of ours.
+    guard(|| Ok(Arc::into_raw(unsafe { shared(monitor) }?).cast_mut()))
+}
+
+/// Releases a reference. This does not close the monitor: once started, the listener keeps it until
+/// blockjob_monitor_close() or the listener's end.
+///
+/// @param monitor to be released; NULL is fine
+///
+/// Threads: any, also inside callbacks. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn blockjob_monitor_unref(monitor: *mut Monitor) {
+    guard(|| {
+        if !monitor.is_null() {
+            // SAFETY: the header asks for a handle of ours.
+            unsafe { required(monitor) }?;
+            // SAFETY: the caller gives back a reference that it was given.
+            unsafe { Arc::decrement_strong_count(monitor) };
+        }
+        Ok(())
+    });
+}
+
+/// Sets what errors and programs call this monitor, such as the name of its virtual machine.
+/// Without it that is the address.
+///
+/// Returns: 0. Errors: -EBUSY (it was started), -EILSEQ, -ENAMETOOLONG (more than 4096 bytes),
+/// -ESHUTDOWN.
+///
+/// Threads: any, also inside callbacks. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn blockjob_monitor_set_name(
+    monitor: *mut Monitor,
+    name: *const c_char,
+) -> c_int {
+    guard(|| {
+        // SAFETY: the header asks for a handle of ours.
+        let monitor = unsafe { required(monitor) }?;
+        // SAFETY: the header asks for text.
+        monitor.set_name(unsafe { text(name, "name") }?)?;
+        Ok(0)
+    })
+}
+
+/// Sets how long connecting, QEMU's greeting and the negotiation may take together.
+///
+/// @param timeout_ms milliseconds; -1 for no limit. Without this call 10000.
+///
+/// Returns: 0. Errors: -EINVAL (below -1), -EBUSY (it was started), -ESHUTDOWN.
+///
+/// Threads: any, also inside callbacks. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn blockjob_monitor_set_connect_timeout(
+    monitor: *mut Monitor,
+    timeout_ms: c_int,
+) -> c_int {
+    guard(|| {
+        // SAFETY: the header asks for a handle of ours.
+        unsafe { required(monitor) }?.set_connect_timeout(timeout(timeout_ms)?)?;
+        Ok(0)
+    })
+}
+
+/// Sets how long a message of QEMU may be. A longer one is skipped, and what follows is read.
+///
+/// @param bytes from 1024 to 1073741824. Without this call 16777216.
+///
+/// Returns: 0. Errors: -EINVAL (outside these bounds), -EBUSY (it was started), -ESHUTDOWN.
+///
+/// Threads: any, also inside callbacks. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn blockjob_monitor_set_line_limit(
+    monitor: *mut Monitor,
+    bytes: i64,
+) -> c_int {
+    guard(|| {
+        // SAFETY: the header asks for a handle of ours.
+        let monitor = unsafe { required(monitor) }?;
+        let limit = usize::try_from(bytes).ok();
+        let limit = limit.filter(|limit| (LINE_LIMIT_MIN..=LINE_LIMIT_MAX).contains(limit));
+        let limit = limit.ok_or_else(|| {
+            let text = format!("bytes is {bytes}; wanted {LINE_LIMIT_MIN} to {LINE_LIMIT_MAX}");
+            Error::new(Code::Invalid, text)
+        })?;
+        monitor.set_line_limit(limit)?;
+        Ok(0)
+    })
+}
+
+/// The name given with blockjob_monitor_set_name(), or the address.
+///
+/// Returns: text that holds as long as the monitor, and until its name is set anew; NULL for NULL.
+///
+/// Threads: any, also inside callbacks. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn blockjob_monitor_get_name(monitor: *const Monitor) -> *const c_char {
+    // SAFETY: the header asks for a handle of ours.
+    guard(|| Ok(unsafe { required(monitor) }?.with_name(std::ffi::CStr::as_ptr)))
+}
+
+/// The address that the monitor was made with.
+///
+/// Returns: text that holds as long as the monitor; NULL for NULL.
+///
+/// Threads: any, also inside callbacks. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn blockjob_monitor_get_address(monitor: *const Monitor) -> *const c_char {
+    // SAFETY: the header asks for a handle of ours.
+    guard(|| Ok(unsafe { required(monitor) }?.address_text().as_ptr()))
+}
+
+/// Begins to connect, and returns at once. A CONNECTED event tells that the monitor is usable, a
+/// DISCONNECTED event that the attempt failed or that the connection has ended, and why; then it
+/// may be started again. Register callbacks first, so that no event is missed.
+///
+/// Returns: 0. Errors: -EALREADY (it was started and is not disconnected), -ESHUTDOWN (closed, or
+/// the listener was stopped).
+///
+/// Threads: any, also inside callbacks. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn blockjob_monitor_start(monitor: *mut Monitor) -> c_int {
+    guard(|| {
+        // SAFETY: the header asks for a handle of ours.
+        unsafe { shared(monitor) }?.start()?;
+        Ok(0)
+    })
+}
+
+/// Starts the monitor unless that was done, and waits until it is usable. When the time is over the
+/// attempt goes on, and events tell how it ends.
+///
+/// @param timeout_ms milliseconds to wait; -1 for as long as the attempt lasts
+///
+/// Returns: 0. Errors: -ENOENT (there is no such path), -ECONNREFUSED (nobody listens there),
+/// -ENOTSOCK (the path is no socket), -EACCES, -EBUSY (other clients wait for it), -EPROTO (it
+/// does not speak QMP), -ECONNRESET (closed by the peer), -EREMOTEIO (QEMU refused to negotiate),
+/// -ETIMEDOUT, -EINVAL (timeout_ms below -1), -ESHUTDOWN (closed, or the listener was stopped).
+///
+/// Threads: any, also inside callbacks. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn blockjob_monitor_connect(
+    monitor: *mut Monitor,
+    timeout_ms: c_int,
+) -> c_int {
+    guard(|| {
+        // SAFETY: the header asks for a handle of ours.
+        unsafe { shared(monitor) }?.connect(timeout(timeout_ms)?)?;
+        Ok(0)
+    })
+}
+
+/// Ends the monitor for good, and returns at once. CLOSED is its last event; after it the
+/// callbacks that were registered for this monitor alone are removed and freed.
+///
+/// Returns: 0, also when it was closed before. Errors: -ESHUTDOWN (the listener was stopped).
+///
+/// Threads: any, also inside callbacks. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn blockjob_monitor_close(monitor: *mut Monitor) -> c_int {
+    guard(|| {
+        // SAFETY: the header asks for a handle of ours.
+        unsafe { shared(monitor) }?.close()?;
+        Ok(0)
+    })
+}
+
+/// How the monitor stands at this moment.
+///
+/// Returns: one of BLOCKJOB_STATE_*.
+///
+/// Threads: any, also inside callbacks. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn blockjob_monitor_get_state(monitor: *const Monitor) -> c_int {
+    // SAFETY: the header asks for a handle of ours.
+    guard(|| Ok(unsafe { required(monitor) }?.state() as c_int))
+}
+
+/// QEMU's version, from its latest greeting.
+///
+/// @param out_major set on success, as are the others: 7, 2 and 22 for QEMU 7.2.22
+///
+/// Returns: 0. Errors: -ENODATA (no QEMU has greeted yet).
+///
+/// Threads: any, also inside callbacks. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn blockjob_monitor_get_qemu_version(
+    monitor: *const Monitor,
+    out_major: *mut c_int,
+    out_minor: *mut c_int,
+    out_micro: *mut c_int,
+) -> c_int {
+    guard(|| {
+        // SAFETY: the header asks for a handle of ours.
+        let monitor = unsafe { required(monitor) }?;
+        // SAFETY: the header asks for a place to write to.
+        let major = unsafe { out(out_major, "out_major") }?;
+        // SAFETY: the same.
+        let minor = unsafe { out(out_minor, "out_minor") }?;
+        // SAFETY: the same.
+        let micro = unsafe { out(out_micro, "out_micro") }?;
+        let version = monitor.version().ok_or_else(|| {
+            monitor.error(Code::NoData, "QEMU's version is not known before its greeting")
+        })?;
+        major.set(version.major);
+        minor.set(version.minor);
+        micro.set(version.micro);
+        Ok(0)
+    })
+}

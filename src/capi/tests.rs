@@ -1,0 +1,76 @@
+//! The header's numbers are the model's.
+
+use super::constants::*;
+use super::version::*;
+use crate::model::{JobType, Kind, Kinds, Outcome, State, Status};
+
+#[test]
+fn the_version_of_the_header_is_the_crates() {
+    let header =
+        format!("{BLOCKJOB_VERSION_MAJOR}.{BLOCKJOB_VERSION_MINOR}.{BLOCKJOB_VERSION_PATCH}");
+    assert_eq!(header, env!("CARGO_PKG_VERSION"));
+}
+
+#[test]
+fn kinds_have_their_numbers() {
+    assert_eq!(BLOCKJOB_EVENT_COMPLETED, Kind::Completed as u32);
+    assert_eq!(BLOCKJOB_EVENT_CANCELLED, Kind::Cancelled as u32);
+    assert_eq!(BLOCKJOB_EVENT_READY, Kind::Ready as u32);
+    assert_eq!(BLOCKJOB_EVENT_PENDING, Kind::Pending as u32);
+    assert_eq!(BLOCKJOB_EVENT_ERROR, Kind::Error as u32);
+    assert_eq!(BLOCKJOB_EVENT_STATUS, Kind::Status as u32);
+    assert_eq!(BLOCKJOB_EVENT_CONNECTED, Kind::Connected as u32);
+    assert_eq!(BLOCKJOB_EVENT_DISCONNECTED, Kind::Disconnected as u32);
+    assert_eq!(BLOCKJOB_EVENT_CLOSED, Kind::Closed as u32);
+    assert_eq!(BLOCKJOB_EVENT_OVERFLOW, Kind::Overflow as u32);
+    assert_eq!(BLOCKJOB_EVENT_ALL, Kinds::all().mask());
+}
+
+#[test]
+fn outcomes_and_states_have_their_numbers() {
+    assert_eq!(BLOCKJOB_OUTCOME_UNKNOWN, Outcome::Unknown as i32);
+    assert_eq!(BLOCKJOB_OUTCOME_SUCCEEDED, Outcome::Succeeded as i32);
+    assert_eq!(BLOCKJOB_OUTCOME_FAILED, Outcome::Failed as i32);
+    assert_eq!(BLOCKJOB_OUTCOME_CANCELLED, Outcome::Cancelled as i32);
+    assert_eq!(BLOCKJOB_STATE_NEW, State::New as i32);
+    assert_eq!(BLOCKJOB_STATE_CONNECTING, State::Connecting as i32);
+    assert_eq!(BLOCKJOB_STATE_CONNECTED, State::Connected as i32);
+    assert_eq!(BLOCKJOB_STATE_DISCONNECTED, State::Disconnected as i32);
+    assert_eq!(BLOCKJOB_STATE_CLOSED, State::Closed as i32);
+}
+
+#[test]
+fn qemus_words_have_their_numbers() {
+    let types = [
+        (BLOCKJOB_TYPE_UNKNOWN, "?"),
+        (BLOCKJOB_TYPE_STREAM, "stream"),
+        (BLOCKJOB_TYPE_COMMIT, "commit"),
+        (BLOCKJOB_TYPE_MIRROR, "mirror"),
+        (BLOCKJOB_TYPE_BACKUP, "backup"),
+        (BLOCKJOB_TYPE_CREATE, "create"),
+        (BLOCKJOB_TYPE_AMEND, "amend"),
+        (BLOCKJOB_TYPE_SNAPSHOT_SAVE, "snapshot-save"),
+        (BLOCKJOB_TYPE_SNAPSHOT_LOAD, "snapshot-load"),
+        (BLOCKJOB_TYPE_SNAPSHOT_DELETE, "snapshot-delete"),
+    ];
+    for (number, word) in types {
+        assert_eq!(number, JobType::from_word(word) as i32, "{word}");
+    }
+    let statuses = [
+        (BLOCKJOB_STATUS_UNKNOWN, "?"),
+        (BLOCKJOB_STATUS_UNDEFINED, "undefined"),
+        (BLOCKJOB_STATUS_CREATED, "created"),
+        (BLOCKJOB_STATUS_RUNNING, "running"),
+        (BLOCKJOB_STATUS_PAUSED, "paused"),
+        (BLOCKJOB_STATUS_READY, "ready"),
+        (BLOCKJOB_STATUS_STANDBY, "standby"),
+        (BLOCKJOB_STATUS_WAITING, "waiting"),
+        (BLOCKJOB_STATUS_PENDING, "pending"),
+        (BLOCKJOB_STATUS_ABORTING, "aborting"),
+        (BLOCKJOB_STATUS_CONCLUDED, "concluded"),
+        (BLOCKJOB_STATUS_NULL, "null"),
+    ];
+    for (number, word) in statuses {
+        assert_eq!(number, Status::from_word(word) as i32, "{word}");
+    }
+}
