@@ -1,0 +1,83 @@
+//! The committed header is what the sources say, and a C programmer can use it.
+
+use std::{fs, path::Path, process::Command};
+
+fn header() -> String {
+    fs::read_to_string(path()).expect("include/blockjob.h")
+}
+
+fn path() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("include/blockjob.h")
+}
+
+/// Needs the feature `header`, which brings the generator: `cargo test --features header`.
+#[cfg(feature = "header")]
+#[test]
+fn the_committed_header_is_the_generated_one() {
+    let generated = fs::read_to_string(concat!(env!("OUT_DIR"), "/blockjob.h")).expect("build.rs");
+    let (committed, mut line) = (header(), 0);
+    let differs = committed.lines().zip(generated.lines()).find(|(old, new)| {
+        line += 1;
+        old != new
+    });
+    assert!(
+        committed == generated,
+        "include/blockjob.h is stale (line {line}: {differs:?}): type `make header`, read what \
+         changed, and commit it"
+    );
+}
+
+/// The generator reads functions as they are written, and would leave out one that a macro makes.
+#[test]
+fn every_exported_function_is_written_out() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/capi");
+    let sources = fs::read_dir(folder)
+        .expect("src/capi")
+        .map(|entry| fs::read_to_string(entry.expect("an entry").path()).expect("UTF-8"));
+    let header = header();
+    for source in sources {
+        let exported = source.matches("#[unsafe(no_mangle)]").count();
+        let written: Vec<_> =
+            source.split("extern \"C\" fn ").skip(1).map(|rest| rest.split('(').next()).collect();
+        assert_eq!(exported, written.len(), "functions by name: {written:?}");
+        for name in written.into_iter().flatten() {
+            assert!(header.contains(&format!("{name}(")), "{name} is not in the header");
+        }
+    }
+}
+
+#[test]
+fn every_name_has_the_prefix_and_every_function_its_manual() {
+    let header = header();
+    let defined = header.lines().filter_map(|line| line.strip_prefix("#define "));
+    for name in defined {
+        assert!(name.starts_with("BLOCKJOB_"), "{name} would clutter the program's names");
+    }
+    let (_, functions) = header.split_once("extern \"C\" {").expect("C++ finds its linkage");
+    for manual in functions.split("/**").skip(1) {
+        assert!(manual.contains("Threads: ") && manual.contains("Since: "), "incomplete: {manual}");
+    }
+}
+
+#[test]
+fn the_program_in_the_story_compiles_without_a_warning() {
+    let header = header();
+    let story = header.lines().map_while(|line| (line != " */").then_some(line));
+    let lines: Vec<_> = story
+        .skip_while(|line| !line.ends_with("#include <blockjob.h>"))
+        .take_while(|line| !line.contains("$ cc"))
+        .map(|line| line.strip_prefix(" *").unwrap_or_default())
+        .collect();
+    let program = lines.join("\n");
+    assert!(program.contains("int main("), "the story has no program");
+    let folder = tempfile::tempdir().expect("a folder");
+    let source = folder.path().join("story.c");
+    fs::write(&source, program).expect("written");
+    let compiled = Command::new("cc")
+        .args(["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fsyntax-only", "-I"])
+        .arg(path().parent().expect("a folder"))
+        .arg(&source)
+        .output()
+        .expect("a C compiler, cc");
+    assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
+}
