@@ -76,7 +76,7 @@ pub unsafe fn shared<T: Handle>(pointer: *const T) -> Result<Arc<T>, Error> {
 /// # Safety
 ///
 /// `pointer` is NULL or a string that ends in NUL and does not change during the call.
-pub unsafe fn text<'a>(pointer: *const c_char, name: &str) -> Result<&'a CStr, Error> {
+pub unsafe fn text<'a>(pointer: *const c_char, name: &str) -> Result<&'a str, Error> {
     let refused = |code, what: &str| Err(Error::new(code, format!("{name} {what}")));
     if pointer.is_null() {
         return refused(Code::Invalid, "is NULL; wanted text");
@@ -91,10 +91,7 @@ pub unsafe fn text<'a>(pointer: *const c_char, name: &str) -> Result<&'a CStr, E
         let what = format!("has {} bytes; at most {TEXT_MAX} are taken", bytes.len());
         return refused(Code::TooLong, &what);
     }
-    match text.to_str() {
-        Ok(_) => Ok(text),
-        Err(error) => refused(Code::NotUtf8, &format!("is not UTF-8: {error}")),
-    }
+    text.to_str().or_else(|error| refused(Code::NotUtf8, &format!("is not UTF-8: {error}")))
 }
 
 /// Milliseconds of C; -1 is for ever.

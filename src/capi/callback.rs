@@ -6,7 +6,7 @@
 //! connection, and stays until it is removed or its monitor closed.
 
 use std::{
-    ffi::{CStr, c_char, c_int, c_void},
+    ffi::{c_char, c_int, c_void},
     sync::Arc,
 };
 
@@ -62,13 +62,10 @@ pub unsafe extern "C" fn blockjob_callback_add(
         let kinds = known(kinds)?;
         let invalid = || Error::new(Code::Invalid, "callback is NULL; wanted a function to call");
         let function = callback.ok_or_else(invalid)?;
-        let filter = Filter {
-            monitor: monitor.map(Monitor::id),
-            job: job.map(CStr::to_string_lossy).map(Into::into),
-            kinds,
-        };
+        let filter =
+            Filter { monitor: monitor.map(Monitor::id), job: job.map(str::to_owned), kinds };
         let foreign = foreign.take().expect("it was made above and is taken once");
-        let callback: Callback = Arc::new(move |report| foreign.call(function, report));
+        let callback: Callback = Arc::new(move |id, report| foreign.call(function, id, report));
         listener.add_callback(filter, monitor, callback)
     });
     if id == i64::from(-libc::ECHILD) {

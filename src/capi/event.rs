@@ -190,8 +190,9 @@ pub unsafe extern "C" fn blockjob_event_get_timestamp(
         let seconds = unsafe { out(out_seconds, "out_seconds") }?;
         // SAFETY: the same.
         let microseconds = unsafe { out(out_microseconds, "out_microseconds") }?;
-        let no_data = || event.monitor.error(Code::NoData, "the event came without a timestamp");
-        let timestamp = event.event.timestamp.ok_or_else(no_data)?;
+        let no_data = || Error::new(Code::NoData, "the event came without a timestamp");
+        let timestamp = event.event.timestamp;
+        let timestamp = timestamp.ok_or_else(no_data).map_err(|e| event.monitor.named(e))?;
         seconds.set(timestamp.seconds);
         microseconds.set(timestamp.microseconds);
         Ok(0)

@@ -43,8 +43,8 @@ impl Foreign {
     }
 
     /// Calls the program, which may do with the library what it likes meanwhile.
-    pub fn call(&self, function: EventFn, report: &Arc<Report>) {
-        enter("a callback", || {
+    pub fn call(&self, function: EventFn, id: i64, report: &Arc<Report>) {
+        enter(Name::Callback(id), || {
             // SAFETY: the program gave function and opaque for each other. The report lives through
             // the call, and is only read through the pointer or counted.
             unsafe { function(Arc::as_ptr(report).cast_mut(), self.opaque) };
@@ -61,26 +61,35 @@ impl Drop for Foreign {
     fn drop(&mut self) {
         let Some(free) = self.free else { return };
         // SAFETY: opaque was given for this function, which runs this once.
-        enter("a free function", || unsafe { free(self.opaque) });
+        enter(Name::Free, || unsafe { free(self.opaque) });
     }
 }
 
 /// Runs code of the program.
-fn enter(what: &'static str, call: impl FnOnce()) {
+fn enter(name: Name, call: impl FnOnce()) {
     let _inside = inside::enter();
     let _last_error = error::save();
-    let thrown = Thrown(what);
+    let thrown = Thrown(name);
     call();
     mem::forget(thrown);
 }
 
 /// Dropped only when the program's code unwinds into ours, which nothing could be promised after.
-struct Thrown(&'static str);
+struct Thrown(Name);
+
+#[derive(Clone, Copy)]
+enum Name {
+    Callback(i64),
+    Free,
+}
 
 impl Drop for Thrown {
     fn drop(&mut self) {
-        let text =
-            format!("libblockjob: {} threw an exception, which none may; aborting\n", self.0);
+        let name = match self.0 {
+            Name::Callback(id) => format!("callback {id}"),
+            Name::Free => "a free function".to_owned(),
+        };
+        let text = format!("libblockjob: {name} threw an exception, which none may; aborting\n");
         // SAFETY: the text is as long as it is, and standard error is the process's.
         unsafe { libc::write(libc::STDERR_FILENO, text.as_ptr().cast(), text.len()) };
         // SAFETY: it has no preconditions.

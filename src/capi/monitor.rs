@@ -90,13 +90,12 @@ pub unsafe extern "C" fn blockjob_monitor_set_name(
     monitor: *mut Monitor,
     name: *const c_char,
 ) -> c_int {
-    guard(|| {
-        // SAFETY: the header asks for a handle of ours.
-        let monitor = unsafe { required(monitor) }?;
+    let set = |monitor: &Arc<Monitor>| {
         // SAFETY: the header asks for text.
-        monitor.set_name(unsafe { text(name, "name") }?)?;
-        Ok(0)
-    })
+        monitor.set_name(unsafe { text(name, "name") }?)
+    };
+    // SAFETY: the header asks for a handle of ours.
+    unsafe { on(monitor, set) }
 }
 
 /// Sets how long connecting, QEMU's greeting and the negotiation may take together.
@@ -111,11 +110,9 @@ pub unsafe extern "C" fn blockjob_monitor_set_connect_timeout(
     monitor: *mut Monitor,
     timeout_ms: c_int,
 ) -> c_int {
-    guard(|| {
-        // SAFETY: the header asks for a handle of ours.
-        unsafe { required(monitor) }?.set_connect_timeout(timeout(timeout_ms)?)?;
-        Ok(0)
-    })
+    let set = |monitor: &Arc<Monitor>| monitor.set_connect_timeout(timeout(timeout_ms)?);
+    // SAFETY: the header asks for a handle of ours.
+    unsafe { on(monitor, set) }
 }
 
 /// Sets how long a message of QEMU may be. A longer one is skipped, and what follows is read.
@@ -130,18 +127,16 @@ pub unsafe extern "C" fn blockjob_monitor_set_line_limit(
     monitor: *mut Monitor,
     bytes: i64,
 ) -> c_int {
-    guard(|| {
-        // SAFETY: the header asks for a handle of ours.
-        let monitor = unsafe { required(monitor) }?;
+    let set = |monitor: &Arc<Monitor>| {
         let limit = usize::try_from(bytes).ok();
         let limit = limit.filter(|limit| (LINE_LIMIT_MIN..=LINE_LIMIT_MAX).contains(limit));
-        let limit = limit.ok_or_else(|| {
+        monitor.set_line_limit(limit.ok_or_else(|| {
             let text = format!("bytes is {bytes}; wanted {LINE_LIMIT_MIN} to {LINE_LIMIT_MAX}");
             Error::new(Code::Invalid, text)
-        })?;
-        monitor.set_line_limit(limit)?;
-        Ok(0)
-    })
+        })?)
+    };
+    // SAFETY: the header asks for a handle of ours.
+    unsafe { on(monitor, set) }
 }
 
 /// The name given with blockjob_monitor_set_name(), or the address.
@@ -176,11 +171,8 @@ pub unsafe extern "C" fn blockjob_monitor_get_address(monitor: *const Monitor) -
 /// Threads: any, also inside callbacks. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn blockjob_monitor_start(monitor: *mut Monitor) -> c_int {
-    guard(|| {
-        // SAFETY: the header asks for a handle of ours.
-        unsafe { shared(monitor) }?.start()?;
-        Ok(0)
-    })
+    // SAFETY: the header asks for a handle of ours.
+    unsafe { on(monitor, Monitor::start) }
 }
 
 /// Starts the monitor unless that was done, and waits until it is usable. When the time is over the
@@ -199,11 +191,8 @@ pub unsafe extern "C" fn blockjob_monitor_connect(
     monitor: *mut Monitor,
     timeout_ms: c_int,
 ) -> c_int {
-    guard(|| {
-        // SAFETY: the header asks for a handle of ours.
-        unsafe { shared(monitor) }?.connect(timeout(timeout_ms)?)?;
-        Ok(0)
-    })
+    // SAFETY: the header asks for a handle of ours.
+    unsafe { on(monitor, |monitor| monitor.connect(timeout(timeout_ms)?)) }
 }
 
 /// Ends the monitor for good, and returns at once. CLOSED is its last event; after it the
@@ -214,11 +203,8 @@ pub unsafe extern "C" fn blockjob_monitor_connect(
 /// Threads: any, also inside callbacks. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn blockjob_monitor_close(monitor: *mut Monitor) -> c_int {
-    guard(|| {
-        // SAFETY: the header asks for a handle of ours.
-        unsafe { shared(monitor) }?.close()?;
-        Ok(0)
-    })
+    // SAFETY: the header asks for a handle of ours.
+    unsafe { on(monitor, Monitor::close) }
 }
 
 /// How the monitor stands at this moment.
@@ -246,9 +232,7 @@ pub unsafe extern "C" fn blockjob_monitor_get_qemu_version(
     out_minor: *mut c_int,
     out_micro: *mut c_int,
 ) -> c_int {
-    guard(|| {
-        // SAFETY: the header asks for a handle of ours.
-        let monitor = unsafe { required(monitor) }?;
+    let get = |monitor: &Arc<Monitor>| {
         // SAFETY: the header asks for a place to write to.
         let major = unsafe { out(out_major, "out_major") }?;
         // SAFETY: the same.
@@ -256,11 +240,30 @@ pub unsafe extern "C" fn blockjob_monitor_get_qemu_version(
         // SAFETY: the same.
         let micro = unsafe { out(out_micro, "out_micro") }?;
         let version = monitor.version().ok_or_else(|| {
-            monitor.error(Code::NoData, "QEMU's version is not known before its greeting")
+            Error::new(Code::NoData, "QEMU's version is not known before its greeting")
         })?;
         major.set(version.major);
         minor.set(version.minor);
         micro.set(version.micro);
+        Ok(())
+    };
+    // SAFETY: the header asks for a handle of ours.
+    unsafe { on(monitor, get) }
+}
+
+/// Does something with the monitor behind a handle; an error says which monitor it is about.
+///
+/// # Safety
+///
+/// As for [`shared`].
+unsafe fn on(
+    monitor: *const Monitor,
+    deed: impl FnOnce(&Arc<Monitor>) -> Result<(), Error>,
+) -> c_int {
+    guard(|| {
+        // SAFETY: promised by the caller.
+        let monitor = unsafe { shared(monitor) }?;
+        deed(&monitor).map_err(|error| monitor.named(error))?;
         Ok(0)
     })
 }

@@ -12,8 +12,8 @@ use crate::model::{Event, Kind};
 pub struct Report {
     pub monitor: Arc<Monitor>,
     pub event: Event,
-    /// Of which read it came, to be compared with registrations.
-    pub read: u64,
+    /// When it was read, to be compared with registrations.
+    pub tick: u64,
 }
 
 /// Runs until the listener is stopped.

@@ -5,7 +5,9 @@
 #![allow(unsafe_code)]
 
 use std::{
+    cell::UnsafeCell,
     io,
+    ops::{Deref, DerefMut},
     os::fd::{AsRawFd, RawFd},
     ptr,
     sync::{
@@ -38,9 +40,11 @@ impl Birth {
     /// Here and now; from the first call on, forks are watched.
     pub fn here() -> Result<Self, Error> {
         static WATCH: OnceLock<i32> = OnceLock::new();
-        // SAFETY: `handle_fork` touches atomics and calls close(2) alone, as the child of a fork
-        // must; the library is linked with -z nodelete, so its code stays.
-        let watch = || unsafe { libc::pthread_atfork(None, None, Some(handle_fork)) };
+        // SAFETY: in the child `handle_fork` touches atomics and calls close(2) alone, as it must; the
+        // library is linked with -z nodelete, so its code stays.
+        let watch = || unsafe {
+            libc::pthread_atfork(Some(before_fork), Some(after_fork), Some(handle_fork))
+        };
         match *WATCH.get_or_init(watch) {
             0 => Ok(Self(GENERATION.load(SeqCst))),
             error => Err(Error::os("cannot watch forks", &io::Error::from_raw_os_error(error))),
@@ -58,27 +62,79 @@ impl Birth {
     }
 }
 
-/// Keeps a descriptor marked as ours. To be dropped before the descriptor is closed, or a fork in
-/// between would close somebody else's.
+/// A descriptor that is marked as ours from its opening to its closing: no fork comes between.
 #[derive(Debug)]
-pub struct Held(RawFd);
+pub struct Held<T: AsRawFd>(Option<T>);
 
-impl Held {
-    pub fn new(fd: &impl AsRawFd) -> Self {
-        let fd = fd.as_raw_fd();
-        if let Some((word, bit)) = place(fd, true) {
+impl<T: AsRawFd> Held<T> {
+    pub fn open<E>(open: impl FnOnce() -> Result<T, E>) -> Result<Self, E> {
+        let _gate = Gate::enter();
+        let opened = open()?;
+        if let Some((word, bit)) = place(opened.as_raw_fd(), true) {
             word.fetch_or(bit, SeqCst);
         }
-        Self(fd)
+        Ok(Self(Some(opened)))
     }
 }
 
-impl Drop for Held {
+impl<T: AsRawFd> Drop for Held<T> {
     fn drop(&mut self) {
-        if let Some((word, bit)) = place(self.0, false) {
+        let _gate = Gate::enter();
+        if let Some((word, bit)) = place(self.as_raw_fd(), false) {
             word.fetch_and(!bit, SeqCst);
         }
+        self.0.take();
     }
+}
+
+impl<T: AsRawFd> Deref for Held<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.0.as_ref().expect("it is there until it is dropped")
+    }
+}
+
+impl<T: AsRawFd> DerefMut for Held<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        self.0.as_mut().expect("it is there until it is dropped")
+    }
+}
+
+/// While one is held, no fork begins. Only for opening and closing: a fork waits for it.
+struct Gate(());
+
+/// Locked by `Gate`, and through each fork. POSIX lets the child unlock what the parent's thread
+/// locked; a lock of Rust does not promise that.
+struct Lock(UnsafeCell<libc::pthread_mutex_t>);
+
+static GATE: Lock = Lock(UnsafeCell::new(libc::PTHREAD_MUTEX_INITIALIZER));
+
+// SAFETY: it is used through pthread_mutex_lock and pthread_mutex_unlock alone.
+unsafe impl Sync for Lock {}
+
+impl Gate {
+    fn enter() -> Self {
+        before_fork();
+        Self(())
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        after_fork();
+    }
+}
+
+extern "C" fn before_fork() {
+    // SAFETY: the mutex is initialised and never destroyed, and no thread locks it twice: neither
+    // opening nor closing a descriptor forks.
+    unsafe { libc::pthread_mutex_lock(GATE.0.get()) };
+}
+
+extern "C" fn after_fork() {
+    // SAFETY: this thread locked it in `before_fork`; in the child it is that thread's image.
+    unsafe { libc::pthread_mutex_unlock(GATE.0.get()) };
 }
 
 /// Where the bit of a descriptor stands.
@@ -104,6 +160,7 @@ fn place(fd: RawFd, make: bool) -> Option<(&'static AtomicU64, u64)> {
 
 /// Runs in the child, after fork. Only what is async-signal-safe.
 extern "C" fn handle_fork() {
+    after_fork();
     GENERATION.fetch_add(1, SeqCst);
     for (i, slot) in OPEN.iter().enumerate() {
         // SAFETY: as in `place`.

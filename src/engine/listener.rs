@@ -13,12 +13,11 @@ use std::{
     thread::JoinHandle,
 };
 
-use parking_lot::{Condvar, Mutex};
-
 use super::{
     delivery,
     fork::Birth,
     inside,
+    lock::{Condvar, Mutex},
     mailbox::Mailbox,
     monitor::Monitor,
     queue::Queue,
@@ -58,7 +57,7 @@ impl Listener {
             roster: Roster::default(),
             monitors: AtomicU64::new(0),
             blocked: Mutex::new(0),
-            unblocked: Condvar::new(),
+            unblocked: Condvar::default(),
         });
         let listener = Self { shared: Arc::clone(&shared), threads: Mutex::default() };
         let reactor = Reactor::new(Arc::clone(&shared), nonce())?;
@@ -102,9 +101,8 @@ impl Listener {
             // A thread that panicked has ended as well.
             let _ = thread.join();
         }
-        let mut blocked = self.shared.blocked.lock();
-        self.shared.unblocked.wait_while(&mut blocked, |blocked| *blocked > 0);
-        drop(blocked);
+        let blocked = self.shared.blocked.lock();
+        drop(self.shared.unblocked.wait_while(blocked, |blocked| *blocked > 0));
         self.shared.roster.clear();
         Ok(())
     }
@@ -125,7 +123,8 @@ impl Shared {
         callback: Callback,
     ) -> Result<i64, Error> {
         if let Some(monitor) = monitor.filter(|monitor| !monitor.belongs_to(self)) {
-            return Err(monitor.error(Code::Invalid, "it belongs to another listener"));
+            let error = Error::new(Code::Invalid, "it belongs to another listener");
+            return Err(monitor.named(error));
         }
         self.roster.add(filter, monitor, callback)
     }

@@ -5,9 +5,7 @@
 
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
-use super::{monitor::Monitor, ticket::Ticket, wake::Wake};
+use super::{lock::Mutex, monitor::Monitor, ticket::Ticket, wake::Wake};
 use crate::model::{Code, Error};
 
 #[derive(Debug)]

@@ -19,6 +19,7 @@ mod delivery;
 mod fork;
 pub mod inside;
 mod listener;
+mod lock;
 mod mailbox;
 mod monitor;
 mod queue;

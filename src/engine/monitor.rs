@@ -12,10 +12,9 @@ use std::{
     time::Duration,
 };
 
-use parking_lot::Mutex;
-
 use super::{
     listener::Shared,
+    lock::Mutex,
     mailbox::{Post, stopped},
     ticket::ticket,
 };
@@ -42,24 +41,21 @@ struct Inner {
 }
 
 impl Monitor {
-    pub fn new(shared: &Arc<Shared>, address: &CStr) -> Result<Self, Error> {
-        let text = address.to_str().map_err(|error| {
-            Error::new(Code::NotUtf8, format!("the address is not UTF-8: {error}"))
-        })?;
+    pub fn new(shared: &Arc<Shared>, address: &str) -> Result<Self, Error> {
         if shared.mailbox.is_stopped() {
             return Err(stopped());
         }
         let inner = Inner {
-            settings: Settings::new(text.to_owned()),
-            name: address.to_owned(),
+            settings: Settings::new(address.to_owned()),
+            name: c_text(address)?,
             state: State::New,
             version: None,
         };
         Ok(Self {
             id: shared.next_monitor(),
             shared: Arc::clone(shared),
-            address: Address::parse(text)?,
-            address_text: address.to_owned(),
+            address: Address::parse(address)?,
+            address_text: c_text(address)?,
             inner: Mutex::new(inner),
             retired: AtomicBool::new(false),
         })
@@ -95,13 +91,11 @@ impl Monitor {
         self.inner.lock().settings.clone()
     }
 
-    pub fn set_name(&self, name: &CStr) -> Result<(), Error> {
-        let text = name.to_str().map_err(|error| {
-            Error::new(Code::NotUtf8, format!("the name is not UTF-8: {error}"))
-        })?;
+    pub fn set_name(&self, name: &str) -> Result<(), Error> {
+        let for_c = c_text(name)?;
         self.set(|inner| {
-            text.clone_into(&mut inner.settings.name);
-            name.clone_into(&mut inner.name);
+            name.clone_into(&mut inner.settings.name);
+            inner.name = for_c;
         })
     }
 
@@ -124,24 +118,26 @@ impl Monitor {
     /// Begins to connect, and returns at once.
     pub fn start(self: &Arc<Self>) -> Result<(), Error> {
         if !self.begin()? {
-            return Err(self.error(Code::Already, "it was started, and has not ended since"));
+            return Err(Error::new(Code::Already, "it was started, and has not ended since"));
         }
         self.shared.mailbox.post(Post::Start(Arc::clone(self), None))
     }
 
     /// Begins to connect unless that was done, and waits until the monitor is usable.
     pub fn connect(self: &Arc<Self>, timeout: Option<Duration>) -> Result<(), Error> {
-        self.begin()?;
+        if !self.begin()? && self.state() == State::Connected {
+            return Ok(());
+        }
         let _blocked = self.shared.block();
         let (ticket, stub) = ticket();
         self.shared.mailbox.post(Post::Start(Arc::clone(self), Some(ticket)))?;
         stub.wait(timeout).unwrap_or_else(|| {
             let limit = timeout.unwrap_or_default().as_millis();
-            let what = format!(
+            let text = format!(
                 "not usable within {limit} ms; the attempt goes on, and CONNECTED or DISCONNECTED \
                  will tell how it ends"
             );
-            Err(self.error(Code::TimedOut, &what))
+            Err(Error::new(Code::TimedOut, text))
         })
     }
 
@@ -170,12 +166,11 @@ impl Monitor {
         self.retired.store(true, SeqCst);
     }
 
-    pub fn closed(&self) -> Error {
-        self.error(Code::Shutdown, "it was closed; make a new one for this address")
-    }
-
-    pub fn error(&self, code: Code, what: &str) -> Error {
-        Error::new(code, format!("monitor {}: {what}", self.inner.lock().settings.name))
+    /// Says which monitor an error is about.
+    pub fn named(&self, mut error: Error) -> Error {
+        let name = format!("monitor {}: ", self.inner.lock().settings.name);
+        error.text.insert_str(0, &name);
+        error
     }
 
     /// Marks it as connecting; false when it was started already.
@@ -190,10 +185,7 @@ impl Monitor {
                 Ok(true)
             }
             State::Connecting | State::Connected => Ok(false),
-            State::Closed => {
-                drop(inner);
-                Err(self.closed())
-            }
+            State::Closed => Err(closed()),
         }
     }
 
@@ -203,13 +195,21 @@ impl Monitor {
             return Err(stopped());
         }
         let mut inner = self.inner.lock();
-        if inner.state != State::New {
-            drop(inner);
-            return Err(self.error(Code::Busy, "it was started; set this before the start"));
+        match inner.state {
+            State::New => change(&mut inner),
+            State::Closed => return Err(closed()),
+            _ => return Err(Error::new(Code::Busy, "it was started; set this before the start")),
         }
-        change(&mut inner);
         Ok(())
     }
+}
+
+fn c_text(text: &str) -> Result<CString, Error> {
+    CString::new(text).map_err(|_| Error::new(Code::Invalid, "U+0000 stands in the text"))
+}
+
+pub fn closed() -> Error {
+    Error::new(Code::Shutdown, "it was closed; make a new one for this address")
 }
 
 impl fmt::Debug for Monitor {

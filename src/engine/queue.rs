@@ -9,9 +9,11 @@ use std::{
     sync::Arc,
 };
 
-use parking_lot::{Condvar, Mutex};
-
-use super::{delivery::Report, monitor::Monitor};
+use super::{
+    delivery::Report,
+    lock::{Condvar, Mutex},
+    monitor::Monitor,
+};
 use crate::model::{Event, Kind, MonitorId, Word};
 
 #[derive(Debug, Default)]
@@ -78,8 +80,8 @@ impl Queue {
 
     /// The next report; waits for one. `None` when the listener was stopped.
     pub fn pop(&self) -> Option<Arc<Report>> {
-        let mut inner = self.inner.lock();
-        self.filled.wait_while(&mut inner, |inner| !inner.stopped && inner.turns.is_empty());
+        let empty = |inner: &mut Inner| !inner.stopped && inner.turns.is_empty();
+        let mut inner = self.filled.wait_while(self.inner.lock(), empty);
         if inner.stopped {
             return None;
         }
@@ -186,7 +188,7 @@ impl Overflow {
         let mut event = Event::new(Kind::Overflow, "OVERFLOW", self.first.event.timestamp, 0);
         event.dropped = Some(self.dropped);
         let monitor = Arc::clone(&self.first.monitor);
-        Arc::new(Report { monitor, event, read: self.first.read })
+        Arc::new(Report { monitor, event, tick: self.first.tick })
     }
 }
 

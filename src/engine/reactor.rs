@@ -31,9 +31,7 @@ use crate::{
 pub struct Reactor {
     shared: Arc<Shared>,
     clock: Clock,
-    // Before the poll: see `Held`.
-    _held: Held,
-    poll: Poll,
+    poll: Held<Poll>,
     ready: Events,
     hub: Hub<Ticket>,
     slots: HashMap<MonitorId, Slot>,
@@ -42,8 +40,8 @@ pub struct Reactor {
     buffer: Box<[u8]>,
     /// What this turn has to tell.
     batch: Vec<Arc<Report>>,
-    /// The number of the last read.
-    read: u64,
+    /// When what is told now was read.
+    tick: u64,
 }
 
 /// A monitor that was started, with its connection if it has one.
@@ -56,7 +54,8 @@ struct Slot {
 
 impl Reactor {
     pub fn new(shared: Arc<Shared>, nonce: String) -> Result<Self, Error> {
-        let poll = Poll::new().map_err(|error| Error::os("cannot make an epoll", &error))?;
+        let poll = Held::open(Poll::new);
+        let poll = poll.map_err(|error| Error::os("cannot make an epoll", &error))?;
         let bell = shared.mailbox.wake().as_raw_fd();
         poll.registry()
             .register(&mut SourceFd(&bell), BELL, Interest::READABLE)
@@ -64,7 +63,6 @@ impl Reactor {
         Ok(Self {
             shared,
             clock: Clock::start(),
-            _held: Held::new(&poll),
             poll,
             ready: Events::with_capacity(READY_MAX),
             hub: Hub::new(nonce),
@@ -72,7 +70,7 @@ impl Reactor {
             readable: VecDeque::new(),
             buffer: vec![0; READ_MAX].into(),
             batch: Vec::new(),
-            read: 0,
+            tick: 0,
         })
     }
 
@@ -90,6 +88,7 @@ impl Reactor {
             return false;
         }
         self.read_ready();
+        (self.tick, ()) = self.shared.roster.tick(|| {});
         self.hub.handle_timeouts(self.clock.now());
         self.carry_out();
         true
@@ -149,8 +148,9 @@ impl Reactor {
             let Some(slot) = self.slots.get_mut(&id) else { continue };
             slot.queued = false;
             let Some(stream) = &mut slot.stream else { continue };
-            self.read = self.shared.roster.begin_read();
-            match stream.read(&mut self.buffer) {
+            let found;
+            (self.tick, found) = self.shared.roster.tick(|| stream.read(&mut self.buffer));
+            match found {
                 Found::Nothing => continue,
                 Found::Bytes(count) => {
                     slot.queued = true;
@@ -159,7 +159,7 @@ impl Reactor {
                 }
                 Found::End(error) => self.hub.handle_end(id, &error, self.clock.now()),
             }
-            // Now, so that what is told bears the number of this read.
+            // Now, so that what is told bears this tick.
             self.carry_out();
         }
     }
@@ -210,7 +210,7 @@ impl Reactor {
         let closed = event.kind == Kind::Closed;
         if closed || self.shared.roster.wants(&event, id) {
             let monitor = Arc::clone(&self.slots[&id].monitor);
-            self.batch.push(Arc::new(Report { monitor, event, read: self.read }));
+            self.batch.push(Arc::new(Report { monitor, event, tick: self.tick }));
         }
         if closed {
             self.slots.remove(&id);
@@ -241,7 +241,7 @@ impl Reactor {
         let closed = self.slots.into_values().map(|slot| {
             let mut event = Event::new(Kind::Closed, "CLOSED", Some(now.wall), 0);
             event.set(Word::Reason, reason);
-            Arc::new(Report { monitor: slot.monitor, event, read: self.read })
+            Arc::new(Report { monitor: slot.monitor, event, tick: self.tick })
         });
         self.shared.queue.push(closed.collect());
         self.shared.mailbox.stop();

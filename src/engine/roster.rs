@@ -12,13 +12,18 @@ use std::{
     },
 };
 
-use parking_lot::{Condvar, Mutex};
-
-use super::{delivery::Report, inside, mailbox::stopped, monitor::Monitor};
+use super::{
+    delivery::Report,
+    inside,
+    lock::{Condvar, Mutex},
+    mailbox::stopped,
+    monitor::{Monitor, closed},
+};
 use crate::model::{Code, Error, Event, Kinds, MonitorId, Word};
 
-/// What is called for an event. Dropping it frees what the program gave along.
-pub type Callback = Arc<dyn Fn(&Arc<Report>) + Send + Sync>;
+/// What is called for an event, with the id of its registration. Dropping it frees what the program
+/// gave along.
+pub type Callback = Arc<dyn Fn(i64, &Arc<Report>) + Send + Sync>;
 
 /// Which events a registration is for.
 #[derive(Debug)]
@@ -44,8 +49,8 @@ pub struct Roster {
     inner: Mutex<Inner>,
     /// A registration has gone for good.
     gone: Condvar,
-    /// Counts reads of sockets: the time by which registrations and events are compared.
-    reads: AtomicU64,
+    /// The time by which registrations and events are compared. Odd while a socket is being read.
+    ticks: AtomicU64,
 }
 
 #[derive(Default)]
@@ -58,7 +63,7 @@ struct Inner {
 
 struct Entry {
     filter: Filter,
-    /// Events of this read and later ones.
+    /// Events of this tick and later ones.
     since: u64,
     callback: Callback,
     /// Removed, but its callback or free still runs; nobody calls it again.
@@ -73,9 +78,13 @@ struct Running {
 }
 
 impl Roster {
-    /// A socket is about to be read; what comes of it bears this number.
-    pub fn begin_read(&self) -> u64 {
-        self.reads.fetch_add(1, SeqCst) + 1
+    /// Does something that may bring events, a read of a socket. They bear the tick returned:
+    /// whoever registered before the end of it sees them.
+    pub fn tick<R>(&self, read: impl FnOnce() -> R) -> (u64, R) {
+        let tick = self.ticks.fetch_add(1, SeqCst) + 1;
+        let result = read();
+        self.ticks.fetch_add(1, SeqCst);
+        (tick, result)
     }
 
     /// Registers. What is read after this has returned will be seen.
@@ -88,7 +97,7 @@ impl Roster {
         let mut inner = self.inner.lock();
         let refused = match monitor {
             _ if inner.stopped => Some(stopped()),
-            Some(monitor) if monitor.is_retired() => Some(monitor.closed()),
+            Some(monitor) if monitor.is_retired() => Some(monitor.named(closed())),
             _ => None,
         };
         if let Some(error) = refused {
@@ -99,7 +108,7 @@ impl Roster {
         inner.last_id += 1;
         let id = inner.last_id;
         // A read that is under way may bring bytes that arrive after this call: it counts too.
-        let since = self.reads.load(SeqCst);
+        let since = self.ticks.load(SeqCst) | 1;
         inner.entries.insert(id, Entry { filter, since, callback, leaving: false });
         Ok(id)
     }
@@ -114,7 +123,7 @@ impl Roster {
     pub fn deliver(&self, report: &Arc<Report>) {
         let mut after = 0;
         while let Some((id, callback)) = self.begin(after, report) {
-            callback(report);
+            callback(id, report);
             drop(callback);
             self.finish(id);
             after = id;
@@ -133,7 +142,7 @@ impl Roster {
             // Somebody removes it already. Its end is waited for all the same, so that after this
             // call, too, nothing runs any more.
             if wait {
-                self.gone.wait_while(&mut inner, |inner| inner.entries.contains_key(&id));
+                drop(self.gone.wait_while(inner, |inner| inner.entries.contains_key(&id)));
             }
             return Err(unknown());
         }
@@ -145,7 +154,7 @@ impl Roster {
             }
             Some(running) if running.thread == inside::thread_mark() => Ok(Removed::Now),
             Some(_) if wait => {
-                self.gone.wait_while(&mut inner, |inner| inner.entries.contains_key(&id));
+                drop(self.gone.wait_while(inner, |inner| inner.entries.contains_key(&id)));
                 Ok(Removed::Now)
             }
             Some(_) => Ok(Removed::Later),
@@ -217,7 +226,7 @@ impl Roster {
     /// the program's free function has returned, for those who wait for that.
     fn free(&self, id: i64) {
         let mut inner = self.inner.lock();
-        let nothing: Callback = Arc::new(|_| {});
+        let nothing: Callback = Arc::new(|_, _| {});
         let callback = match inner.entries.get_mut(&id) {
             Some(entry) => std::mem::replace(&mut entry.callback, nothing),
             None => return,
@@ -232,7 +241,7 @@ impl Roster {
 impl Entry {
     fn wants(&self, report: &Report) -> bool {
         !self.leaving
-            && self.since <= report.read
+            && self.since <= report.tick
             && self.filter.passes(&report.event, report.monitor.id())
     }
 }

@@ -16,9 +16,7 @@ use crate::model::{Address, Code, Error};
 
 #[derive(Debug)]
 pub struct Stream {
-    // Before the socket: see `Held`.
-    _held: Held,
-    socket: UnixStream,
+    socket: Held<UnixStream>,
     /// What the socket did not take yet.
     unsent: Vec<u8>,
 }
@@ -36,11 +34,12 @@ impl Stream {
     /// Connects and registers; a unix socket is connected at once or not at all.
     pub fn connect(address: &Address, registry: &Registry, token: Token) -> Result<Self, Error> {
         let path = address.path();
-        let mut socket = UnixStream::connect(path).map_err(|error| refused(path, &error))?;
+        let connect = || UnixStream::connect(path).map_err(|error| refused(path, &error));
+        let mut socket = Held::open(connect)?;
         registry
-            .register(&mut socket, token, Interest::READABLE | Interest::WRITABLE)
+            .register(&mut *socket, token, Interest::READABLE | Interest::WRITABLE)
             .map_err(|error| Error::os("cannot watch the connection", &error))?;
-        Ok(Self { _held: Held::new(&socket), socket, unsent: Vec::new() })
+        Ok(Self { socket, unsent: Vec::new() })
     }
 
     /// Reads once.

@@ -5,8 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use parking_lot::{Condvar, Mutex};
-
+use super::lock::{Condvar, Mutex};
 use crate::model::{Code, Error};
 
 type Answer = Result<(), Error>;
@@ -45,15 +44,8 @@ impl Drop for Ticket {
 impl Stub {
     /// Waits for at most this long; `None` is for ever.
     pub fn wait(self, timeout: Option<Duration>) -> Option<Answer> {
-        let mut answer = self.0.answer.lock();
-        let empty = |answer: &mut Option<Answer>| answer.is_none();
-        match timeout {
-            Some(limit) => {
-                self.0.answered.wait_while_for(&mut answer, empty, limit);
-            }
-            None => self.0.answered.wait_while(&mut answer, empty),
-        }
-        answer.take()
+        let answer = self.0.answer.lock();
+        self.0.answered.wait_while_for(answer, |answer| answer.is_none(), timeout).take()
     }
 }
 

@@ -12,38 +12,36 @@ use super::fork::Held;
 use crate::model::Error;
 
 #[derive(Debug)]
-pub struct Wake {
-    // Before the descriptor: see `Held`.
-    _held: Held,
-    bell: File,
-}
+pub struct Wake(Held<File>);
 
 impl Wake {
     pub fn new() -> Result<Self, Error> {
-        // SAFETY: no pointers are passed.
-        let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
-        if fd < 0 {
-            return Err(Error::os("cannot make an eventfd", &io::Error::last_os_error()));
-        }
-        // SAFETY: the kernel has just given it to us.
-        let bell = File::from(unsafe { OwnedFd::from_raw_fd(fd) });
-        Ok(Self { _held: Held::new(&bell), bell })
+        let open = || {
+            // SAFETY: no pointers are passed.
+            let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
+            if fd < 0 {
+                return Err(Error::os("cannot make an eventfd", &io::Error::last_os_error()));
+            }
+            // SAFETY: the kernel has just given it to us.
+            Ok(File::from(unsafe { OwnedFd::from_raw_fd(fd) }))
+        };
+        Held::open(open).map(Self)
     }
 
     /// Wakes the reader, now or when it next looks.
     pub fn ring(&self) {
         // It fails only when the bell has rung 2^64 times unheard: then it is ringing.
-        let _ = (&self.bell).write(&1u64.to_ne_bytes());
+        let _ = (&*self.0).write(&1u64.to_ne_bytes());
     }
 
     /// The reader has heard it.
     pub fn clear(&self) {
-        let _ = (&self.bell).read(&mut [0; 8]);
+        let _ = (&*self.0).read(&mut [0; 8]);
     }
 }
 
 impl AsRawFd for Wake {
     fn as_raw_fd(&self) -> RawFd {
-        self.bell.as_raw_fd()
+        self.0.as_raw_fd()
     }
 }

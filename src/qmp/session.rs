@@ -85,7 +85,7 @@ impl<T> Session<T> {
         match self.stage {
             Stage::Closed => {
                 let closed = Error::new(Code::Shutdown, "it was closed; make a new one");
-                acts.extend(ticket.map(|ticket| Act::Answer(ticket, Err(self.named(&closed)))));
+                acts.extend(ticket.map(|ticket| Act::Answer(ticket, Err(closed))));
             }
             Stage::Ready => acts.extend(ticket.map(|ticket| Act::Answer(ticket, Ok(())))),
             Stage::Connecting | Stage::Greeting { .. } | Stage::Negotiating { .. } => {
@@ -247,18 +247,13 @@ impl<T> Session<T> {
         let reason = &error.text;
         acts.push(Act::Tell(own(Kind::Disconnected, "DISCONNECTED", Word::Reason, reason, now)));
         for ticket in std::mem::take(&mut self.waiting) {
-            acts.push(Act::Answer(ticket, Err(self.named(error))));
+            acts.push(Act::Answer(ticket, Err(error.clone())));
         }
     }
 
     fn timed_out(&self, what: &str) -> Error {
         let limit = self.settings.connect_timeout.unwrap_or_default().as_millis();
         Error::new(Code::TimedOut, format!("not usable within {limit} ms: {what}"))
-    }
-
-    /// For whoever waits, which may be for one of many monitors.
-    fn named(&self, error: &Error) -> Error {
-        Error::new(error.code, format!("monitor {}: {}", self.settings.name, error.text))
     }
 }
 
