@@ -706,6 +706,20 @@ int64_t blockjob_event_get_dropped(const blockjob_event *event);
 const char *blockjob_event_get_json(const blockjob_event *event);
 
 /**
+ * The event as one line for logs and terminals: its time (UTC), its monitor's name, its name, and
+ * each member that it has, such as
+ *
+ *     2026-11-23T16:40:02.417472Z vm1 BLOCK_JOB_COMPLETED job=j0 type=stream outcome=succeeded
+ *     len=1048576 offset=1048576 speed=0
+ *
+ * on one line. Whatever a peer wrote into it is escaped: it holds no control character, and no text
+ * that passes for another field. For people; programs use the other getters.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+const char *blockjob_event_get_line(const blockjob_event *event);
+
+/**
  * Tells an absent member from one that is -1.
  *
  * @param member one of BLOCKJOB_MEMBER_*

@@ -19,6 +19,7 @@ use super::{
         BLOCKJOB_MEMBER_ERROR, BLOCKJOB_MEMBER_LEN, BLOCKJOB_MEMBER_OFFSET, BLOCKJOB_MEMBER_SPEED,
         BLOCKJOB_MEMBER_TIMESTAMP,
     },
+    line::line,
 };
 use crate::{
     engine::{Monitor, Report},
@@ -266,6 +267,25 @@ pub unsafe extern "C" fn blockjob_event_get_dropped(event: *const Report) -> i64
 pub unsafe extern "C" fn blockjob_event_get_json(event: *const Report) -> *const c_char {
     // SAFETY: the header asks for a handle of ours.
     unsafe { word(event, Word::Json) }
+}
+
+/// The event as one line for logs and terminals: its time (UTC), its monitor's name, its name, and
+/// each member that it has, such as
+///
+///     2026-11-23T16:40:02.417472Z vm1 BLOCK_JOB_COMPLETED job=j0 type=stream outcome=succeeded
+///     len=1048576 offset=1048576 speed=0
+///
+/// on one line. Whatever a peer wrote into it is escaped: it holds no control character, and no text
+/// that passes for another field. For people; programs use the other getters.
+///
+/// Threads: any, also inside callbacks. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn blockjob_event_get_line(event: *const Report) -> *const c_char {
+    guard(|| {
+        // SAFETY: the header asks for a handle of ours.
+        let report = unsafe { required(event) }?;
+        Ok(report.line.get_or_init(|| line(report)).as_ptr())
+    })
 }
 
 /// Tells an absent member from one that is -1.

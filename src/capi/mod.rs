@@ -23,6 +23,7 @@ pub mod event;
 mod boundary;
 pub mod constants;
 mod foreign;
+mod line;
 
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,10 @@
 
 #![forbid(unsafe_code)]
 
-use std::sync::Arc;
+use std::{
+    ffi::CString,
+    sync::{Arc, OnceLock},
+};
 
 use super::{listener::Shared, monitor::Monitor};
 use crate::model::{Event, Kind};
@@ -14,6 +17,14 @@ pub struct Report {
     pub event: Event,
     /// When it was read, to be compared with registrations.
     pub tick: u64,
+    /// The event as a line for people, once somebody has asked for it.
+    pub line: OnceLock<CString>,
+}
+
+impl Report {
+    pub fn new(monitor: Arc<Monitor>, event: Event, tick: u64) -> Arc<Self> {
+        Arc::new(Self { monitor, event, tick, line: OnceLock::new() })
+    }
 }
 
 /// Runs until the listener is stopped.

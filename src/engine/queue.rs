@@ -188,7 +188,7 @@ impl Overflow {
         let mut event = Event::new(Kind::Overflow, "OVERFLOW", self.first.event.timestamp, 0);
         event.dropped = Some(self.dropped);
         let monitor = Arc::clone(&self.first.monitor);
-        Arc::new(Report { monitor, event, tick: self.first.tick })
+        Report::new(monitor, event, self.first.tick)
     }
 }
 

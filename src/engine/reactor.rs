@@ -210,7 +210,7 @@ impl Reactor {
         let closed = event.kind == Kind::Closed;
         if closed || self.shared.roster.wants(&event, id) {
             let monitor = Arc::clone(&self.slots[&id].monitor);
-            self.batch.push(Arc::new(Report { monitor, event, tick: self.tick }));
+            self.batch.push(Report::new(monitor, event, self.tick));
         }
         if closed {
             self.slots.remove(&id);
@@ -241,7 +241,7 @@ impl Reactor {
         let closed = self.slots.into_values().map(|slot| {
             let mut event = Event::new(Kind::Closed, "CLOSED", Some(now.wall), 0);
             event.set(Word::Reason, reason);
-            Arc::new(Report { monitor: slot.monitor, event, tick: self.tick })
+            Report::new(slot.monitor, event, self.tick)
         });
         self.shared.queue.push(closed.collect());
         self.shared.mailbox.stop();

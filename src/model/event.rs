@@ -4,6 +4,7 @@ use std::{ffi::CStr, ops::BitOr};
 
 use super::{
     job::{JobType, Outcome, Status},
+    monitor::Version,
     text::{Span, Texts},
     time::Timestamp,
 };
@@ -21,6 +22,8 @@ pub struct Event {
     pub speed: Option<i64>,
     /// How many events an `Overflow` stands for.
     pub dropped: Option<i64>,
+    /// Whom a `Connected` has connected to.
+    pub version: Option<Version>,
     texts: Texts,
     words: [Option<Span>; Word::COUNT],
 }
@@ -74,6 +77,7 @@ impl Event {
             offset: None,
             speed: None,
             dropped: None,
+            version: None,
             texts: Texts::with_capacity(name.len() + 1 + room),
             words: [None; Word::COUNT],
         };

@@ -7,6 +7,7 @@ pub mod error;
 pub mod event;
 pub mod job;
 pub mod monitor;
+pub mod readable;
 pub mod text;
 pub mod time;
 

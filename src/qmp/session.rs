@@ -32,6 +32,7 @@ pub struct Session<T> {
 }
 
 /// What a session wants done, in this order.
+#[allow(clippy::large_enum_variant, reason = "acts are few at a time, and gone in the same turn")]
 #[derive(Debug)]
 pub enum Act<T> {
     Connect,
@@ -235,7 +236,9 @@ impl<T> Session<T> {
         };
         self.deadline = None;
         acts.push(Act::Stands(State::Connected, Some(version)));
-        acts.push(Act::Tell(own(Kind::Connected, "CONNECTED", Word::Json, &greeting, now)));
+        let mut event = own(Kind::Connected, "CONNECTED", Word::Json, &greeting, now);
+        event.version = Some(version);
+        acts.push(Act::Tell(event));
         acts.extend(self.waiting.drain(..).map(|ticket| Act::Answer(ticket, Ok(()))));
     }
 
