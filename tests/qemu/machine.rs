@@ -1,0 +1,206 @@
+//! A real QEMU with two monitors, one for the library and one for the tests' own client, and the
+//! images that its jobs work on. All of it is gone when the value is dropped.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::eventually;
+use crate::qmp::Qmp;
+
+/// The size of each disk. Larger than what any job copies in one piece, so that a job that is
+/// held at its lowest speed stays on its way.
+pub const DISK_SIZE: i64 = 4 << 20;
+
+/// The two programs that run block jobs.
+#[derive(Clone, Copy, Debug)]
+pub enum Host {
+    QemuSystem,
+    StorageDaemon,
+}
+
+/// How the monitors lay their messages out.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Layout {
+    Plain,
+    Pretty,
+}
+
+/// Its fields are dropped in this order: the files go when nothing uses them any more.
+pub struct Machine {
+    process: Process,
+    qmp: Qmp,
+    directory: TempDir,
+}
+
+impl Machine {
+    pub fn start(host: Host) -> Self {
+        Self::start_with(host, Layout::Plain)
+    }
+
+    pub fn start_with(host: Host, layout: Layout) -> Self {
+        let directory = tempfile::tempdir().expect("there is room for temporary files");
+        let mut command = match host {
+            Host::QemuSystem => {
+                let mut command = Command::new("qemu-system-x86_64");
+                command.args(["-machine", "none", "-nodefaults", "-display", "none"]);
+                command
+            }
+            Host::StorageDaemon => Command::new("qemu-storage-daemon"),
+        };
+        let (chardev, monitor, mode) = match host {
+            Host::QemuSystem => ("-chardev", "-mon", ",mode=control"),
+            Host::StorageDaemon => ("--chardev", "--monitor", ""),
+        };
+        // The library's monitor is made first: when the second answers, both listen.
+        let pretty = if layout == Layout::Pretty { ",pretty=on" } else { "" };
+        for id in ["library", "tests"] {
+            command.args([chardev, &format!("socket,id={id},path={id}.qmp,server=on,wait=off")]);
+            command.args([monitor, &format!("chardev={id}{mode}{pretty}")]);
+        }
+        let errors = directory.path().join("stderr");
+        command.current_dir(directory.path()).stdin(Stdio::null()).stdout(Stdio::null());
+        command.stderr(File::create(&errors).expect("a temporary directory is writable"));
+        // QEMU's error texts are the C library's, in the language of the environment.
+        command.env("LC_ALL", "C");
+        let child = command.spawn().unwrap_or_else(|error| not_run(&command, &error));
+        let mut process = Process(child);
+
+        let socket = directory.path().join("tests.qmp");
+        let qmp = eventually("QEMU listens on its monitors", || {
+            if let Some(status) = process.0.try_wait().expect("a child can be waited for") {
+                let errors = fs::read_to_string(&errors).unwrap_or_default();
+                panic!("{command:?} ended at once, {status}: {errors}");
+            }
+            Qmp::connect(&socket).ok()
+        });
+        Self { process, qmp, directory }
+    }
+
+    /// The socket of the monitor that is the library's.
+    pub fn library_socket(&self) -> PathBuf {
+        self.directory.path().join("library.qmp")
+    }
+
+    /// The tests' own monitor.
+    pub fn qmp(&mut self) -> &mut Qmp {
+        &mut self.qmp
+    }
+
+    pub fn execute(&mut self, command: &str, arguments: &Value) -> Value {
+        self.qmp.execute(command, arguments)
+    }
+
+    /// Ends QEMU as the kernel would, without a word from it.
+    pub fn kill(&mut self) {
+        self.process.0.kill().expect("QEMU runs until here");
+        self.process.0.wait().expect("a child can be waited for");
+    }
+
+    /// Opens a chain of three images, `NAME-base`, `NAME-middle` and `NAME`, each of which holds
+    /// data of its own.
+    pub fn add_disk(&mut self, name: &str) {
+        let [base, middle] = [format!("{name}-base"), format!("{name}-middle")];
+        self.create(&base, None, Some("write -P 1 0 4M"));
+        self.create(&middle, Some(&base), Some("write -P 2 2M 2M"));
+        self.create(name, Some(&middle), Some("write -P 3 3M 1M"));
+        self.open(&base, qcow2(&base, None));
+        self.open(&middle, qcow2(&middle, Some(&base)));
+        self.open(name, qcow2(name, Some(&middle)));
+    }
+
+    /// Opens an empty image over a full one, `NAME-base`, whose second half cannot be read.
+    pub fn add_failing_disk(&mut self, name: &str, errors: Errors) {
+        let base = format!("{name}-base");
+        self.create(&base, None, Some("write -P 1 0 4M"));
+        self.create(name, Some(&base), None);
+        self.open(&base, failing(&base, "read", errors));
+        self.open(name, qcow2(name, Some(&base)));
+    }
+
+    /// Opens an empty image for a job to write to.
+    pub fn add_target(&mut self, name: &str) {
+        self.create(name, None, None);
+        self.open(name, qcow2(name, None));
+    }
+
+    /// Opens an empty image whose second half cannot be written.
+    pub fn add_failing_target(&mut self, name: &str, errors: Errors) {
+        self.create(name, None, None);
+        self.open(name, failing(name, "write", errors));
+    }
+
+    fn create(&self, name: &str, backing: Option<&str>, content: Option<&str>) {
+        let image = format!("{name}.qcow2");
+        let backing = backing.map(|backing| format!("{backing}.qcow2"));
+        let mut create = Command::new("qemu-img");
+        create.args(["create", "-q", "-f", "qcow2"]);
+        if let Some(backing) = &backing {
+            create.args(["-F", "qcow2", "-b", backing]);
+        }
+        self.run(create.args([&image, &DISK_SIZE.to_string()]));
+        if let Some(content) = content {
+            self.run(Command::new("qemu-io").args(["-f", "qcow2", "-c", content, &image]));
+        }
+    }
+
+    fn run(&self, command: &mut Command) {
+        command.current_dir(self.directory.path());
+        let output = command.output().unwrap_or_else(|error| not_run(command, &error));
+        assert!(output.status.success(), "{command:?} failed: {output:?}");
+    }
+
+    fn open(&mut self, node: &str, mut options: Value) {
+        options["node-name"] = json!(node);
+        self.execute("blockdev-add", &options);
+    }
+}
+
+/// A QEMU that outlives neither its test nor the failure of one.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may be dead already, and that is as good.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// How often the same piece of an image gives an I/O error.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Errors {
+    Once,
+    Always,
+}
+
+fn qcow2(name: &str, backing: Option<&str>) -> Value {
+    let file = json!({"driver": "file", "filename": format!("{name}.qcow2")});
+    json!({"driver": "qcow2", "file": file, "backing": backing})
+}
+
+fn failing(name: &str, operation: &str, errors: Errors) -> Value {
+    let rule = json!({
+        "event": "none",
+        "iotype": operation,
+        "sector": DISK_SIZE / 512 / 2,
+        "errno": 5, // EIO
+        "once": errors == Errors::Once,
+    });
+    json!({"driver": "blkdebug", "image": qcow2(name, None), "inject-error": [rule]})
+}
+
+fn not_run(command: &Command, error: &io::Error) -> ! {
+    let program = command.get_program();
+    match error.kind() {
+        io::ErrorKind::NotFound => panic!(
+            "these tests need {program:?}, which is not in PATH: \
+             install it (Debian: apt-get install qemu-system-x86 qemu-utils)"
+        ),
+        _ => panic!("{program:?} did not start: {error}"),
+    }
+}
