@@ -42,7 +42,7 @@ pub unsafe extern "C" fn blockjob_monitor_new(
         let address = unsafe { text(address, "address") }?;
         // SAFETY: the header asks for a place to write to.
         let place = unsafe { out(out_monitor, "out_monitor") }?;
-        let monitor = Arc::new(Monitor::new(&listener, address)?);
+        let monitor = Arc::new(listener.monitor(address)?);
         place.set(Arc::into_raw(monitor).cast_mut());
         Ok(0)
     })

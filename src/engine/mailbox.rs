@@ -3,25 +3,17 @@
 
 #![forbid(unsafe_code)]
 
-use std::sync::Arc;
-
-use super::{lock::Mutex, monitor::Monitor, ticket::Ticket, wake::Wake};
+use super::{lock::Mutex, wake::Wake};
 use crate::model::{Code, Error};
 
 #[derive(Debug)]
-pub enum Post {
-    Start(Arc<Monitor>, Option<Ticket>),
-    Close(Arc<Monitor>),
-}
-
-#[derive(Debug)]
-pub struct Mailbox {
+pub struct Mailbox<P> {
     /// `None` when the listener was stopped.
-    posts: Mutex<Option<Vec<Post>>>,
+    posts: Mutex<Option<Vec<P>>>,
     wake: Wake,
 }
 
-impl Mailbox {
+impl<P> Mailbox<P> {
     pub fn new() -> Result<Self, Error> {
         Ok(Self { posts: Mutex::new(Some(Vec::new())), wake: Wake::new()? })
     }
@@ -31,7 +23,7 @@ impl Mailbox {
         &self.wake
     }
 
-    pub fn post(&self, post: Post) -> Result<(), Error> {
+    pub fn post(&self, post: P) -> Result<(), Error> {
         match &mut *self.posts.lock() {
             Some(posts) => posts.push(post),
             None => return Err(stopped()),
@@ -41,7 +33,7 @@ impl Mailbox {
     }
 
     /// All posts since the last call; `None` when the listener was stopped.
-    pub fn take(&self) -> Option<Vec<Post>> {
+    pub fn take(&self) -> Option<Vec<P>> {
         self.wake.clear();
         self.posts.lock().as_mut().map(std::mem::take)
     }
@@ -53,8 +45,9 @@ impl Mailbox {
         drop(posts);
     }
 
-    pub fn is_stopped(&self) -> bool {
-        self.posts.lock().is_none()
+    /// Refuses when the listener was stopped.
+    pub fn check(&self) -> Result<(), Error> {
+        if self.posts.lock().is_some() { Ok(()) } else { Err(stopped()) }
     }
 }
 

@@ -13,23 +13,31 @@ use std::{
 };
 
 use super::{
-    listener::Shared,
+    life::Life,
     lock::Mutex,
-    mailbox::{Post, stopped},
-    ticket::ticket,
+    mailbox::Mailbox,
+    ticket::{Ticket, ticket},
 };
 use crate::model::{Address, Code, Error, MonitorId, Settings, State, Version};
 
 /// One QMP endpoint of one QEMU.
 pub struct Monitor {
     id: MonitorId,
-    shared: Arc<Shared>,
+    life: Arc<Life>,
+    mailbox: Arc<Mailbox<Post>>,
     address: Address,
     address_text: CString,
     inner: Mutex<Inner>,
     /// Closed, and its last event delivered: takes no registration any more. Changes under the
     /// roster's lock.
     retired: AtomicBool,
+}
+
+/// What the reader is asked to do with a monitor.
+#[derive(Debug)]
+pub enum Post {
+    Start(Arc<Monitor>, Option<Ticket>),
+    Close(Arc<Monitor>),
 }
 
 struct Inner {
@@ -41,10 +49,11 @@ struct Inner {
 }
 
 impl Monitor {
-    pub fn new(shared: &Arc<Shared>, address: &str) -> Result<Self, Error> {
-        if shared.mailbox.is_stopped() {
-            return Err(stopped());
-        }
+    pub fn new(
+        life: &Arc<Life>,
+        mailbox: &Arc<Mailbox<Post>>,
+        address: &str,
+    ) -> Result<Self, Error> {
         let inner = Inner {
             settings: Settings::new(address.to_owned()),
             name: c_text(address)?,
@@ -52,8 +61,9 @@ impl Monitor {
             version: None,
         };
         Ok(Self {
-            id: shared.next_monitor(),
-            shared: Arc::clone(shared),
+            id: life.next_monitor(),
+            life: Arc::clone(life),
+            mailbox: Arc::clone(mailbox),
             address: Address::parse(address)?,
             address_text: c_text(address)?,
             inner: Mutex::new(inner),
@@ -67,11 +77,12 @@ impl Monitor {
 
     /// Refuses in a child of the process in which it was made.
     pub fn check_process(&self) -> Result<(), Error> {
-        self.shared.birth.check()
+        self.life.check_process()
     }
 
-    pub fn belongs_to(&self, shared: &Arc<Shared>) -> bool {
-        Arc::ptr_eq(&self.shared, shared)
+    /// Does this mailbox's listener read it?
+    pub fn posts_to(&self, mailbox: &Arc<Mailbox<Post>>) -> bool {
+        Arc::ptr_eq(&self.mailbox, mailbox)
     }
 
     pub fn address(&self) -> &Address {
@@ -108,7 +119,7 @@ impl Monitor {
     }
 
     pub fn state(&self) -> State {
-        if self.shared.mailbox.is_stopped() { State::Closed } else { self.inner.lock().state }
+        if self.mailbox.check().is_err() { State::Closed } else { self.inner.lock().state }
     }
 
     pub fn version(&self) -> Option<Version> {
@@ -120,7 +131,7 @@ impl Monitor {
         if !self.begin()? {
             return Err(Error::new(Code::Already, "it was started, and has not ended since"));
         }
-        self.shared.mailbox.post(Post::Start(Arc::clone(self), None))
+        self.mailbox.post(Post::Start(Arc::clone(self), None))
     }
 
     /// Begins to connect unless that was done, and waits until the monitor is usable.
@@ -128,9 +139,9 @@ impl Monitor {
         if !self.begin()? && self.state() == State::Connected {
             return Ok(());
         }
-        let _blocked = self.shared.block();
+        let _waiting = self.life.wait();
         let (ticket, stub) = ticket();
-        self.shared.mailbox.post(Post::Start(Arc::clone(self), Some(ticket)))?;
+        self.mailbox.post(Post::Start(Arc::clone(self), Some(ticket)))?;
         stub.wait(timeout).unwrap_or_else(|| {
             let limit = timeout.unwrap_or_default().as_millis();
             let text = format!(
@@ -146,7 +157,7 @@ impl Monitor {
         if std::mem::replace(&mut self.inner.lock().state, State::Closed) == State::Closed {
             return Ok(());
         }
-        self.shared.mailbox.post(Post::Close(Arc::clone(self)))
+        self.mailbox.post(Post::Close(Arc::clone(self)))
     }
 
     /// How the reader finds it. What is closed stays so.
@@ -175,9 +186,7 @@ impl Monitor {
 
     /// Marks it as connecting; false when it was started already.
     fn begin(&self) -> Result<bool, Error> {
-        if self.shared.mailbox.is_stopped() {
-            return Err(stopped());
-        }
+        self.mailbox.check()?;
         let mut inner = self.inner.lock();
         match inner.state {
             State::New | State::Disconnected => {
@@ -191,9 +200,7 @@ impl Monitor {
 
     /// Changes a setting, which only a monitor that was never started takes.
     fn set(&self, change: impl FnOnce(&mut Inner)) -> Result<(), Error> {
-        if self.shared.mailbox.is_stopped() {
-            return Err(stopped());
-        }
+        self.mailbox.check()?;
         let mut inner = self.inner.lock();
         match inner.state {
             State::New => change(&mut inner),

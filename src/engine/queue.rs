@@ -10,9 +10,9 @@ use std::{
 };
 
 use super::{
-    delivery::Report,
     lock::{Condvar, Mutex},
     monitor::Monitor,
+    report::Report,
 };
 use crate::model::{Event, Kind, MonitorId, Word};
 

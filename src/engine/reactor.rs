@@ -15,11 +15,10 @@ use mio::{Events, Interest, Poll, Token, unix::SourceFd};
 
 use super::{
     clock::Clock,
-    delivery::Report,
     fork::Held,
-    listener::Shared,
-    mailbox::Post,
-    monitor::Monitor,
+    monitor::{Monitor, Post},
+    report::Report,
+    shared::Shared,
     stream::{Found, Stream},
     ticket::Ticket,
 };

@@ -13,11 +13,11 @@ use std::{
 };
 
 use super::{
-    delivery::Report,
     inside,
     lock::{Condvar, Mutex},
     mailbox::stopped,
     monitor::{Monitor, closed},
+    report::Report,
 };
 use crate::model::{Code, Error, Event, Kinds, MonitorId, Word};
 
