@@ -226,7 +226,7 @@ typedef struct blockjob_event blockjob_event;
  * A callback may call every function of this library; one that would wait for the callback itself
  * returns -EDEADLK at once. It may take its time: it delays other callbacks, never the reading. It
  * must not throw (the process is aborted, with a line that says so), longjmp out, call
- * pthread_exit() or be cancelled.
+ * pthread_exit(), be cancelled, or return in the child of a fork() of its own.
  */
 typedef void (*blockjob_event_fn)(blockjob_event *event, void *opaque);
 
@@ -712,8 +712,8 @@ const char *blockjob_event_get_json(const blockjob_event *event);
  *     2026-11-23T16:40:02.417472Z vm1 BLOCK_JOB_COMPLETED job=j0 type=stream outcome=succeeded
  *     len=1048576 offset=1048576 speed=0
  *
- * on one line. Whatever a peer wrote into it is escaped: it holds no control character, and no text
- * that passes for another field. For people; programs use the other getters.
+ * on one line. Whatever a peer wrote into it is escaped: it holds no control character, and no
+ * text that passes for another field. For people; programs use the other getters.
  *
  * Threads: any, also inside callbacks. Since: 0.1.
  */

@@ -275,8 +275,8 @@ pub unsafe extern "C" fn blockjob_event_get_json(event: *const Report) -> *const
 ///     2026-11-23T16:40:02.417472Z vm1 BLOCK_JOB_COMPLETED job=j0 type=stream outcome=succeeded
 ///     len=1048576 offset=1048576 speed=0
 ///
-/// on one line. Whatever a peer wrote into it is escaped: it holds no control character, and no text
-/// that passes for another field. For people; programs use the other getters.
+/// on one line. Whatever a peer wrote into it is escaped: it holds no control character, and no
+/// text that passes for another field. For people; programs use the other getters.
 ///
 /// Threads: any, also inside callbacks. Since: 0.1.
 #[unsafe(no_mangle)]

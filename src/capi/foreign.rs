@@ -13,7 +13,7 @@ use crate::engine::{Report, inside};
 /// A callback may call every function of this library; one that would wait for the callback itself
 /// returns -EDEADLK at once. It may take its time: it delays other callbacks, never the reading. It
 /// must not throw (the process is aborted, with a line that says so), longjmp out, call
-/// pthread_exit() or be cancelled.
+/// pthread_exit(), be cancelled, or return in the child of a fork() of its own.
 #[allow(non_camel_case_types)]
 pub type blockjob_event_fn =
     Option<unsafe extern "C-unwind" fn(event: *mut Report, opaque: *mut c_void)>;

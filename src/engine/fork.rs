@@ -16,6 +16,7 @@ use std::{
     },
 };
 
+use super::inside;
 use crate::model::{Code, Error};
 
 /// How many forks lie between this process and the one that loaded the library.
@@ -40,8 +41,8 @@ impl Birth {
     /// Here and now; from the first call on, forks are watched.
     pub fn here() -> Result<Self, Error> {
         static WATCH: OnceLock<i32> = OnceLock::new();
-        // SAFETY: in the child `handle_fork` touches atomics and calls close(2) alone, as it must; the
-        // library is linked with -z nodelete, so its code stays.
+        // SAFETY: in the child `handle_fork` touches atomics and its thread's own, and calls
+        // close(2), as it must; the library is linked with -z nodelete, so its code stays.
         let watch = || unsafe {
             libc::pthread_atfork(Some(before_fork), Some(after_fork), Some(handle_fork))
         };
@@ -161,6 +162,7 @@ fn place(fd: RawFd, make: bool) -> Option<(&'static AtomicU64, u64)> {
 /// Runs in the child, after fork. Only what is async-signal-safe.
 extern "C" fn handle_fork() {
     after_fork();
+    inside::forget();
     GENERATION.fetch_add(1, SeqCst);
     for (i, slot) in OPEN.iter().enumerate() {
         // SAFETY: as in `place`.

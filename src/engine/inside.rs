@@ -23,6 +23,12 @@ pub fn is_inside() -> bool {
     DEPTH.get() > 0
 }
 
+/// In the child of a fork the callback that forked is the parent's matter: what the child makes of
+/// its own may be waited for.
+pub fn forget() {
+    DEPTH.set(0);
+}
+
 /// Tells this thread from every other one that lives.
 pub fn thread_mark() -> usize {
     DEPTH.with(|depth| std::ptr::from_ref(depth).addr())
@@ -30,6 +36,6 @@ pub fn thread_mark() -> usize {
 
 impl Drop for Inside {
     fn drop(&mut self) {
-        DEPTH.set(DEPTH.get() - 1);
+        DEPTH.set(DEPTH.get().saturating_sub(1));
     }
 }

@@ -1,5 +1,5 @@
-//! What the two threads and the callers share. It outlives the listener's handle as long as somebody
-//! holds it.
+//! What the two threads and the callers share. It outlives the listener's handle as long as
+//! somebody holds it.
 
 #![forbid(unsafe_code)]
 
