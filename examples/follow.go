@@ -1,0 +1,60 @@
+// follow does what follow.c does, to the byte; read that first.
+package main
+
+// #cgo LDFLAGS: -lblockjob
+// #include <blockjob.h>
+// extern void onEvent(blockjob_event *event, void *opaque);
+import "C"
+import (
+	"fmt"
+	"log"
+	"os"
+	"os/signal"
+	"runtime"
+	"syscall"
+	"unsafe"
+)
+
+var seen = map[C.int]int{} // How many events of each kind there were.
+
+//export onEvent
+func onEvent(event *C.blockjob_event, opaque unsafe.Pointer) {
+	if _, err := fmt.Println(C.GoString(C.blockjob_event_get_line(event))); err != nil {
+		log.Fatal(err)
+	}
+	seen[C.blockjob_event_get_kind(event)]++
+	if seen[C.BLOCKJOB_EVENT_DISCONNECTED] == len(os.Args)-1 {
+		syscall.Kill(os.Getpid(), syscall.SIGTERM)
+	}
+}
+
+func check(step string, result C.int64_t) {
+	if result < 0 {
+		log.Fatalf("follow: %s: %s", step, C.GoString(C.blockjob_last_error()))
+	}
+}
+
+func main() {
+	log.SetFlags(0)
+	runtime.LockOSThread() // Go changes threads between calls, but the last error is a thread's.
+	if len(os.Args) == 1 {
+		log.Fatal("usage: follow unix:PATH...")
+	}
+	interrupts := make(chan os.Signal, 1)
+	signal.Notify(interrupts, syscall.SIGINT, syscall.SIGTERM)
+	var listener *C.blockjob_listener
+	check("make a listener", C.int64_t(C.blockjob_listener_new(&listener)))
+	check("add a callback", C.blockjob_callback_add(listener, nil, nil, C.BLOCKJOB_EVENT_ALL,
+		C.blockjob_event_fn(C.onEvent), nil, nil)) // opaque: a cgo.Handle, never a pointer into Go
+	for _, address := range os.Args[1:] {
+		var monitor *C.blockjob_monitor
+		check(address, C.int64_t(C.blockjob_monitor_new(listener, C.CString(address), &monitor)))
+		check(address, C.int64_t(C.blockjob_monitor_start(monitor)))
+		C.blockjob_monitor_unref(monitor)
+	}
+	<-interrupts
+	C.blockjob_listener_free(listener)
+	if seen[C.BLOCKJOB_EVENT_CONNECTED] < len(os.Args)-1 {
+		os.Exit(1)
+	}
+}

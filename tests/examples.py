@@ -1,0 +1,330 @@
+"""The programs of examples/: they do what their usage says, and all three print the same lines.
+
+Run as `python3 tests/examples.py` when `make examples` has built them. What no real QEMU can be
+made to say comes from a scripted monitor.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "demo"))
+
+import lines  # noqa: E402
+from stage import MIB, Monitor, make_disk, qemu, running  # noqa: E402
+
+TARGET = ROOT / os.environ.get("CARGO_TARGET_DIR", "target")
+PROGRAMS = {
+    "c": [str(TARGET / "examples/follow")],
+    "python": [sys.executable, str(ROOT / "examples/follow.py")],
+    "go": [str(TARGET / "examples/follow-go")],
+}
+ENVIRONMENT = {**os.environ, "BLOCKJOB_LIBRARY": str(TARGET / "release/libblockjob.so")}
+PATIENCE = 20  # seconds
+
+GREETING = {"QMP": {"version": {"qemu": {"major": 9, "minor": 8, "micro": 7}}, "capabilities": []}}
+AT = {"seconds": 1_795_452_002, "microseconds": 417}
+PREFIX = "2026-11-23T16:40:02.000417Z unix:vm.qmp"
+
+
+def ended(event="BLOCK_JOB_COMPLETED", timestamp=AT, **changes):
+    """The message of a job's end; a change to None leaves that member out."""
+    data = {"type": "stream", "device": "j0", "len": 9, "offset": 9, "speed": 0, **changes}
+    data = {member: value for member, value in data.items() if value is not None}
+    message = {"event": event, "data": data, "timestamp": timestamp}
+    return message if timestamp else {"event": event, "data": data}
+
+
+@contextlib.asynccontextmanager
+async def scripted_monitor(path, *messages, stays=False):
+    """Serves QMP: greets, agrees to everything, sends the messages, and closes unless it stays."""
+
+    async def serve(reader, writer):
+        with contextlib.suppress(ConnectionError):
+            send(writer, GREETING)
+            command = json.loads(await reader.read(4096))
+            for message in ({"return": {}, "id": command["id"]}, *messages):
+                send(writer, message)
+            await writer.drain()
+            if stays:
+                await reader.read()
+        writer.close()
+
+    def send(writer, message):
+        # Not in ASCII, as QEMU would: what is hostile arrives as it is.
+        text = message if isinstance(message, str) else json.dumps(message, ensure_ascii=False)
+        writer.write(text.encode() + b"\r\n")
+
+    async with await asyncio.start_unix_server(serve, path):
+        yield
+
+
+def follow(program, *arguments, **options):
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+    return running(*PROGRAMS[program], *arguments, env=ENVIRONMENT, **options)
+
+
+async def result(process):
+    """What a program that ends by itself printed to stdout and stderr, and its exit status."""
+    out, err = await asyncio.wait_for(process.communicate(), PATIENCE)
+    text = (out or b"").decode(), (err or b"").decode(errors="replace")
+    return text[0].splitlines(), text[1], process.returncode
+
+
+class Examples(unittest.IsolatedAsyncioTestCase):
+    def setUp(self):
+        folder = self.enterContext(tempfile.TemporaryDirectory(prefix="blockjob-examples-"))
+        self.enterContext(contextlib.chdir(folder))
+
+    async def check_each(self, check, *arguments, **options):
+        """Runs the programs side by side, and calls check(stdout, stderr, exit status) for each."""
+
+        async def run(program):
+            async with follow(program, *arguments, **options) as process:
+                return await result(process)
+
+        results = await asyncio.gather(*map(run, PROGRAMS))
+        for program, outcome in zip(PROGRAMS, results, strict=True):
+            with self.subTest(program):
+                check(*outcome)
+
+    async def expect_lines(self, *pairs):
+        """Sends each message, and expects its line, here without what begins all of them."""
+
+        def check(out, err, status):
+            self.assertEqual(out[1:-1], [line for _, line in pairs])
+            self.assertEqual((err, status), ("", 0))
+
+        async with scripted_monitor("vm.qmp", *(message for message, _ in pairs)):
+            await self.check_each(check, "unix:vm.qmp")
+
+    async def test_all_print_the_same_of_a_real_qemu_and_what_a_second_monitor_saw(self):
+        sockets = [*PROGRAMS, "second"]
+        options = [o for s in sockets for o in ("-qmp", f"unix:{s}.qmp,server=on,wait=off")]
+        disk = await asyncio.to_thread(make_disk)
+        async with contextlib.AsyncExitStack() as stack:
+            await stack.enter_async_context(qemu(*disk, *options))
+            monitor = await stack.enter_async_context(Monitor("second.qmp").connected())
+            processes = {}
+            for name in PROGRAMS:
+                processes[name] = await stack.enter_async_context(follow(name, f"unix:{name}.qmp"))
+            first = {name: await process.stdout.readline() for name, process in processes.items()}
+
+            async def gone(job):
+                status = {"id": job, "status": "null"}
+                found = await monitor.events.find(lambda m: m.get("data") == status, PATIENCE)
+                self.assertIsNotNone(found, f"QEMU did not end the job {job}")
+
+            await monitor.execute("block-commit", **{
+                "job-id": "merge", "device": "tuesday", "top-node": "monday", "base-node": "base"})
+            await gone("merge")
+            await monitor.execute("blockdev-backup", **{
+                "job-id": "backup", "device": "tuesday", "target": "copy", "sync": "full",
+                "speed": MIB})
+            await monitor.execute("block-job-cancel", device="backup")
+            await gone("backup")
+            await monitor.execute("block-stream", **{"job-id": "flatten", "device": "tuesday"})
+            await gone("flatten")
+            await monitor.execute("blockdev-mirror", **{
+                "job-id": "mirror", "device": "tuesday", "target": "copy", "sync": "top",
+                "auto-finalize": False})
+            ready = await monitor.events.find(
+                lambda m: m["event"] == "BLOCK_JOB_READY", PATIENCE)
+            self.assertIsNotNone(ready, "QEMU's mirror did not become ready")
+            await monitor.execute("block-job-complete", device="mirror")
+            pending = await monitor.events.find(
+                lambda m: m["event"] == "BLOCK_JOB_PENDING", PATIENCE)
+            self.assertIsNotNone(pending, "QEMU's mirror did not become pending")
+            await monitor.execute("job-finalize", id="mirror")
+            await gone("mirror")
+            await monitor.execute("quit")
+
+            seen = [m for m in monitor.events.items if m["event"] in lines.KINDS]
+            self.assertEqual({m["event"] for m in seen}, set(lines.KINDS), "a kind did not occur")
+            told = {}
+            for name, process in processes.items():
+                out, err, status = await result(process)
+                self.assertEqual((err, status), ("", 0), name)
+                self.assertIn(" CONNECTED qemu=", first[name].decode())
+                self.assertIn(" DISCONNECTED reason=", out.pop())
+                self.assertEqual(
+                    [lines.parse(line) for line in out],
+                    [lines.expected(message, f"unix:{name}.qmp") for message in seen])
+                told[name] = [line.replace(f" unix:{name}.qmp ", " ") for line in out]
+            self.assertEqual(told["c"], told["python"])
+            self.assertEqual(told["c"], told["go"])
+
+    async def test_members_are_printed_when_the_event_has_them(self):
+        await self.expect_lines(
+            (ended(), f"{PREFIX} BLOCK_JOB_COMPLETED job=j0 type=stream outcome=succeeded "
+                      "len=9 offset=9 speed=0"),
+            (ended(error=""), f"{PREFIX} BLOCK_JOB_COMPLETED job=j0 type=stream outcome=failed "
+                              'len=9 offset=9 speed=0 error=""'),
+            (ended("BLOCK_JOB_CANCELLED", offset=-1, speed=(1 << 63) - 1),
+             f"{PREFIX} BLOCK_JOB_CANCELLED job=j0 type=stream outcome=cancelled "
+             "len=9 offset=-1 speed=9223372036854775807"),
+            (ended(len=None, offset=None, speed=None, type=None),
+             f"{PREFIX} BLOCK_JOB_COMPLETED job=j0 outcome=succeeded"),
+            ({"event": "JOB_STATUS_CHANGE", "timestamp": AT, "data": {"id": "j0", "status": "new"}},
+             f"{PREFIX} JOB_STATUS_CHANGE job=j0 status=new"),
+        )
+
+    async def test_a_time_that_makes_no_sense_is_a_dash(self):
+        rest = "unix:vm.qmp BLOCK_JOB_CANCELLED job=j0 type=stream outcome=cancelled " \
+               "len=9 offset=9 speed=0"
+        await self.expect_lines(*(
+            (ended("BLOCK_JOB_CANCELLED", timestamp=time), f"{shown} {rest}")
+            for time, shown in (
+                (None, "-"),
+                ({"seconds": -1, "microseconds": -1}, "-"),
+                ({"seconds": 0, "microseconds": 1_000_000}, "-"),
+                ({"seconds": 253_402_300_800, "microseconds": 0}, "-"),
+                ({"seconds": (1 << 63) - 1, "microseconds": 0}, "-"),
+                ({"seconds": 253_402_300_799, "microseconds": 1}, "9999-12-31T23:59:59.000001Z"),
+                ({"seconds": 951_782_400, "microseconds": 999_999}, "2000-02-29T00:00:00.999999Z"),
+            )))
+
+    async def test_control_characters_are_escaped(self):
+        text = "\x1b[2J\r\n\t\0\x7f\x80\x85\x9b\x9f\u061c\u200e\u200f\u2028\u2029\u202a\u202e" \
+               "\u2066\u2069"
+        shown = r"\x1b[2J\x0d\x0a\x09" + "\ufffd" + r"\x7f\u0080\u0085\u009b\u009f\u061c\u200e" \
+                r"\u200f\u2028\u2029\u202a\u202e\u2066\u2069"
+        harmless = "\xa0é\u2027\u202f\u2065\u206a\ufffd\U0001f4be' \" \\"
+        await self.expect_lines(
+            (ended(device=text, type=text, error=text),
+             f'{PREFIX} BLOCK_JOB_COMPLETED job="{shown}" type="{shown}" outcome=failed '
+             f'len=9 offset=9 speed=0 error="{shown}"'),
+            (ended(error=harmless),
+             f"{PREFIX} BLOCK_JOB_COMPLETED job=j0 type=stream outcome=failed len=9 offset=9 "
+             'speed=0 error="' + harmless[:-3] + '\\" \\\\"'),
+        )
+
+    async def test_a_word_cannot_pass_for_a_field_or_a_line(self):
+        forged = 'j0 outcome=succeeded" error="\n'
+        shown = r'"j0 outcome=succeeded\" error=\"\x0a"'
+        await self.expect_lines(
+            (ended(device=forged, type="", error="x"),
+             f'{PREFIX} BLOCK_JOB_COMPLETED job={shown} type="" outcome=failed len=9 offset=9 '
+             'speed=0 error="x"'),
+            ({"event": "JOB_STATUS_CHANGE", "timestamp": AT,
+              "data": {"id": "a=b", "status": forged}},
+             f'{PREFIX} JOB_STATUS_CHANGE job="a=b" status={shown}'),
+            ({"event": "BLOCK_JOB_ERROR", "timestamp": AT,
+              "data": {"device": "Aa0._-/:,+@", "action": forged, "operation": forged}},
+             f"{PREFIX} BLOCK_JOB_ERROR job=Aa0._-/:,+@ action={shown} operation={shown}"),
+        )
+
+    async def test_a_monitor_whose_path_has_a_space_is_quoted(self):
+        def check(out, err, status):
+            self.assertIn(' "unix:v m.qmp" CONNECTED qemu=9.8.7', out[0])
+
+        async with scripted_monitor("v m.qmp"):
+            await self.check_each(check, "unix:v m.qmp")
+
+    async def test_a_long_line_stays_one_line(self):
+        error = "x" * 200_000
+        await self.expect_lines((
+            ended(error=error),
+            f"{PREFIX} BLOCK_JOB_COMPLETED job=j0 type=stream outcome=failed len=9 offset=9 "
+            f'speed=0 error="{error}"'))
+
+    async def test_programs_that_share_an_output_do_not_mix_their_lines(self):
+        reading, writing = socket.socketpair(type=socket.SOCK_SEQPACKET)
+        with reading:
+            with writing:
+                async with scripted_monitor("vm.qmp", *[ended()] * 10):
+                    await self.check_each(lambda *_: None, "unix:vm.qmp", stdout=writing)
+            # Such a socket keeps writes apart, so this sees whether a line was one.
+            writes = list(iter(lambda: reading.recv(4096), b""))
+        self.assertEqual(len(writes), 12 * len(PROGRAMS))
+        for line in writes:
+            lines.parse(line.decode().removesuffix("\n"))
+
+    async def test_it_ends_with_0_when_the_last_of_its_monitors_is_gone(self):
+        def check(out, err, status):
+            self.assertEqual((len(out), err, status), (4, "", 0))
+
+        async with scripted_monitor("a.qmp"), scripted_monitor("b.qmp"):
+            await self.check_each(check, "unix:a.qmp", "unix:b.qmp")
+
+    async def test_it_ends_with_1_when_a_monitor_was_never_connected(self):
+        def check(out, err, status):
+            told = sorted((line["monitor"], line["event"]) for line in map(lines.parse, out))
+            self.assertEqual(told, [
+                ("unix:none.qmp", "DISCONNECTED"),
+                ("unix:vm.qmp", "CONNECTED"),
+                ("unix:vm.qmp", "DISCONNECTED"),
+            ])
+            self.assertEqual((err, status), ("", 1))
+
+        async with scripted_monitor("vm.qmp"):
+            await self.check_each(check, "unix:vm.qmp", "unix:none.qmp")
+
+    async def test_a_signal_ends_it_with_0(self):
+        async with scripted_monitor("vm.qmp", stays=True):
+            for program in PROGRAMS:
+                for number in (signal.SIGINT, signal.SIGTERM):
+                    with self.subTest(program, signal=number):
+                        async with follow(program, "unix:vm.qmp") as process:
+                            line = await asyncio.wait_for(process.stdout.readline(), PATIENCE)
+                            self.assertIn(b" CONNECTED ", line)
+                            process.send_signal(number)
+                            self.assertEqual(await result(process), ([], "", 0))
+
+    async def test_output_that_cannot_be_written_ends_it_with_1(self):
+        def check(out, err, status):
+            self.assertIn("no space left on device", err.lower())
+            self.assertEqual(status, 1)
+
+        async with scripted_monitor("vm.qmp", stays=True):
+            with open("/dev/full", "wb") as full:
+                await self.check_each(check, "unix:vm.qmp", stdout=full)
+
+    async def test_it_ends_when_nobody_reads_its_output(self):
+        def check(out, err, status):
+            # Go dies of SIGPIPE, as most tools do; the others see the error first.
+            self.assertIn(status, (1, -signal.SIGPIPE))
+
+        reading, writing = os.pipe()
+        os.close(reading)
+        with open(writing, "wb") as nobody:
+            async with scripted_monitor("vm.qmp", stays=True):
+                await self.check_each(check, "unix:vm.qmp", stdout=nobody)
+
+    async def test_a_wrong_command_line_is_explained(self):
+        for arguments, sentence in (
+            ((), "usage: follow"),
+            (("vm.qmp",), "vm.qmp"),
+            (("unix:",), "unix:"),
+            ((b"unix:\xff.qmp",), "UTF-8"),
+            (("unix:" + "x" * 108,), "107"),
+        ):
+            def check(out, err, status):
+                self.assertEqual((out, status), ([], 1))
+                self.assertIn(sentence, err)
+                self.assertNotIn("Traceback", err)
+
+            await self.check_each(check, *arguments)
+
+    async def test_the_usage_of_the_c_program_is_told_on_request(self):
+        async with follow("c", "--help") as process:
+            out, err, status = await result(process)
+        self.assertEqual((out[0], err, status), ("usage: follow unix:PATH...", "", 0))
+
+    def test_python_and_go_need_at_most_60_lines(self):
+        for name in ("follow.py", "follow.go"):
+            count = len((ROOT / "examples" / name).read_text().splitlines())
+            self.assertLessEqual(count, 60, f"examples/{name} has {count} lines")
+
+
+if __name__ == "__main__":
+    unittest.main()
