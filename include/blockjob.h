@@ -16,19 +16,11 @@
  *     #include <semaphore.h>
  *     #include <stdio.h>
  *
- *     static void handle_end(blockjob_event *event, void *opaque)
+ *     static void on_event(blockjob_event *event, void *gone)
  *     {
- *         (void)opaque;
- *         printf("%s: %s\n", blockjob_event_get_job_id(event),
- *                blockjob_event_get_outcome(event) == BLOCKJOB_OUTCOME_SUCCEEDED ? "succeeded"
- *                : blockjob_event_get_error(event) ? blockjob_event_get_error(event)
- *                : "cancelled");
- *     }
- *
- *     static void handle_gone(blockjob_event *event, void *opaque)
- *     {
- *         fprintf(stderr, "%s\n", blockjob_event_get_reason(event));
- *         sem_post(opaque);
+ *         puts(blockjob_event_get_line(event));
+ *         if (blockjob_event_get_kind(event) == BLOCKJOB_EVENT_DISCONNECTED)
+ *             sem_post(gone);
  *     }
  *
  *     int main(int argc, char **argv)
@@ -41,10 +33,9 @@
  *         if (argc != 2 || blockjob_listener_new(&listener) < 0)
  *             return 1;
  *         if (blockjob_callback_add(listener, NULL, NULL,
- *                                   BLOCKJOB_EVENT_COMPLETED | BLOCKJOB_EVENT_CANCELLED,
- *                                   handle_end, NULL, NULL) < 0 ||
- *             blockjob_callback_add(listener, NULL, NULL, BLOCKJOB_EVENT_DISCONNECTED,
- *                                   handle_gone, &gone, NULL) < 0 ||
+ *                                   BLOCKJOB_EVENT_COMPLETED | BLOCKJOB_EVENT_CANCELLED |
+ *                                   BLOCKJOB_EVENT_DISCONNECTED,
+ *                                   on_event, &gone, NULL) < 0 ||
  *             blockjob_monitor_new(listener, argv[1], &monitor) < 0 ||
  *             blockjob_monitor_start(monitor) < 0)
  *             fprintf(stderr, "%s\n", blockjob_last_error());
@@ -75,11 +66,13 @@
  * Lifetimes. Listeners, monitors and events are opaque; what is made with _new or kept with _ref is
  * given back with _free or _unref, which take NULL. Strings of an event or monitor hold as long as
  * it does. Text given to the library is copied. `opaque` of a callback is the library's from the
- * call on, and is freed exactly once, after the last callback, also when registering failed.
+ * call on, and is freed exactly once, after the last callback, also when registering failed; it is
+ * never looked at, so a number in a pointer's clothes will do.
  *
- * Errors. An int or int64_t result below 0 is a negative errno, and blockjob_last_error() is the
- * sentence for people; results are set on success and untouched on failure. Besides what is listed,
- * a function that takes a handle or text returns -EINVAL for NULL where NULL is not allowed, and any
+ * Errors. An int or int64_t result below 0 is a negative errno, and blockjob_last_error() of the
+ * same thread is the sentence for people; results are set on success and untouched on failure.
+ * Besides what is listed, a function that takes a handle or text returns -EINVAL for NULL where
+ * NULL is not allowed, and any
  * -ENOTRECOVERABLE for a fault of the library itself. One that returns a pointer returns NULL.
  *
  * Processes. Make the listener after daemonizing. In the child of a fork every call on an inherited
@@ -589,6 +582,15 @@ const char *blockjob_event_get_job_id(const blockjob_event *event);
 int blockjob_event_get_outcome(const blockjob_event *event);
 
 /**
+ * How the job ended, as a word: "succeeded", "failed" or "cancelled".
+ *
+ * Returns: text; NULL for an event that is no end.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+const char *blockjob_event_get_outcome_name(const blockjob_event *event);
+
+/**
  * The type of the job.
  *
  * Returns: one of BLOCKJOB_TYPE_*; UNKNOWN for a newer QEMU's type, and where QEMU says none
@@ -636,13 +638,14 @@ int64_t blockjob_event_get_speed(const blockjob_event *event);
 const char *blockjob_event_get_error(const blockjob_event *event);
 
 /**
- * When it happened, by the clock of the host: as QEMU wrote it (-1 and -1 where QEMU could not
- * tell), or as the library saw it for its own events.
+ * When it happened, by the clock of the host: as QEMU wrote it, or as the library saw it for its
+ * own events.
  *
  * @param out_seconds set on success to seconds since 1970 (UTC)
  * @param out_microseconds set on success to the microseconds of that second
  *
- * Returns: 0. Errors: -ENODATA (QEMU sent no time), -EINVAL (NULL).
+ * Returns: 0. Errors: -ENODATA (QEMU sent no time, or -1 because it could not tell), -EINVAL
+ * (NULL).
  *
  * Threads: any, also inside callbacks. Since: 0.1.
  */

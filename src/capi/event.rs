@@ -110,6 +110,20 @@ pub unsafe extern "C" fn blockjob_event_get_outcome(event: *const Report) -> c_i
     unsafe { number(event, |event| event.outcome as c_int) }
 }
 
+/// How the job ended, as a word: "succeeded", "failed" or "cancelled".
+///
+/// Returns: text; NULL for an event that is no end.
+///
+/// Threads: any, also inside callbacks. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn blockjob_event_get_outcome_name(event: *const Report) -> *const c_char {
+    guard(|| {
+        // SAFETY: the header asks for a handle of ours.
+        let word = unsafe { required(event) }?.event.outcome.word();
+        Ok(word.map_or(ptr::null(), CStr::as_ptr))
+    })
+}
+
 /// The type of the job.
 ///
 /// Returns: one of BLOCKJOB_TYPE_*; UNKNOWN for a newer QEMU's type, and where QEMU says none
@@ -169,13 +183,14 @@ pub unsafe extern "C" fn blockjob_event_get_error(event: *const Report) -> *cons
     unsafe { word(event, Word::Error) }
 }
 
-/// When it happened, by the clock of the host: as QEMU wrote it (-1 and -1 where QEMU could not
-/// tell), or as the library saw it for its own events.
+/// When it happened, by the clock of the host: as QEMU wrote it, or as the library saw it for its
+/// own events.
 ///
 /// @param out_seconds set on success to seconds since 1970 (UTC)
 /// @param out_microseconds set on success to the microseconds of that second
 ///
-/// Returns: 0. Errors: -ENODATA (QEMU sent no time), -EINVAL (NULL).
+/// Returns: 0. Errors: -ENODATA (QEMU sent no time, or -1 because it could not tell), -EINVAL
+/// (NULL).
 ///
 /// Threads: any, also inside callbacks. Since: 0.1.
 #[unsafe(no_mangle)]

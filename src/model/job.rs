@@ -1,6 +1,8 @@
 //! What QEMU says of a job, as numbers for `switch`. A word that is not here is `Unknown`, never an
 //! error: a newer QEMU has newer words, and the word itself is kept beside the number.
 
+use std::ffi::CStr;
+
 /// Makes an enum of QEMU's words. Numbers have been seen by C and are never used again.
 macro_rules! words {
     (
@@ -67,6 +69,17 @@ pub enum Outcome {
     Succeeded = 1,
     Failed = 2,
     Cancelled = 3,
+}
+
+impl Outcome {
+    pub fn word(self) -> Option<&'static CStr> {
+        match self {
+            Self::Unknown => None,
+            Self::Succeeded => Some(c"succeeded"),
+            Self::Failed => Some(c"failed"),
+            Self::Cancelled => Some(c"cancelled"),
+        }
+    }
 }
 
 #[cfg(test)]

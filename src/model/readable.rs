@@ -3,10 +3,7 @@
 
 use std::fmt::{self, Display, Formatter, Write as _};
 
-use super::{
-    event::{Event, Word},
-    job::Outcome,
-};
+use super::event::{Event, Word};
 
 /// The name and then each member that the event has, as `label=value`.
 impl Display for Event {
@@ -24,11 +21,8 @@ impl Display for Event {
                 write!(f, " {label}={}", Bare(text))?;
             }
         }
-        match self.outcome {
-            Outcome::Unknown => {}
-            Outcome::Succeeded => f.write_str(" outcome=succeeded")?,
-            Outcome::Failed => f.write_str(" outcome=failed")?,
-            Outcome::Cancelled => f.write_str(" outcome=cancelled")?,
+        if let Some(word) = self.outcome.word() {
+            write!(f, " outcome={}", word.to_string_lossy())?;
         }
         let numbers = [
             ("len", self.len),
@@ -95,7 +89,7 @@ fn steers(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Kind, Version};
+    use crate::model::{Kind, Outcome, Version};
 
     #[test]
     fn each_member_that_the_event_has_is_one_field() {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// The host's clock as QEMU writes it beside an event. QEMU writes -1 where it could not tell.
+/// The host's clock, as QEMU writes it beside an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timestamp {
     pub seconds: i64,

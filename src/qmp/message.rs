@@ -75,7 +75,9 @@ pub fn string(raw: &RawValue) -> Option<Cow<'_, str>> {
 
 fn moment(raw: &RawValue) -> Option<Timestamp> {
     let [seconds, microseconds] = members(raw.get(), ["seconds", "microseconds"]).ok()?;
-    Some(Timestamp { seconds: integer(seconds?)?, microseconds: integer(microseconds?)? })
+    let moment = Timestamp { seconds: integer(seconds?)?, microseconds: integer(microseconds?)? };
+    // An old QEMU writes -1 twice when it could not read its clock.
+    (moment != Timestamp { seconds: -1, microseconds: -1 }).then_some(moment)
 }
 
 /// Of `{"version": {"qemu": {"major": 7, ...}, ...}, ...}`.
@@ -159,6 +161,13 @@ mod tests {
         assert_eq!(name, "REA\u{44}Y");
         assert_eq!(timestamp, Some(Timestamp { seconds: 1, microseconds: -1 }));
         assert_eq!(data.unwrap().get(), r#"{"n": 1}"#);
+    }
+
+    #[test]
+    fn a_time_that_qemu_could_not_tell_is_none() {
+        let text = r#"{"timestamp": {"seconds": -1, "microseconds": -1}, "event": "STOP"}"#;
+        let Message::Event { timestamp, .. } = parse(text).unwrap() else { panic!() };
+        assert_eq!(timestamp, None);
     }
 
     #[test]
