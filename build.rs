@@ -85,19 +85,17 @@ mod header {
         let mut lines = opening.skip_while(|line| !line.starts_with(" # "));
         let title = lines.next()?.strip_prefix(" # ")?;
         let mut chapter = format!("\n/* ---- {title} {}", "-".repeat(84 - title.len()));
-        let text: Vec<_> = lines.collect();
-        for line in &text {
-            chapter += &format!("\n *{line}");
-        }
+        let text: Vec<String> = lines.map(|line| format!("\n *{line}")).collect();
+        chapter += &text.concat();
         chapter += if text.is_empty() { " */\n" } else { "\n */\n" };
 
         let name = source.split("extern \"C\" fn ").nth(1)?.split('(').next()?;
         let call = format!("{name}(");
-        let declares = |line: &&str| !line.starts_with(" *") && line.contains(&call);
-        let declaration = header.lines().find(declares)?;
-        let declared = header.find(&format!("\n{declaration}"))?;
-        let documented = header[..declared].rfind("\n/**")?;
-        header.insert_str(documented, &chapter);
+        let declaration =
+            header.lines().find(|line| !line.starts_with(" *") && line.contains(&call))?;
+        let at = header.find(&format!("\n{declaration}"))?;
+        let manual = header[..at].rfind("\n/**")?;
+        header.insert_str(manual, &chapter);
         Some(())
     }
 
@@ -105,26 +103,30 @@ mod header {
     /// and constants stand together until the next comment.
     fn tidy(text: &str) -> String {
         let lines: Vec<&str> = text.lines().collect();
-        let mut tidied = String::new();
+        let mut tidied = Vec::new();
         let mut at = 0;
-        while at < lines.len() {
-            match lines[at..] {
+        while let [line, ..] = lines[at..] {
+            let (read, kept) = match lines[at..] {
                 ["/**", only, " */", ..] if only.len() <= 90 => {
-                    tidied += &format!("/**{} */\n", &only[2..]);
-                    at += 3;
+                    (3, Some(format!("/**{} */", &only[2..])))
                 }
                 [one, "", two, ..] if [one, two].iter().all(|line| line.starts_with("#define")) => {
-                    tidied += &format!("{one}\n");
-                    at += 2;
+                    (2, Some(one.to_owned()))
                 }
-                ["", "", ..] => at += 1,
-                [line, ..] => {
-                    tidied += &format!("{line}\n");
-                    at += 1;
-                }
-                [] => break,
-            }
+                ["", "", ..] => (1, None),
+                _ => (1, Some(without_line_comment(line))),
+            };
+            tidied.extend(kept);
+            at += read;
         }
-        tidied
+        tidied.join("\n") + "\n"
+    }
+
+    /// For compilers that are asked for C90.
+    fn without_line_comment(line: &str) -> String {
+        match line.split_once("// ") {
+            Some((code, comment)) => format!("{code}/* {comment} */"),
+            None => line.to_owned(),
+        }
     }
 }

@@ -7,11 +7,10 @@ import asyncio
 import contextlib
 import json
 import os
-import platform
 import subprocess
 import sys
 
-QEMU = os.environ.get("QEMU", f"qemu-system-{platform.machine()}")
+QEMU = os.environ.get("QEMU", "qemu-system-x86_64")
 MIB = 1 << 20
 LONGEST_MESSAGE = MIB
 DISK = 64 * MIB

@@ -231,7 +231,7 @@ typedef void (*blockjob_free_fn)(void *opaque);
 
 #ifdef __cplusplus
 extern "C" {
-#endif // __cplusplus
+#endif /* __cplusplus */
 
 /* ---- Version ----------------------------------------------------------------------------- */
 
@@ -734,7 +734,7 @@ const char *blockjob_event_get_line(const blockjob_event *event);
 int blockjob_event_has(const blockjob_event *event, int member);
 
 #ifdef __cplusplus
-}  // extern "C"
-#endif  // __cplusplus
+}  /* extern "C" */
+#endif  /* __cplusplus */
 
 #endif  /* BLOCKJOB_H */

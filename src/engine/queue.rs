@@ -135,15 +135,13 @@ impl Line {
     }
 
     fn pop(&mut self) -> Option<Arc<Report>> {
-        let overflow = self.overflow.as_ref().map(|overflow| overflow.place);
-        let places = [self.kept.place(), self.droppable.place(), overflow];
-        let first = places.into_iter().flatten().min()?;
-        if overflow == Some(first) {
+        let (kept, droppable) = (self.kept.place(), self.droppable.place());
+        let overflow = self.overflow.as_ref().map_or(NOWHERE, |overflow| overflow.place);
+        if overflow < kept.min(droppable) {
             return self.overflow.take().map(Overflow::report);
         }
-        let kept = self.kept.place() == Some(first);
-        let from = if kept { &mut self.kept } else { &mut self.droppable };
-        from.pop().map(|(_, report)| report)
+        let first = if kept < droppable { &mut self.kept } else { &mut self.droppable };
+        first.pop().map(|(_, report)| report)
     }
 
     fn is_empty(&self) -> bool {
@@ -174,8 +172,8 @@ impl Shelf {
         }
     }
 
-    fn place(&self) -> Option<u64> {
-        self.reports.front().map(|(place, _)| *place)
+    fn place(&self) -> u64 {
+        self.reports.front().map_or(NOWHERE, |(place, _)| *place)
     }
 
     fn is_over(&self, count: usize, bytes: usize) -> bool {
@@ -192,6 +190,8 @@ impl Overflow {
     }
 }
 
+/// Behind every place.
+const NOWHERE: u64 = u64::MAX;
 /// Status changes and errors of jobs that may wait for a program; about a quarter megabyte.
 const DROPPABLE_MAX: usize = 1024;
 const DROPPABLE_BYTES_MAX: usize = 16 << 20;
