@@ -1,0 +1,119 @@
+# `make` builds the library, `make help` lists what else there is.
+#
+# Building and installing need Rust, a C compiler and binutils, and nothing of scripts/. A packager
+# calls `make` and `make install` with the variables below; `make install` takes what is built, and
+# builds only when nothing is.
+
+CARGO        ?= cargo
+# For building the library, such as --frozen where there is no network.
+CARGOFLAGS   ?=
+CFLAGS       ?= -g -O2
+CXXFLAGS     ?= $(CFLAGS)
+DESTDIR      ?=
+PREFIX       ?= /usr/local
+LIBDIR       ?= $(PREFIX)/lib
+INCLUDEDIR   ?= $(PREFIX)/include
+PKGCONFIGDIR ?= $(LIBDIR)/pkgconfig
+
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
+SONAME  := libblockjob.so.0
+TARGET  := $(or $(CARGO_TARGET_DIR),target)
+LIBRARY := $(TARGET)/release/libblockjob.so
+HEADER  := include/blockjob.h
+
+# A program here finds the library from where it stands itself, so the tree may be moved.
+FLAGS := -Iinclude -Wall -Wextra -Wpedantic $(CPPFLAGS)
+RPATH := -Wl,-rpath,'$$ORIGIN/../release'
+LINK  := -L$(TARGET)/release -lblockjob $(RPATH)
+
+C_TESTS   := $(patsubst c-tests/%,$(TARGET)/c-tests/%,\
+               $(basename $(wildcard c-tests/test_*.c c-tests/test_*.cc)))
+C_HELPERS := $(patsubst c-tests/%.c,$(TARGET)/c-tests/%.o,\
+               $(filter-out c-tests/test_%.c,$(wildcard c-tests/*.c)))
+
+.PHONY: all lib header examples c-tests demo check check-msrv check-fresh \
+        install uninstall clean help
+.DELETE_ON_ERROR:
+# Objects are kept for the next time.
+.SECONDARY:
+
+all: lib
+
+lib: ## the shared object (also what `make` alone does)
+	$(CARGO) rustc $(CARGOFLAGS) --release --lib --crate-type cdylib
+	@ln -sf libblockjob.so $(TARGET)/release/$(SONAME)
+
+header: ## include/blockjob.h anew, after a change of src/capi
+	BLOCKJOB_UPDATE_HEADER=1 $(CARGO) build $(CARGOFLAGS) --features header
+
+examples: $(TARGET)/examples/follow $(TARGET)/examples/follow-go ## the programs of examples/
+
+c-tests: $(C_TESTS) ## the programs of c-tests/ (`make check-c` runs them)
+
+demo: ## three jobs of a real QEMU, as a C program is told of them; BREAK=cancel must fail
+	@scripts/setup.sh demo
+	@$(MAKE) --no-print-directory lib $(TARGET)/examples/follow
+	python3 demo/demo.py
+
+check: ## every check, with a summary; `make check-NAME` runs the one that it calls NAME
+	@scripts/setup.sh check
+	+@scripts/check.sh
+
+check-%:
+	+@scripts/check.sh $*
+
+check-msrv: ## build and test with the oldest Rust that is promised (wants root)
+	@scripts/setup.sh roots
+	@scripts/check-msrv.sh
+
+check-fresh: ## `make demo` on a clone in minimal Debian 12 and 13 (wants root)
+	@scripts/setup.sh roots
+	@scripts/check-fresh.sh
+
+install: $(LIBRARY) ## into DESTDIR, PREFIX, LIBDIR, INCLUDEDIR, PKGCONFIGDIR
+	install -d '$(DESTDIR)$(LIBDIR)' '$(DESTDIR)$(INCLUDEDIR)' '$(DESTDIR)$(PKGCONFIGDIR)'
+	install -m 755 $(LIBRARY) '$(DESTDIR)$(LIBDIR)/libblockjob.so.$(VERSION)'
+	ln -sf libblockjob.so.$(VERSION) '$(DESTDIR)$(LIBDIR)/$(SONAME)'
+	ln -sf $(SONAME) '$(DESTDIR)$(LIBDIR)/libblockjob.so'
+	install -m 644 $(HEADER) '$(DESTDIR)$(INCLUDEDIR)/blockjob.h'
+	install -m 644 blockjob.pc.in '$(DESTDIR)$(PKGCONFIGDIR)/blockjob.pc'
+	sed -i -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' \
+	    -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' -e 's|@VERSION@|$(VERSION)|' \
+	    '$(DESTDIR)$(PKGCONFIGDIR)/blockjob.pc'
+	@test -n '$(DESTDIR)' || echo 'Where the loader keeps a cache, tell it now: ldconfig'
+
+uninstall: ## what install put there
+	rm -f '$(DESTDIR)$(LIBDIR)/libblockjob.so' '$(DESTDIR)$(LIBDIR)/$(SONAME)' \
+	    '$(DESTDIR)$(LIBDIR)/libblockjob.so.$(VERSION)' '$(DESTDIR)$(INCLUDEDIR)/blockjob.h' \
+	    '$(DESTDIR)$(PKGCONFIGDIR)/blockjob.pc'
+
+clean: ## everything built; .cache/, with the roots of check-fresh and check-msrv, stays
+	$(CARGO) clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' Makefile
+
+# A rule without prerequisites: a library that is there is not built again, least of all by root.
+$(LIBRARY):
+	$(MAKE) lib
+
+$(TARGET)/examples/follow: examples/follow.c $(HEADER) | lib
+	@mkdir -p $(@D)
+	$(CC) $(FLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(LINK)
+
+$(TARGET)/examples/follow-go: examples/follow.go $(HEADER) | lib
+	@mkdir -p $(@D)
+	CGO_CFLAGS='-I$(CURDIR)/include' CGO_LDFLAGS="-L$(abspath $(TARGET))/release "$(RPATH) \
+	    GOCACHE=$(abspath $(TARGET))/go go build -o $@ $<
+
+$(TARGET)/c-tests/%.o: c-tests/%.c $(wildcard c-tests/*.h) $(HEADER)
+	@mkdir -p $(@D)
+	$(CC) $(FLAGS) $(CFLAGS) -Werror -D_GNU_SOURCE -pthread -c -o $@ $<
+
+$(TARGET)/c-tests/%: $(TARGET)/c-tests/%.o $(C_HELPERS) | lib
+	$(CC) $(LDFLAGS) -o $@ $^ $(LINK) -lcmocka -pthread
+
+# C++ programs stand alone.
+$(TARGET)/c-tests/%: c-tests/%.cc $(HEADER) | lib
+	@mkdir -p $(@D)
+	$(CXX) $(FLAGS) $(CXXFLAGS) $(LDFLAGS) -Werror -o $@ $< $(LINK) -lcmocka -pthread

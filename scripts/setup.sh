@@ -1,0 +1,143 @@
+#!/usr/bin/env bash
+# Installs what the other targets need, and nothing else: the one set-up behind `make demo` and
+# `make check`, for a Debian 12 or 13 that has only git and make.
+#
+#     scripts/setup.sh build    a C compiler, binutils, pkg-config and Rust
+#     scripts/setup.sh demo     build, and a QEMU to show the library with
+#     scripts/setup.sh check    demo, and what the tests and linters need
+#     scripts/setup.sh roots    what makes the small Debian roots of check-fresh and check-msrv
+#
+# It looks for what will be used (a command, a header), not for packages, so that tools from
+# elsewhere count, such as a Rust from rustup. Only what is missing is asked of apt.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+rust_wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+missing=()
+
+say() { printf 'setup: %s\n' "$@"; }
+
+die() {
+    say "$@" >&2
+    exit 1
+}
+
+has() { command -v "$1" >/dev/null; }
+
+# need PACKAGE TEST...: what TEST does not find comes with PACKAGE.
+need() {
+    local package=$1
+    shift
+    "$@" 2>/dev/null || [[ " ${missing[*]} " == *" $package "* ]] || missing+=("$package")
+}
+
+at_least() { [ "$(printf '%s\n' "$1" "$2" | sort -V | head -n 1)" = "$1" ]; }
+
+# The version that a Rust tool tells of itself; empty when it is not there or cannot run.
+version_of() { "$1" --version 2>/dev/null | awk '{ print $2 }' || true; }
+
+rust_is_new_enough() {
+    at_least "$rust_wanted" "$(version_of cargo)" && at_least "$rust_wanted" "$(version_of rustc)"
+}
+
+look_for() {
+    case $1 in
+    build)
+        need gcc has cc
+        need libc6-dev test -e /usr/include/stdio.h
+        need binutils has ld.bfd
+        need pkg-config has pkg-config
+        need ca-certificates test -e /etc/ssl/certs/ca-certificates.crt
+        need rustc rust_is_new_enough
+        ;;
+    demo)
+        look_for build
+        need qemu-system-x86 has qemu-system-x86_64
+        need qemu-utils has qemu-img
+        need python3 has python3
+        ;;
+    check)
+        look_for demo
+        # Debian 12 has it in qemu-system-common, which qemu-system-x86 brings; 13 in qemu-utils.
+        need qemu-utils has qemu-storage-daemon
+        need g++ has g++
+        need golang-go has go
+        need libcmocka-dev pkg-config --exists cmocka
+        need shellcheck has shellcheck
+        need valgrind has valgrind
+        # The linters must match the Rust. With one from elsewhere they are its owner's to add,
+        # and without them their stages are skipped.
+        if [ "$(command -v cargo || echo /usr/bin/cargo)" = /usr/bin/cargo ]; then
+            need rustfmt has cargo-fmt
+            need rust-clippy has cargo-clippy
+        fi
+        ;;
+    roots)
+        need ca-certificates test -e /etc/ssl/certs/ca-certificates.crt
+        need git has git
+        need mmdebstrap has mmdebstrap
+        ;;
+    *)
+        die "wanted build, demo, check or roots, but got '$1'"
+        ;;
+    esac
+}
+
+apt_has_rust() {
+    local candidate
+    candidate=$(LC_ALL=C apt-cache policy "$1" | awk '$1 == "Candidate:" { print $2 }')
+    at_least "$rust_wanted" "$candidate"
+}
+
+# Debian 13's Rust is new enough. Debian 12's is not, but beside it Debian 12 has a current one
+# for its browsers, in packages with "web" in their names.
+packages() {
+    local package web=-web
+    ! apt_has_rust rustc || web=
+    for package in "${missing[@]}"; do
+        case $package in
+        rustc)
+            apt_has_rust "rustc$web" ||
+                die "Rust $rust_wanted or newer is wanted, and apt has none: install it by rustup"
+            echo "rustc$web" "cargo$web"
+            ;;
+        rustfmt) echo "rustfmt$web" ;;
+        rust-clippy) echo "rust$web-clippy" ;;
+        *) echo "$package" ;;
+        esac
+    done
+}
+
+profile=${1:-build}
+look_for "$profile"
+if [ ${#missing[@]} -eq 0 ]; then
+    say "all that '$profile' needs is here"
+    exit
+fi
+
+say "'$profile' needs ${missing[*]}"
+has apt-get || die "there is no apt-get to install this with: install it by hand and try again"
+if [ "$(id -u)" -eq 0 ]; then
+    as_root=()
+elif has sudo && { [ -t 0 ] || sudo -n true 2>/dev/null; }; then
+    as_root=(sudo)
+else
+    die "to install it I must be root, or sudo must let me; as root, run" \
+        "    $PWD/scripts/setup.sh $profile"
+fi
+
+# One repository that cannot be reached need not be the one that matters.
+"${as_root[@]}" apt-get update -q || say "went on with the package lists as they are"
+packages=$(packages | xargs)
+# Nothing that somebody chose to have is removed for this.
+# shellcheck disable=SC2086 # one word a package
+"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-remove \
+    --no-install-recommends -o DPkg::Lock::Timeout=120 $packages ||
+    die "apt did not install that, for the reason above; if you agree to what it asks, run" \
+        "    apt-get install --no-install-recommends $packages"
+
+missing=()
+look_for "$profile"
+[ ${#missing[@]} -eq 0 ] ||
+    die "still not found: ${missing[*]} (is an older one earlier in PATH=$PATH?)"
+say "all that '$profile' needs is here"
