@@ -57,7 +57,6 @@ stage_rust() {
         case $file in header | qemu | '*') ;; *) tests+=(--test "$file") ;; esac
     done
     try cargo test --locked --features header --no-fail-fast --lib "${tests[@]}"
-    try cargo test --locked --features header --doc
 }
 
 stage_c() {
