@@ -62,19 +62,28 @@ fn every_name_has_the_prefix_and_every_function_its_manual() {
 #[test]
 fn the_program_in_the_story_compiles_without_a_warning() {
     let header = header();
-    let story = header.lines().map_while(|line| (line != " */").then_some(line));
-    let lines: Vec<_> = story
-        .skip_while(|line| !line.ends_with("#include <blockjob.h>"))
-        .take_while(|line| !line.contains("$ cc"))
-        .map(|line| line.strip_prefix(" *").unwrap_or_default())
-        .collect();
-    let program = lines.join("\n");
-    assert!(program.contains("int main("), "the story has no program");
+    let story = header.lines().map(|line| line.strip_prefix(" *").unwrap_or_default());
+    assert_compiles(story.take_while(|line| !line.contains("$ cc")));
+}
+
+#[test]
+fn the_program_in_the_readme_compiles_without_a_warning() {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let readme = fs::read_to_string(readme).expect("README.md");
+    assert_compiles(readme.lines().take_while(|line| !line.contains("Give QEMU a monitor")));
+}
+
+/// Compiles what stands in these lines from `#include <blockjob.h>` on.
+fn assert_compiles<'a>(lines: impl Iterator<Item = &'a str>) {
+    let program: Vec<_> =
+        lines.skip_while(|line| !line.ends_with("#include <blockjob.h>")).collect();
+    let program = program.join("\n");
+    assert!(program.contains("int main("), "there is no program: {program}");
     let folder = tempfile::tempdir().expect("a folder");
-    let source = folder.path().join("story.c");
+    let source = folder.path().join("program.c");
     fs::write(&source, program).expect("written");
     let compiled = Command::new("cc")
-        .args(["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fsyntax-only", "-I"])
+        .args(["-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fsyntax-only", "-I"])
         .arg(path().parent().expect("a folder"))
         .arg(&source)
         .output()
