@@ -1,0 +1,52 @@
+/*
+ * A monitor that does what no real QEMU can be made to do: it follows the test's script.
+ *
+ * It listens on a Unix socket in a directory of its own. Each then_ function adds one step to the
+ * end of the script, and a thread carries the steps out in order. At the end of the script so far
+ * it holds still, with the connection open, until the test adds a step: silence needs no sleeping.
+ * script_done waits until all steps were carried out, and fails the test if one could not be.
+ */
+#ifndef SCRIPTED_MONITOR_H
+#define SCRIPTED_MONITOR_H
+
+#include <stddef.h>
+
+struct scripted_monitor;
+
+struct scripted_monitor *scripted_monitor_new(void);
+void scripted_monitor_destroy(struct scripted_monitor *monitor);
+
+const char *scripted_monitor_address(const struct scripted_monitor *monitor); /* "unix:PATH" */
+const char *scripted_monitor_path(const struct scripted_monitor *monitor);
+const char *scripted_monitor_directory(const struct scripted_monitor *monitor);
+
+/* What it greets with: QEMU 7.2.22, verbatim but for the line's end. */
+extern const char scripted_greeting[];
+
+void then_accept(struct scripted_monitor *monitor); /* the next connection */
+void then_greet(struct scripted_monitor *monitor);
+void then_expect(struct scripted_monitor *monitor, const char *word); /* a command with it */
+void then_answer(struct scripted_monitor *monitor, const char *text); /* $ID: that command's id */
+void then_return(struct scripted_monitor *monitor);    /* answers it with {} */
+void then_negotiate(struct scripted_monitor *monitor); /* all of it: how most scripts begin */
+
+/* One message as printf gives it, with ' written for ", and with CRLF after it. */
+void then_say(struct scripted_monitor *monitor, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* Bytes as they are, in one write. */
+void then_send(struct scripted_monitor *monitor, const char *text);
+void then_send_bytes(struct scripted_monitor *monitor, const void *bytes, size_t size);
+
+/* From here on all is sent in pieces of so many bytes, each when the last was read; 0: at once. */
+void then_cut(struct scripted_monitor *monitor, size_t piece);
+
+void then_wait_read(struct scripted_monitor *monitor);     /* until the peer has read all bytes */
+void then_stop_reading(struct scripted_monitor *monitor);  /* the peer's next write gets EPIPE */
+void then_half_close(struct scripted_monitor *monitor);    /* the peer reads EOF, may still write */
+void then_hang_up(struct scripted_monitor *monitor);       /* closes the connection */
+void then_expect_hang_up(struct scripted_monitor *monitor); /* until the peer closes it */
+
+void script_done(struct scripted_monitor *monitor);
+
+#endif

@@ -1,0 +1,255 @@
+#include "wire.h"
+
+#include <linux/sockios.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "harness.h"
+
+void wire_open(struct wire *wire, const char *path)
+{
+    struct sockaddr_un name = { .sun_family = AF_UNIX };
+
+    assert_in_range(strlen(path), 1, sizeof name.sun_path - 1);
+    strcpy(name.sun_path, path);
+    memset(wire, 0, sizeof *wire);
+    wire->connection = -1;
+    wire->wake = eventfd(0, EFD_CLOEXEC);
+    assert_true(wire->wake >= 0);
+    wire->listening = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(wire->listening >= 0);
+    assert_int_equal(bind(wire->listening, (struct sockaddr *)&name, sizeof name), 0);
+    assert_int_equal(listen(wire->listening, 8), 0);
+}
+
+void wire_close(struct wire *wire)
+{
+    wire_hang_up(wire);
+    close(wire->listening);
+    close(wire->wake);
+}
+
+void wire_wake(struct wire *wire)
+{
+    const uint64_t one = 1;
+
+    assert_int_equal(write(wire->wake, &one, sizeof one), sizeof one);
+}
+
+static bool failed(struct wire *wire, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static bool failed(struct wire *wire, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(wire->failure, sizeof wire->failure, format, arguments);
+    va_end(arguments);
+    return false;
+}
+
+static bool ready(struct wire *wire, int descriptor, short what)
+{
+    struct pollfd descriptors[] = {
+        { .fd = wire->wake, .events = POLLIN },
+        { .fd = descriptor, .events = what },
+    };
+    int count;
+
+    do {
+        count = poll(descriptors, 2, PATIENCE_SECONDS * 1000);
+    } while (count < 0 && errno == EINTR);
+    if (count <= 0) {
+        return failed(wire, "the peer did nothing for %d seconds", PATIENCE_SECONDS);
+    }
+    return descriptors[0].revents == 0;
+}
+
+static bool woken(struct wire *wire)
+{
+    struct pollfd wake = { .fd = wire->wake, .events = POLLIN };
+
+    return poll(&wake, 1, 0) > 0;
+}
+
+bool wire_accept(struct wire *wire)
+{
+    if (!ready(wire, wire->listening, POLLIN)) {
+        return false;
+    }
+    wire_hang_up(wire);
+    wire->connection = accept4(wire->listening, NULL, NULL, SOCK_CLOEXEC);
+    return wire->connection >= 0 || failed(wire, "accept: %s", strerror(errno));
+}
+
+/* Reads one byte; *end tells that the peer has closed. */
+static bool read_byte(struct wire *wire, char *byte, bool *end)
+{
+    ssize_t size;
+
+    if (!ready(wire, wire->connection, POLLIN)) {
+        return false;
+    }
+    size = recv(wire->connection, byte, 1, 0);
+    *end = size == 0 || (size < 0 && errno == ECONNRESET);
+    return *end || size == 1 || failed(wire, "recv: %s", strerror(errno));
+}
+
+/* Reads one command, framed by its braces: a client need not send a newline. */
+static bool read_command(struct wire *wire, char *command, size_t room)
+{
+    bool in_string = false, escaped = false, end;
+    size_t size = 0;
+    int depth = 0;
+    char byte;
+
+    do {
+        if (!read_byte(wire, &byte, &end)) {
+            return false;
+        }
+        if (end) {
+            return failed(wire, "a command was wanted, but the peer closed");
+        }
+        if (depth == 0 && byte != '{') {
+            continue; /* white space between commands */
+        }
+        if (size == room - 1) {
+            return failed(wire, "a command is longer than %zu bytes", size);
+        }
+        command[size++] = byte;
+        if (in_string) {
+            in_string = escaped || byte != '"';
+            escaped = !escaped && byte == '\\';
+        } else {
+            in_string = byte == '"';
+            depth += (byte == '{') - (byte == '}');
+        }
+    } while (depth > 0 || size == 0);
+    command[size] = '\0';
+    return true;
+}
+
+/* An id is found by its name alone: no command of these tests has an argument that is called so. */
+bool wire_expect(struct wire *wire, const char *word)
+{
+    char command[4096];
+    const char *id;
+    size_t length;
+
+    if (!read_command(wire, command, sizeof command)) {
+        return false;
+    }
+    if (strstr(command, word) == NULL) {
+        return failed(wire, "a command with \"%s\" was wanted, but this came: %s", word, command);
+    }
+    id = strstr(command, "\"id\"");
+    if (id == NULL) {
+        return failed(wire, "a command without an id came: %s", command);
+    }
+    id += strlen("\"id\"");
+    id += strspn(id, ": ");
+    length = *id == '"' ? strcspn(id + 1, "\"") + 2 : strcspn(id, ",} ");
+    snprintf(wire->id, sizeof wire->id, "%.*s", (int)length, id);
+    return true;
+}
+
+bool wire_answer(struct wire *wire, const char *text)
+{
+    const char *place = strstr(text, "$ID");
+    char answer[1024];
+    int size;
+
+    if (place == NULL) {
+        return failed(wire, "the script answers without $ID: %s", text);
+    }
+    size = snprintf(answer, sizeof answer, "%.*s%s%s", (int)(place - text), text, wire->id,
+                    place + strlen("$ID"));
+    return wire_send(wire, answer, (size_t)size);
+}
+
+static bool send_at_once(struct wire *wire, const char *bytes, size_t size)
+{
+    while (size > 0) {
+        ssize_t sent;
+
+        if (!ready(wire, wire->connection, POLLOUT)) {
+            return false;
+        }
+        sent = send(wire->connection, bytes, size, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (sent < 0 && errno != EAGAIN) {
+            return failed(wire, "send: %s", strerror(errno));
+        }
+        if (sent > 0) {
+            bytes += sent;
+            size -= (size_t)sent;
+        }
+    }
+    return true;
+}
+
+bool wire_send(struct wire *wire, const char *bytes, size_t size)
+{
+    if (wire->piece == 0) {
+        return send_at_once(wire, bytes, size);
+    }
+    for (size_t sent = 0; sent < size; sent += wire->piece) {
+        size_t left = size - sent;
+
+        if (!send_at_once(wire, bytes + sent, left < wire->piece ? left : wire->piece)
+            || !wire_wait_read(wire)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The kernel tells how many bytes the peer has not read yet. */
+bool wire_wait_read(struct wire *wire)
+{
+    struct timespec end = patience_end();
+    int unread = 0;
+
+    while (!woken(wire)) {
+        if (ioctl(wire->connection, SIOCOUTQ, &unread) != 0) {
+            return failed(wire, "SIOCOUTQ: %s", strerror(errno));
+        }
+        if (unread == 0) {
+            return true;
+        }
+        if (!patience_pause(&end)) {
+            return failed(wire, "the peer left %d bytes unread", unread);
+        }
+    }
+    return false;
+}
+
+bool wire_shutdown(struct wire *wire, int how)
+{
+    return shutdown(wire->connection, how) == 0 || failed(wire, "shutdown: %s", strerror(errno));
+}
+
+bool wire_hang_up(struct wire *wire)
+{
+    if (wire->connection >= 0) {
+        close(wire->connection);
+        wire->connection = -1;
+    }
+    return true;
+}
+
+bool wire_expect_hang_up(struct wire *wire)
+{
+    bool end = false;
+    char byte;
+
+    while (!end) {
+        if (!read_byte(wire, &byte, &end)) {
+            return false;
+        }
+    }
+    return true;
+}

@@ -1,0 +1,34 @@
+/*
+ * The socket of a scripted monitor: what its thread does for each step of a script. Every deed
+ * ends, by the peer, by patience, or by wire_wake from another thread.
+ */
+#ifndef WIRE_H
+#define WIRE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct wire {
+    int listening;
+    int connection; /* -1 when there is none */
+    int wake;       /* an eventfd: whoever waits is to stop */
+    size_t piece;   /* how many bytes are sent at a time; 0 is all */
+    char id[256];   /* of the last command, as it stood there */
+    char failure[4608]; /* what a deed wanted and what came; empty as long as all is well */
+};
+
+void wire_open(struct wire *wire, const char *path);
+void wire_close(struct wire *wire);
+void wire_wake(struct wire *wire);
+
+/* The deeds. False when one failed, or was woken, which leaves no failure. */
+bool wire_accept(struct wire *wire);
+bool wire_expect(struct wire *wire, const char *word);  /* a command with the word in it */
+bool wire_answer(struct wire *wire, const char *text);  /* with $ID replaced by that command's */
+bool wire_send(struct wire *wire, const char *bytes, size_t size);
+bool wire_wait_read(struct wire *wire); /* until the peer has read everything */
+bool wire_shutdown(struct wire *wire, int how);
+bool wire_hang_up(struct wire *wire);
+bool wire_expect_hang_up(struct wire *wire);
+
+#endif
