@@ -32,7 +32,7 @@
 #include "recorder.h"
 #include "scripted_monitor.h"
 
-/* Runs the array `tests`. A program that hangs in spite of all deadlines is killed, and so fails. */
+/* Runs the array `tests`. A program that hangs in spite of all deadlines is killed: it fails. */
 #define run_all(tests) (alarm(60), cmocka_run_group_tests(tests, NULL, NULL))
 
 /* For what can only be asked again and again, like /proc: asks until it is true, or fails. */
@@ -70,8 +70,8 @@ struct world {
     int64_t recording;         /* the id of the recorder's registration */
 };
 
-/* The three ways a test may begin. Each is a cmocka setup and ends with world_end as teardown. */
-int world_begin(void **state);     /* the monitor exists, nothing is started */
+/* How a test may begin, and how it ends: setups and teardown for cmocka. */
+int world_begin(void **state);           /* the monitor exists, nothing is started */
 int world_begin_connected(void **state); /* connected, and the CONNECTED event taken */
 int world_end(void **state);
 

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <time.h>
 
-/* Far longer than anything here takes under valgrind on a busy machine; reached by failures only. */
+/* Far longer than anything here takes under valgrind on a busy machine: only failures get there. */
 #define PATIENCE_SECONDS 20
 
 /* A lock and the condition that what it guards has changed. */

@@ -56,7 +56,8 @@ static void invalid_json(void **state)
 {
     survive(*state, "QEMU's own invalid number", "{\"return\": {}, \"id\": inf}\r\n");
     survive(*state, "NaN in an event of a job",
-            "{\"event\": \"BLOCK_JOB_COMPLETED\", \"data\": {\"device\": \"j\", \"len\": NaN}}\r\n");
+            "{\"event\": \"BLOCK_JOB_COMPLETED\", "
+            "\"data\": {\"device\": \"j\", \"len\": NaN}}\r\n");
     survive(*state, "a member twice",
             "{\"event\": \"BLOCK_JOB_COMPLETED\", \"event\": \"BLOCK_JOB_CANCELLED\", "
             "\"data\": {\"device\": \"j\"}}\r\n");

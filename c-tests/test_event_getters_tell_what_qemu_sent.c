@@ -270,7 +270,7 @@ static void line_tells_all_and_is_safe_to_show(void **state)
     assert_ptr_equal(blockjob_event_get_line(event), blockjob_event_get_line(event));
 }
 
-/* The numbers prove nothing (SEMANTICS 0.9): the presence of an error decides, and nothing else. */
+/* The numbers prove nothing: the presence of an error decides, and nothing else. */
 static void only_an_error_member_means_failed(void **state)
 {
     static const struct {

@@ -1,6 +1,6 @@
 /*
  * A QEMU whose events overtake its greeting and its replies, or who sends what was meant for the
- * client before us (SEMANTICS 0.1 to 0.4): genuine events are all delivered, the rest harms nothing.
+ * client before us. Genuine events are all delivered, and the rest harms nothing.
  */
 #include "harness.h"
 

@@ -66,7 +66,8 @@ stage_c() {
 # Leaks are what nothing points to any more; c-tests/README.md says what is still reachable.
 stage_valgrind() {
     type valgrind || skip "there is no valgrind"
-    run_c_tests valgrind --quiet --error-exitcode=99 --leak-check=full \
+    run_c_tests valgrind --quiet --child-silent-after-fork=yes \
+        --error-exitcode=99 --leak-check=full \
         --show-leak-kinds=definite --errors-for-leak-kinds=definite --num-callers=40
 }
 

@@ -16,7 +16,7 @@ use blockjob::{
     qmp::{
         line::{Frame, Framer},
         message::{Message, parse},
-        session::{Act, Session},
+        session::{Act, Session, Ticket},
     },
 };
 use serde_json::Value;
@@ -29,6 +29,15 @@ struct Connection {
     /// The id with which the recording client negotiated.
     capabilities_id: Option<String>,
     expected: Value,
+}
+
+/// Nobody waits for the session of a transcript.
+enum Nobody {}
+
+impl Ticket for Nobody {
+    fn is_void(&self) -> bool {
+        match *self {}
+    }
 }
 
 /// What a session told, in order.
@@ -165,7 +174,7 @@ fn replay<'a>(connection: &Connection, reads: impl IntoIterator<Item = &'a [u8]>
         Now { running: Duration::from_secs(1), wall: Timestamp { seconds: 0, microseconds: 0 } };
     let id = connection.capabilities_id.as_deref().unwrap_or("none-1");
     let prefix = id.strip_suffix('1').unwrap_or("another-");
-    let mut session = Session::<()>::new(Settings::new("transcript".into()), prefix.into());
+    let mut session = Session::<Nobody>::new(Settings::new("transcript".into()), prefix.into());
     let (mut acts, mut told) = (Vec::new(), Told::default());
     session.start(None, now, &mut acts);
     session.handle_connected();

@@ -39,7 +39,7 @@ pub unsafe extern "C" fn blockjob_monitor_new(
         // SAFETY: the header asks for a handle of ours.
         let listener = unsafe { required(listener) }?.shared();
         // SAFETY: the header asks for text.
-        let address = unsafe { text(address, "address") }?;
+        let address = unsafe { text(address, "address (unix:PATH)") }?;
         // SAFETY: the header asks for a place to write to.
         let place = unsafe { out(out_monitor, "out_monitor") }?;
         let monitor = Arc::new(listener.monitor(address)?);

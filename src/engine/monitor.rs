@@ -5,10 +5,7 @@
 use std::{
     ffi::{CStr, CString},
     fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::SeqCst},
-    },
+    sync::Arc,
     time::Duration,
 };
 
@@ -28,9 +25,6 @@ pub struct Monitor {
     address: Address,
     address_text: CString,
     inner: Mutex<Inner>,
-    /// Closed, and its last event delivered: takes no registration any more. Changes under the
-    /// roster's lock.
-    retired: AtomicBool,
 }
 
 /// What the reader is asked to do with a monitor.
@@ -67,7 +61,6 @@ impl Monitor {
             address: Address::parse(address)?,
             address_text: c_text(address)?,
             inner: Mutex::new(inner),
-            retired: AtomicBool::new(false),
         })
     }
 
@@ -169,12 +162,11 @@ impl Monitor {
         inner.version = version.or(inner.version);
     }
 
-    pub fn is_retired(&self) -> bool {
-        self.retired.load(SeqCst)
-    }
-
-    pub fn retire(&self) {
-        self.retired.store(true, SeqCst);
+    /// Refuses when it was closed. Nobody registers for it any more from then on, so that CLOSED
+    /// finds all who are to be removed.
+    pub fn check_open(&self) -> Result<(), Error> {
+        let closed_now = self.inner.lock().state == State::Closed;
+        if closed_now { Err(self.named(closed())) } else { Ok(()) }
     }
 
     /// Says which monitor an error is about.
@@ -215,7 +207,7 @@ fn c_text(text: &str) -> Result<CString, Error> {
     CString::new(text).map_err(|_| Error::new(Code::Invalid, "U+0000 stands in the text"))
 }
 
-pub fn closed() -> Error {
+fn closed() -> Error {
     Error::new(Code::Shutdown, "it was closed; make a new one for this address")
 }
 

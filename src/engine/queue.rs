@@ -88,13 +88,13 @@ impl Queue {
         let Inner { lines, turns, .. } = &mut *inner;
         let id = turns.pop_front()?;
         let line = lines.get_mut(&id).expect("a monitor in turns has a line");
-        let report = line.pop();
+        let report = line.pop().expect("a line holds something");
         if line.is_empty() {
             lines.remove(&id);
         } else {
             turns.push_back(id);
         }
-        report
+        Some(report)
     }
 
     /// Gives up what is queued, and ends every wait.

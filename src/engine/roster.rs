@@ -16,7 +16,7 @@ use super::{
     inside,
     lock::{Condvar, Mutex},
     mailbox::stopped,
-    monitor::{Monitor, closed},
+    monitor::Monitor,
     report::Report,
 };
 use crate::model::{Code, Error, Event, Kinds, MonitorId, Word};
@@ -95,12 +95,8 @@ impl Roster {
         callback: Callback,
     ) -> Result<i64, Error> {
         let mut inner = self.inner.lock();
-        let refused = match monitor {
-            _ if inner.stopped => Some(stopped()),
-            Some(monitor) if monitor.is_retired() => Some(monitor.named(closed())),
-            _ => None,
-        };
-        if let Some(error) = refused {
+        let open = monitor.map_or(Ok(()), Monitor::check_open);
+        if let Err(error) = if inner.stopped { Err(stopped()) } else { open } {
             drop(inner);
             drop(callback);
             return Err(error);
@@ -161,10 +157,9 @@ impl Roster {
         }
     }
 
-    /// Removes the registrations of a monitor that is closed; it takes no new ones.
+    /// Removes the registrations of a monitor that is closed and so takes no new ones.
     pub fn retire(&self, monitor: &Monitor) {
         let mut inner = self.inner.lock();
-        monitor.retire();
         let own = |entry: &Entry| entry.filter.monitor == Some(monitor.id()) && !entry.leaving;
         let leaving: Vec<i64> = inner
             .entries

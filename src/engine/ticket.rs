@@ -6,7 +6,10 @@
 use std::{sync::Arc, time::Duration};
 
 use super::lock::{Condvar, Mutex};
-use crate::model::{Code, Error};
+use crate::{
+    model::{Code, Error},
+    qmp::session,
+};
 
 type Answer = Result<(), Error>;
 
@@ -32,6 +35,12 @@ pub fn ticket() -> (Ticket, Stub) {
 impl Ticket {
     pub fn answer(self, answer: Answer) {
         self.0.put(answer);
+    }
+}
+
+impl session::Ticket for Ticket {
+    fn is_void(&self) -> bool {
+        Arc::strong_count(&self.0) == 1
     }
 }
 
@@ -73,6 +82,15 @@ mod tests {
         let (ticket, stub) = ticket();
         drop(ticket);
         assert_eq!(stub.wait(None).unwrap().unwrap_err().code, Code::Shutdown);
+    }
+
+    #[test]
+    fn a_ticket_is_void_when_nobody_waits_any_more() {
+        use session::Ticket as _;
+        let (ticket, stub) = ticket();
+        assert!(!ticket.is_void());
+        assert_eq!(stub.wait(Some(Duration::ZERO)), None);
+        assert!(ticket.is_void());
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::session::{Act, Session};
+use super::session::{Act, Session, Ticket};
 use crate::model::{Error, MonitorId, Now, Settings};
 
 /// Every call that lets something happen adds to the list that `acts` takes.
@@ -19,7 +19,7 @@ pub struct Hub<T> {
     nonce: String,
 }
 
-impl<T> Hub<T> {
+impl<T: Ticket> Hub<T> {
     pub fn new(nonce: String) -> Self {
         Self { sessions: HashMap::new(), deadlines: BTreeSet::new(), acts: Vec::new(), nonce }
     }

@@ -15,13 +15,20 @@ use super::{
 };
 use crate::model::{Code, Error, Event, Kind, Now, Settings, State, Version, Word};
 
-/// One monitor. `T` is the ticket of somebody who waits; a dropped ticket answers by itself.
+/// The ticket of somebody who waits; a dropped one answers by itself.
+pub trait Ticket {
+    /// Nobody waits for its answer any more.
+    fn is_void(&self) -> bool;
+}
+
+/// One monitor, and the tickets of those who wait for it.
 #[derive(Debug)]
 pub struct Session<T> {
     settings: Settings,
     stage: Stage,
     framer: Framer,
     /// Those who wait until the monitor is usable or the attempt has failed.
+    /// Bounded by the threads that wait: void ones leave when one comes.
     waiting: Vec<T>,
     /// Of the attempt to connect; `None` when there is none under way, or it may last for ever.
     deadline: Option<Duration>,
@@ -63,7 +70,7 @@ enum Stage {
     Closed,
 }
 
-impl<T> Session<T> {
+impl<T: Ticket> Session<T> {
     pub fn new(settings: Settings, id_prefix: String) -> Self {
         Self {
             stage: Stage::Down,
@@ -90,6 +97,7 @@ impl<T> Session<T> {
             }
             Stage::Ready => acts.extend(ticket.map(|ticket| Act::Answer(ticket, Ok(())))),
             Stage::Connecting | Stage::Greeting { .. } | Stage::Negotiating { .. } => {
+                self.waiting.retain(|ticket| !ticket.is_void());
                 self.waiting.extend(ticket);
             }
             Stage::Down => {
@@ -134,11 +142,12 @@ impl<T> Session<T> {
         let error = match &self.stage {
             Stage::Down | Stage::Closed => return,
             Stage::Greeting { stray: Some(stray) } => not_qmp(stray),
-            _ if lost > 0 => Error::new(
-                error.code,
-                format!("{} ({lost} bytes of an unfinished message are lost with it)", error.text),
-            ),
-            _ => error.clone(),
+            Stage::Greeting { stray: None } => more(error, ", before it greeted"),
+            Stage::Negotiating { .. } => more(error, ", before it answered qmp_capabilities"),
+            Stage::Ready if lost > 0 => {
+                more(error, &format!("; {lost} bytes of an unfinished message are lost with it"))
+            }
+            Stage::Connecting | Stage::Ready => error.clone(),
         };
         self.end(&error, now, acts);
     }
@@ -260,6 +269,10 @@ impl<T> Session<T> {
     }
 }
 
+fn more(error: &Error, what: &str) -> Error {
+    Error::new(error.code, format!("{}{what}", error.text))
+}
+
 fn not_qmp(stray: &str) -> Error {
     let text = format!(
         "wanted a QMP greeting, got {stray:?}: this socket does not speak QMP (QEMU offers it with \
@@ -282,6 +295,13 @@ const STRAY_SHOWN: usize = 60;
 mod tests {
     use super::*;
     use crate::model::Timestamp;
+
+    /// Void when it is odd and over 100.
+    impl Ticket for u8 {
+        fn is_void(&self) -> bool {
+            *self > 100 && self % 2 == 1
+        }
+    }
 
     const GREETING: &str = "{\"QMP\": {\"version\": {\"qemu\": {\"micro\": 22, \"minor\": 2, \
                             \"major\": 7}, \"package\": \"\"}, \"capabilities\": []}}\r\n";
@@ -435,10 +455,33 @@ mod tests {
             [
                 "disconnect",
                 "stands Disconnected",
-                "tell DISCONNECTED QEMU closed the connection",
+                "tell DISCONNECTED QEMU closed the connection, before it greeted",
                 "answer 1 Reset"
             ]
         );
+    }
+
+    #[test]
+    fn the_end_says_how_far_it_came() {
+        let mut world = World::greeting();
+        world.hears(GREETING);
+        world.ends();
+        assert!(world.story()[3].ends_with("before it answered qmp_capabilities"));
+        let mut world = World::ready();
+        world.ends();
+        assert_eq!(world.story()[2], "tell DISCONNECTED QEMU closed the connection");
+    }
+
+    #[test]
+    fn who_gave_up_waiting_leaves_when_the_next_one_comes() {
+        let mut world = World::greeting();
+        for ticket in [101, 102, 103] {
+            world.session.start(Some(ticket), world.now, &mut world.acts);
+        }
+        world.ends();
+        // 101 had left when 102 came; 103 was still thought to wait.
+        let answered: Vec<_> = world.story().split_off(3);
+        assert_eq!(answered, ["answer 1 Reset", "answer 102 Reset", "answer 103 Reset"]);
     }
 
     #[test]
