@@ -85,6 +85,8 @@ static void a_new_one_may_be_closed(void **state)
     struct world *world = *state;
 
     assert_result(blockjob_monitor_close(world->monitor), 0);
+    assert_result(blockjob_callback_add(world->listener, world->monitor, NULL, BLOCKJOB_EVENT_ALL,
+                                        gate_callback, world->gate, NULL), -ESHUTDOWN);
     assert_int_equal(blockjob_event_get_kind(recorder_next(world->recorder)),
                      BLOCKJOB_EVENT_CLOSED);
     assert_int_equal(blockjob_monitor_get_state(world->monitor), BLOCKJOB_STATE_CLOSED);
