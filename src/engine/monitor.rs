@@ -39,6 +39,8 @@ struct Inner {
     /// The name again, for C; replaced before the start only.
     name: CString,
     state: State,
+    /// Its last event was told; the reader has forgotten it.
+    ended: bool,
     version: Option<Version>,
 }
 
@@ -52,6 +54,7 @@ impl Monitor {
             settings: Settings::new(address.to_owned()),
             name: c_text(address)?,
             state: State::New,
+            ended: false,
             version: None,
         };
         Ok(Self {
@@ -160,6 +163,16 @@ impl Monitor {
             inner.state = state;
         }
         inner.version = version.or(inner.version);
+    }
+
+    /// The reader forgets it.
+    pub fn end(&self) {
+        self.inner.lock().ended = true;
+    }
+
+    /// Refuses when the reader has forgotten it.
+    pub fn check_not_ended(&self) -> Result<(), Error> {
+        if self.inner.lock().ended { Err(closed()) } else { Ok(()) }
     }
 
     /// Refuses when it was closed. Nobody registers for it any more from then on, so that CLOSED

@@ -127,13 +127,15 @@ impl Reactor {
         let now = self.clock.now();
         for post in posts {
             match post {
-                Post::Start(monitor, ticket) => {
-                    let id = self.admit(monitor);
-                    self.hub.start(id, ticket, now);
-                }
+                Post::Start(monitor, ticket) => match (self.admit(monitor), ticket) {
+                    (Ok(id), ticket) => self.hub.start(id, ticket, now),
+                    (Err(error), Some(ticket)) => ticket.answer(Err(error)),
+                    (Err(_), None) => {}
+                },
                 Post::Close(monitor) => {
-                    let id = self.admit(monitor);
-                    self.hub.close(id, "the program closed the monitor", now);
+                    if let Ok(id) = self.admit(monitor) {
+                        self.hub.close(id, "the program closed the monitor", now);
+                    }
                 }
             }
         }
@@ -212,7 +214,9 @@ impl Reactor {
             self.batch.push(Report::new(monitor, event, self.tick));
         }
         if closed {
-            self.slots.remove(&id);
+            if let Some(slot) = self.slots.remove(&id) {
+                slot.monitor.end();
+            }
             self.hub.remove(id);
         }
     }
@@ -226,11 +230,13 @@ impl Reactor {
         }
     }
 
-    fn admit(&mut self, monitor: Arc<Monitor>) -> MonitorId {
+    /// Takes a monitor in, unless its last event was told while the post was under way.
+    fn admit(&mut self, monitor: Arc<Monitor>) -> Result<MonitorId, Error> {
+        monitor.check_not_ended()?;
         let id = monitor.id();
         self.hub.add(id, || monitor.settings());
         self.slots.entry(id).or_insert(Slot { monitor, stream: None, queued: false });
-        id
+        Ok(id)
     }
 
     /// After a fault of our own: every monitor is told to be closed, nobody waits for ever.
