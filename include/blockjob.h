@@ -72,8 +72,8 @@
  * Errors. An int or int64_t result below 0 is a negative errno, and blockjob_last_error() of the
  * same thread is the sentence for people; results are set on success and untouched on failure.
  * Besides what is listed, a function that takes a handle or text returns -EINVAL for NULL where
- * NULL is not allowed, and any
- * -ENOTRECOVERABLE for a fault of the library itself. One that returns a pointer returns NULL.
+ * NULL is not allowed. A fault of the library itself is -ENOTRECOVERABLE. A function that returns a
+ * pointer returns NULL.
  *
  * Processes. Make the listener after daemonizing. In the child of a fork every call on an inherited
  * handle returns -ECHILD and touches nothing, and the library's descriptors are closed; the child
@@ -97,7 +97,7 @@
      (BLOCKJOB_VERSION_MAJOR == (major) && BLOCKJOB_VERSION_MINOR == (minor) &&    \
       BLOCKJOB_VERSION_PATCH >= (patch)))
 
-/** The version of this header; with BLOCKJOB_VERSION_MINOR and _PATCH "0.1.0". */
+/** The version of this header, as three numbers. */
 #define BLOCKJOB_VERSION_MAJOR 0
 #define BLOCKJOB_VERSION_MINOR 1
 #define BLOCKJOB_VERSION_PATCH 0

@@ -4,7 +4,7 @@
 
 use std::ffi::c_char;
 
-/// The version of this header; with BLOCKJOB_VERSION_MINOR and _PATCH "0.1.0".
+/// The version of this header, as three numbers.
 pub const BLOCKJOB_VERSION_MAJOR: i32 = 0;
 pub const BLOCKJOB_VERSION_MINOR: i32 = 1;
 pub const BLOCKJOB_VERSION_PATCH: i32 = 0;
