@@ -104,20 +104,20 @@ mod header {
     fn tidy(text: &str) -> String {
         let lines: Vec<&str> = text.lines().collect();
         let mut tidied = Vec::new();
-        let mut at = 0;
-        while let [line, ..] = lines[at..] {
-            let (read, kept) = match lines[at..] {
+        let mut rest = lines.as_slice();
+        while let [line, ..] = rest {
+            let (read, kept) = match rest {
                 ["/**", only, " */", ..] if only.len() <= 90 => {
                     (3, Some(format!("/**{} */", &only[2..])))
                 }
                 [one, "", two, ..] if [one, two].iter().all(|line| line.starts_with("#define")) => {
-                    (2, Some(one.to_owned()))
+                    (2, Some((*one).to_owned()))
                 }
                 ["", "", ..] => (1, None),
                 _ => (1, Some(without_line_comment(line))),
             };
             tidied.extend(kept);
-            at += read;
+            rest = &rest[read..];
         }
         tidied.join("\n") + "\n"
     }

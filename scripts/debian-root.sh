@@ -3,6 +3,8 @@
 # reach the network from there.
 # shellcheck shell=bash
 
+. scripts/debian-sources.sh
+
 cache=$PWD/.cache
 
 if [ "$(id -u)" -ne 0 ]; then
@@ -15,24 +17,6 @@ work=$(mktemp -d /var/tmp/blockjob-root.XXXXXX)
 # No mount outlives run_in; --one-file-system is for the day on which this is not true.
 trap 'rm -rf --one-file-system "$work"' EXIT
 trap 'exit 130' INT TERM
-
-# Prints apt's sources for a Debian release, as this machine has them for its own.
-sources_for() {
-    local release=$1
-    targets() {
-        # shellcheck disable=SC2016 # these are apt's variables
-        apt-get indextargets --format '$(ORIGIN)|$(REPO_URI)|$(CODENAME)|$(COMPONENT)' \
-            'Identifier: Packages'
-    }
-    # apt tells them by the lists that it has; an image from a registry often has none.
-    [ -n "$(targets)" ] || apt-get update -qq >&2
-    # bookworm, bookworm-updates and bookworm-security become the same of the wanted release.
-    targets | awk -F '|' -v release="$release" '
-        $1 == "Debian" {
-            sub(/^[^-]*/, release, $3)
-            print "deb", $2, $3, $4
-        }' | sort -u
-}
 
 # What apt was told here on how to reach the network, for apt in a root.
 apt_settings() {

@@ -1,9 +1,10 @@
 //! A real QEMU with two monitors, one for the library and one for the tests' own client, and the
 //! images that its jobs work on. All of it is gone when the value is dropped.
 
+use std::env;
 use std::fs::{self, File};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
@@ -46,11 +47,11 @@ impl Machine {
         let directory = tempfile::tempdir().expect("there is room for temporary files");
         let mut command = match host {
             Host::QemuSystem => {
-                let mut command = Command::new("qemu-system-x86_64");
+                let mut command = program("qemu-system-x86_64");
                 command.args(["-machine", "none", "-nodefaults", "-display", "none"]);
                 command
             }
-            Host::StorageDaemon => Command::new("qemu-storage-daemon"),
+            Host::StorageDaemon => program("qemu-storage-daemon"),
         };
         let (chardev, monitor, mode) = match host {
             Host::QemuSystem => ("-chardev", "-mon", ",mode=control"),
@@ -137,14 +138,14 @@ impl Machine {
     fn create(&self, name: &str, backing: Option<&str>, content: Option<&str>) {
         let image = format!("{name}.qcow2");
         let backing = backing.map(|backing| format!("{backing}.qcow2"));
-        let mut create = Command::new("qemu-img");
+        let mut create = program("qemu-img");
         create.args(["create", "-q", "-f", "qcow2"]);
         if let Some(backing) = &backing {
             create.args(["-F", "qcow2", "-b", backing]);
         }
         self.run(create.args([&image, &DISK_SIZE.to_string()]));
         if let Some(content) = content {
-            self.run(Command::new("qemu-io").args(["-f", "qcow2", "-c", content, &image]));
+            self.run(program("qemu-io").args(["-f", "qcow2", "-c", content, &image]));
         }
     }
 
@@ -194,11 +195,19 @@ fn failing(name: &str, operation: &str, errors: Errors) -> Value {
     json!({"driver": "blkdebug", "image": qcow2(name, None), "inject-error": [rule]})
 }
 
+/// A program of QEMU, from the directory that `BLOCKJOB_QEMU` names, or from PATH.
+fn program(name: &str) -> Command {
+    match env::var_os("BLOCKJOB_QEMU") {
+        Some(directory) => Command::new(Path::new(&directory).join(name)),
+        None => Command::new(name),
+    }
+}
+
 fn not_run(command: &Command, error: &io::Error) -> ! {
     let program = command.get_program();
     match error.kind() {
         io::ErrorKind::NotFound => panic!(
-            "these tests need {program:?}, which is not in PATH: \
+            "these tests need {program:?}, which is not there: \
              install it (Debian: apt-get install qemu-system-x86 qemu-utils)"
         ),
         _ => panic!("{program:?} did not start: {error}"),
