@@ -31,7 +31,7 @@ C_TESTS   := $(patsubst c-tests/%,$(TARGET)/c-tests/%,\
 C_HELPERS := $(patsubst c-tests/%.c,$(TARGET)/c-tests/%.o,\
                $(filter-out c-tests/test_%.c,$(wildcard c-tests/*.c)))
 
-.PHONY: all lib header examples c-tests demo check check-msrv check-fresh \
+.PHONY: all lib header examples c-tests demo check check-msrv check-fresh check-qemus \
         install uninstall clean help
 .DELETE_ON_ERROR:
 # Objects are kept for the next time.
@@ -70,6 +70,10 @@ check-fresh: ## `make demo` on a clone in minimal Debian 12 and 13 (wants root)
 	@scripts/setup.sh roots
 	@scripts/check-fresh.sh
 
+check-qemus: ## the tests with real QEMUs against those of four Debian releases, as a table
+	@scripts/setup.sh check
+	+@scripts/check-qemus.sh
+
 install: $(LIBRARY) ## into DESTDIR, PREFIX, LIBDIR, INCLUDEDIR, PKGCONFIGDIR
 	install -d '$(DESTDIR)$(LIBDIR)' '$(DESTDIR)$(INCLUDEDIR)' '$(DESTDIR)$(PKGCONFIGDIR)'
 	install -m 755 $(LIBRARY) '$(DESTDIR)$(LIBDIR)/libblockjob.so.$(VERSION)'
@@ -87,7 +91,7 @@ uninstall: ## what install put there
 	    '$(DESTDIR)$(LIBDIR)/libblockjob.so.$(VERSION)' '$(DESTDIR)$(INCLUDEDIR)/blockjob.h' \
 	    '$(DESTDIR)$(PKGCONFIGDIR)/blockjob.pc'
 
-clean: ## everything built; .cache/, with the roots of check-fresh and check-msrv, stays
+clean: ## everything built; .cache/, with what the other check-NAMEs fetched, stays
 	$(CARGO) clean
 
 help: ## this list

@@ -10,6 +10,7 @@ use crate::with_both_hosts;
 with_both_hosts! {
     a_job_that_cannot_read_fails_with_the_words_of_qemu,
     a_job_that_cannot_write_fails_with_the_words_of_qemu,
+    a_job_that_cannot_begin_fails_with_the_words_of_qemu,
     a_job_that_ignores_errors_reaches_its_length_and_has_failed,
     a_job_that_stops_at_an_error_succeeds_after_it_is_resumed,
 }
@@ -42,6 +43,26 @@ fn assert_failed_with_report(mut story: Story, operation: &str) {
     assert_eq!(error.operation.as_deref(), Some(operation));
     assert_eq!(error.outcome, number::OUTCOME_UNKNOWN, "an I/O error is not the end of a job");
     assert_eq!(error.error, None, "its text comes with the end");
+    story.close();
+}
+
+/// In QEMU 5.2 the words are the C library's for an errno; in 7.2 they are QEMU's own.
+fn a_job_that_cannot_begin_fails_with_the_words_of_qemu(host: Host) {
+    let mut story = Story::begin(host);
+    story.machine.add_disk("disk");
+    story.machine.add_target("target");
+    let half = json!({"node-name": "target", "size": DISK_SIZE / 2});
+    story.machine.execute("block_resize", &half);
+    story.start("blockdev-mirror", json!({"device": "disk", "target": "target", "sync": "full"}));
+    let end = story.end_of(JOB);
+    assert_eq!(end.outcome, number::OUTCOME_FAILED);
+    assert_eq!((end.offset, end.len), (0, 0), "they are equal, which proves nothing");
+    let words = if story.machine.qmp().version() < (6, 0) {
+        "Invalid argument"
+    } else {
+        "Source and target image have different sizes"
+    };
+    assert_eq!(end.error.as_deref(), Some(words));
     story.close();
 }
 

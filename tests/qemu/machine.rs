@@ -18,7 +18,7 @@ use crate::qmp::Qmp;
 pub const DISK_SIZE: i64 = 4 << 20;
 
 /// The two programs that run block jobs.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Host {
     QemuSystem,
     StorageDaemon,
@@ -57,10 +57,12 @@ impl Machine {
             Host::QemuSystem => ("-chardev", "-mon", ",mode=control"),
             Host::StorageDaemon => ("--chardev", "--monitor", ""),
         };
-        // The library's monitor is made first: when the second answers, both listen.
+        // The library's monitor is made first: when the second answers, both listen. QEMU waits
+        // for the second's client, since 5.2 may crash on one that comes while it starts.
         let pretty = if layout == Layout::Pretty { ",pretty=on" } else { "" };
-        for id in ["library", "tests"] {
-            command.args([chardev, &format!("socket,id={id},path={id}.qmp,server=on,wait=off")]);
+        for (id, wait) in [("library", "off"), ("tests", "on")] {
+            let socket = format!("socket,id={id},path={id}.qmp,server=on,wait={wait}");
+            command.args([chardev, &socket]);
             command.args([monitor, &format!("chardev={id}{mode}{pretty}")]);
         }
         let errors = directory.path().join("stderr");
@@ -207,7 +209,7 @@ fn not_run(command: &Command, error: &io::Error) -> ! {
     let program = command.get_program();
     match error.kind() {
         io::ErrorKind::NotFound => panic!(
-            "these tests need {program:?}, which is not there: \
+            "these tests need {program:?}, which was not found: \
              install it (Debian: apt-get install qemu-system-x86 qemu-utils)"
         ),
         _ => panic!("{program:?} did not start: {error}"),

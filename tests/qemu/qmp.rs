@@ -29,7 +29,13 @@ impl Qmp {
         let stream = UnixStream::connect(socket)?;
         stream.set_read_timeout(Some(DEADLINE))?;
         let mut stream = BufReader::new(stream);
-        let greeting = read(&mut stream).expect("QEMU greets first");
+        // The event of having started may precede the greeting, in QEMU 5.2 at least.
+        let greeting = loop {
+            let message = read(&mut stream).expect("QEMU greets before it hangs up");
+            if !message.value["event"].is_string() {
+                break message;
+            }
+        };
         assert!(greeting.value["QMP"].is_object(), "this is no greeting: {}", greeting.text);
         let mut qmp = Self { stream, greeting, events: Vec::new(), commands: 0 };
         qmp.execute("qmp_capabilities", &json!({}));
@@ -40,13 +46,32 @@ impl Qmp {
         &self.greeting.text
     }
 
+    /// Major and minor, in an order that makes versions comparable.
+    pub fn version(&self) -> (i64, i64) {
+        let version = &self.greeting.value["QMP"]["version"]["qemu"];
+        let [major, minor] = ["major", "minor"].map(|part| version[part].as_i64());
+        major.zip(minor).expect("a greeting tells the version")
+    }
+
     /// Every event so far, in the order of the wire.
     pub fn events(&self) -> &[Message] {
         &self.events
     }
 
-    /// What the command returned. The tests send none that QEMU should refuse.
+    /// What the command returned. QEMU should not refuse it.
     pub fn execute(&mut self, command: &str, arguments: &Value) -> Value {
+        let mut reply = self.reply(command, arguments);
+        assert!(reply.value["error"].is_null(), "{command} was refused: {}", reply.text);
+        reply.value["return"].take()
+    }
+
+    /// The class of the error with which QEMU refused the command, if it did.
+    pub fn refusal(&mut self, command: &str, arguments: &Value) -> Option<String> {
+        let reply = self.reply(command, arguments);
+        reply.value["error"]["class"].as_str().map(str::to_owned)
+    }
+
+    fn reply(&mut self, command: &str, arguments: &Value) -> Message {
         self.commands += 1;
         let id = json!(self.commands);
         let message = json!({"execute": command, "arguments": arguments, "id": id}).to_string();
@@ -54,14 +79,13 @@ impl Qmp {
         // connection, and with it what QEMU said last.
         self.stream.get_mut().write_all(message.as_bytes()).expect("QEMU takes a command");
         loop {
-            let Some(mut reply) = read(&mut self.stream) else {
+            let Some(reply) = read(&mut self.stream) else {
                 panic!("QEMU hung up on {message}");
             };
             if reply.value["event"].is_string() {
                 self.events.push(reply);
             } else if reply.value["id"] == id {
-                assert!(reply.value["error"].is_null(), "{message} was refused: {}", reply.text);
-                return reply.value["return"].take();
+                return reply;
             }
         }
     }
