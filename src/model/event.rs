@@ -1,6 +1,6 @@
 //! Something that happened at a monitor, as the program is told.
 
-use std::{ffi::CStr, ops::BitOr};
+use std::ffi::CStr;
 
 use super::{
     job::{JobType, Outcome, Status},
@@ -150,14 +150,6 @@ impl Kinds {
 
     pub fn contains(self, kind: Kind) -> bool {
         self.0 & kind as u32 != 0
-    }
-}
-
-impl BitOr for Kinds {
-    type Output = Self;
-
-    fn bitor(self, other: Self) -> Self {
-        Self(self.0 | other.0)
     }
 }
 
