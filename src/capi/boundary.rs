@@ -195,6 +195,8 @@ fn errno(code: Code) -> c_int {
         Code::Remote => libc::EREMOTEIO,
         Code::NotSocket => libc::ENOTSOCK,
         Code::Reset => libc::ECONNRESET,
+        Code::NotConnected => libc::ENOTCONN,
+        Code::NotSupported => libc::EOPNOTSUPP,
         Code::NoData => libc::ENODATA,
         Code::NoThread => libc::EAGAIN,
         Code::NoBuffers => libc::ENOBUFS,

@@ -198,7 +198,7 @@ impl Monitor {
                 inner.state = State::Connecting;
                 Ok(true)
             }
-            State::Connecting | State::Connected => Ok(false),
+            State::Connecting | State::Connected | State::Unresponsive => Ok(false),
             State::Closed => Err(closed()),
         }
     }

@@ -187,7 +187,7 @@ impl Reactor {
                 match Stream::connect(slot.monitor.address(), self.poll.registry(), token) {
                     Ok(stream) => {
                         slot.stream = Some(stream);
-                        self.hub.handle_connected(id);
+                        self.hub.handle_connected(id, None);
                     }
                     Err(error) => self.hub.handle_end(id, &error, now),
                 }
@@ -201,6 +201,8 @@ impl Reactor {
             Act::Disconnect => slot.stream = None,
             Act::Stands(state, version) => slot.monitor.stands(state, version),
             Act::Tell(event) => self.tell(id, event),
+            Act::End(end) => self.tell(id, end.event),
+            Act::Attach { .. } | Act::Read(_) => {}
             Act::Answer(ticket, answer) => ticket.answer(answer),
         }
     }

@@ -40,6 +40,10 @@ pub enum Code {
     NotSocket,
     /// The peer ended the connection.
     Reset,
+    /// There is no connection now.
+    NotConnected,
+    /// This QEMU cannot do it.
+    NotSupported,
     /// Nothing is known yet.
     NoData,
     /// No thread could be started.

@@ -3,8 +3,8 @@
 use std::ffi::CStr;
 
 use super::{
-    job::{JobType, Outcome, Status},
-    monitor::Version,
+    job::{JobType, Loss, Origin, Outcome, Pivot, Status},
+    monitor::{Process, Version},
     text::{Span, Texts},
     time::Timestamp,
 };
@@ -15,6 +15,11 @@ pub struct Event {
     pub kind: Kind,
     pub timestamp: Option<Timestamp>,
     pub outcome: Outcome,
+    pub origin: Origin,
+    /// Of a final event: did the guest's disk move to the job's target?
+    pub pivoted: Pivot,
+    /// Why a `Lost` could not be known.
+    pub loss: Option<Loss>,
     pub job_type: JobType,
     pub status: Status,
     pub len: Option<i64>,
@@ -24,6 +29,10 @@ pub struct Event {
     pub dropped: Option<i64>,
     /// Whom a `Connected` has connected to.
     pub version: Option<Version>,
+    /// Whether a `Connected` has met the process of before.
+    pub process: Option<Process>,
+    /// How many outcomes were recovered before a `Connected`.
+    pub recovered: Option<i64>,
     texts: Texts,
     words: [Option<Span>; Word::COUNT],
 }
@@ -33,6 +42,7 @@ pub struct Event {
 pub enum Kind {
     Completed = 0x0001,
     Cancelled = 0x0002,
+    Lost = 0x0004,
     Ready = 0x0008,
     Pending = 0x0010,
     Error = 0x0020,
@@ -41,6 +51,8 @@ pub enum Kind {
     Disconnected = 0x0100,
     Closed = 0x0200,
     Overflow = 0x0400,
+    Unresponsive = 0x0800,
+    Responsive = 0x1000,
 }
 
 /// A set of kinds.
@@ -71,6 +83,9 @@ impl Event {
             kind,
             timestamp,
             outcome: Outcome::Unknown,
+            origin: Origin::Live,
+            pivoted: Pivot::Unknown,
+            loss: None,
             job_type: JobType::Unknown,
             status: Status::Unknown,
             len: None,
@@ -78,6 +93,8 @@ impl Event {
             speed: None,
             dropped: None,
             version: None,
+            process: None,
+            recovered: None,
             texts: Texts::with_capacity(name.len() + 1 + room),
             words: [None; Word::COUNT],
         };
@@ -105,9 +122,10 @@ impl Event {
 }
 
 impl Kind {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 13] = [
         Self::Completed,
         Self::Cancelled,
+        Self::Lost,
         Self::Ready,
         Self::Pending,
         Self::Error,
@@ -116,7 +134,14 @@ impl Kind {
         Self::Disconnected,
         Self::Closed,
         Self::Overflow,
+        Self::Unresponsive,
+        Self::Responsive,
     ];
+
+    /// Does it say how a job ended?
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Completed | Self::Cancelled | Self::Lost)
+    }
 
     /// May it be dropped when the program is too slow? How a job ended never is, nor what asks the
     /// program to act.
@@ -126,14 +151,25 @@ impl Kind {
 
     /// Does only the latest of its kind and job matter?
     pub fn latest_counts(self) -> bool {
-        matches!(self, Self::Ready | Self::Pending | Self::Connected | Self::Disconnected)
+        matches!(
+            self,
+            Self::Ready
+                | Self::Pending
+                | Self::Connected
+                | Self::Disconnected
+                | Self::Unresponsive
+                | Self::Responsive
+        )
     }
 }
 
 impl Kinds {
-    /// Reads a mask; `None` when it has bits that mean nothing here.
+    /// Reads a mask; `None` when it has bits that mean nothing here. Who asks for an end that QEMU
+    /// tells asks for LOST too: no silence.
     pub fn from_mask(mask: u32) -> Option<Self> {
-        (mask & !Self::all().0 == 0).then_some(Self(mask))
+        let told = Kind::Completed as u32 | Kind::Cancelled as u32;
+        let lost = if mask & told == 0 { 0 } else { Kind::Lost as u32 };
+        (mask & !Self::all().0 == 0).then_some(Self(mask | lost))
     }
 
     pub fn all() -> Self {

@@ -82,6 +82,65 @@ impl Outcome {
     }
 }
 
+/// How the library knows what an event says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Origin {
+    /// Read from the wire as it happened.
+    #[default]
+    Live = 1,
+    /// Learned afterwards: QEMU was asked, or its journal read.
+    Recovered = 2,
+    /// The best that anybody can say, and not certain.
+    Inferred = 3,
+}
+
+/// Did the guest's disk move to the target of a mirror or an active commit?
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Pivot {
+    #[default]
+    Unknown = 0,
+    Yes = 1,
+    No = 2,
+}
+
+/// Why nobody can know how a job ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Loss {
+    /// It ended while there was no connection, and QEMU has forgotten it.
+    Gone = 1,
+    /// QEMU would have kept it until it was dismissed, and does not have it: another client
+    /// dismissed it.
+    Dismissed = 2,
+    /// The connection ended while it was being started, and QEMU does not have it.
+    NotStarted = 3,
+    /// The process of QEMU is gone.
+    QemuGone = 4,
+    /// Another process of QEMU answers now.
+    QemuRestarted = 5,
+    /// There was no connection for too long.
+    NoConnection = 6,
+    /// The program closed the monitor.
+    Closed = 7,
+}
+
+impl Loss {
+    /// The sentence for people.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Gone => "it ended while there was no connection, and QEMU has forgotten it",
+            Self::Dismissed => "QEMU does not have it any more: another client dismissed it",
+            Self::NotStarted => {
+                "the connection ended while it was being started, and QEMU does not have it: it \
+                 was not started, or another client dismissed it"
+            }
+            Self::QemuGone => "the process of QEMU is gone",
+            Self::QemuRestarted => "another process of QEMU answers now",
+            Self::NoConnection => "there was no connection for too long",
+            Self::Closed => "the program closed the monitor",
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -15,20 +15,65 @@ pub struct Settings {
     pub connect_timeout: Option<Duration>,
     /// A message of more bytes is skipped.
     pub line_limit: usize,
+    /// Between attempts to connect again: the first pause and the longest. `None`: none is made.
+    pub reconnect: Option<(Duration, Duration)>,
+    /// Without a connection for so long, jobs are given up as lost; `None`: never.
+    pub lost_after: Option<Duration>,
+    /// How often QEMU is asked whether it answers, and how long it may take; `None`: never.
+    pub keepalive: Option<(Duration, Duration)>,
+    /// QEMU keeps a journal of its events in a file that can be asked.
+    pub journal: bool,
+    /// How many jobs are known at a time.
+    pub job_limit: usize,
+    /// What the ids of the program's jobs begin with, before a `-`.
+    pub owner: Option<String>,
+    /// Tell a restarted QEMU by an object that is left in it.
+    pub marker: bool,
 }
 
 impl Settings {
     pub fn new(name: String) -> Self {
-        Self { name, connect_timeout: Some(CONNECT_TIMEOUT), line_limit: LINE_LIMIT }
+        Self {
+            name,
+            connect_timeout: Some(CONNECT_TIMEOUT),
+            line_limit: LINE_LIMIT,
+            reconnect: Some((RECONNECT_MIN, RECONNECT_MAX)),
+            lost_after: Some(LOST_AFTER),
+            keepalive: None,
+            journal: false,
+            job_limit: JOB_LIMIT,
+            owner: None,
+            marker: false,
+        }
     }
 }
 
 /// QEMU's version, from its greeting.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version {
     pub major: i32,
     pub minor: i32,
     pub micro: i32,
+}
+
+/// Who holds the other end of a connection, where the kernel can tell: a process and when it began,
+/// so that a number used again is not taken for the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity {
+    pub pid: i32,
+    /// In the kernel's ticks since it booted.
+    pub started: u64,
+}
+
+/// Whether a connection has met the process of QEMU that the one before had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Process {
+    /// Nobody can tell.
+    Unknown = 0,
+    /// There was none before.
+    First = 1,
+    Same = 2,
+    Restarted = 3,
 }
 
 /// How a monitor stands.
@@ -39,6 +84,8 @@ pub enum State {
     Connected = 3,
     Disconnected = 4,
     Closed = 5,
+    /// Connected, but QEMU does not answer.
+    Unresponsive = 6,
 }
 
 /// QEMU greets within a millisecond; only a busy host needs seconds.
@@ -49,3 +96,9 @@ pub(crate) const LINE_LIMIT: usize = 16 << 20;
 pub(crate) const LINE_LIMIT_MAX: usize = 1 << 30;
 /// Below this even ordinary events would be skipped.
 pub(crate) const LINE_LIMIT_MIN: usize = 1 << 10;
+/// Soon enough for a daemon that restarts, and no burden for thousands of monitors.
+pub(crate) const RECONNECT_MIN: Duration = Duration::from_millis(100);
+pub(crate) const RECONNECT_MAX: Duration = Duration::from_secs(5);
+pub(crate) const LOST_AFTER: Duration = Duration::from_secs(60);
+/// A virtual machine runs a job a disk, a few at most.
+pub(crate) const JOB_LIMIT: usize = 4096;

@@ -1,7 +1,19 @@
 //! What we say to QEMU: one line a command. A newline ends it, for peers that read by lines.
 
-/// `{"execute": NAME, "id": ID}`. Both are ours and need no escaping.
-pub fn command(name: &str, id: &str) -> Vec<u8> {
+/// `{"execute": NAME, "arguments": ARGUMENTS, "id": ID}`. Name and id are ours or were looked
+/// through, and need no escaping; the arguments are JSON.
+pub fn command(name: &str, arguments: Option<&str>, id: &str) -> Vec<u8> {
     debug_assert!([name, id].iter().all(|text| !text.contains(['"', '\\', '\n'])));
-    format!("{{\"execute\":\"{name}\",\"id\":\"{id}\"}}\n").into_bytes()
+    let arguments = arguments.map(|json| format!(",\"arguments\":{json}")).unwrap_or_default();
+    format!("{{\"execute\":\"{name}\"{arguments},\"id\":\"{id}\"}}\n").into_bytes()
+}
+
+/// `{"NAME": "TEXT"}`.
+pub fn member(name: &str, text: &str) -> String {
+    format!("{{\"{name}\":{}}}", string(text))
+}
+
+/// Text as JSON writes it.
+pub fn string(text: &str) -> String {
+    serde_json::to_string(text).expect("every text can be written as JSON")
 }

@@ -5,8 +5,12 @@ use std::{
     time::Duration,
 };
 
-use super::session::{Act, Session, Ticket};
-use crate::model::{Error, MonitorId, Now, Settings};
+use super::{
+    jobs::{Verb, Watch},
+    journal::Findings,
+    session::{Act, Session, Ticket},
+};
+use crate::model::{Error, Identity, MonitorId, Now, Settings};
 
 /// Every call that lets something happen adds to the list that `acts` takes.
 #[derive(Debug)]
@@ -36,8 +40,9 @@ impl<T: Ticket> Hub<T> {
 
     /// Takes a monitor in; `settings` is what it begins with. Does nothing if it is here.
     pub fn add(&mut self, id: MonitorId, settings: impl FnOnce() -> Settings) {
-        let prefix = || format!("blockjob-{}-{}-", self.nonce, id.0);
-        self.sessions.entry(id).or_insert_with(|| Session::new(settings(), prefix()));
+        let nonce = &self.nonce;
+        let prefix = || format!("blockjob-{nonce}-{}-", id.0);
+        self.sessions.entry(id).or_insert_with(|| Session::new(settings(), nonce, prefix()));
     }
 
     pub fn start(&mut self, id: MonitorId, ticket: Option<T>, now: Now) {
@@ -55,8 +60,49 @@ impl<T: Ticket> Hub<T> {
         }
     }
 
-    pub fn handle_connected(&mut self, id: MonitorId) {
-        self.with(id, |session, _| session.handle_connected());
+    /// A handle was made for a job.
+    pub fn watch(&mut self, id: MonitorId, watch: &Watch, ticket: T, now: Now) {
+        self.with(id, |session, acts| session.watch(watch, ticket, now, acts));
+    }
+
+    pub fn unwatch(&mut self, id: MonitorId, handle: u64) {
+        self.with(id, |session, _| session.unwatch(handle));
+    }
+
+    /// The job of a handle is to be started by this command.
+    pub fn start_job(
+        &mut self,
+        id: MonitorId,
+        handle: u64,
+        command: &str,
+        arguments: &str,
+        ticket: T,
+        now: Now,
+    ) {
+        self.with(id, |session, acts| {
+            session.start_job(handle, command, arguments, ticket, now, acts);
+        });
+    }
+
+    pub fn ask_job(&mut self, id: MonitorId, handle: u64, verb: Verb, force: bool, ticket: T) {
+        self.with(id, |session, acts| session.ask_job(handle, verb, force, ticket, acts));
+    }
+
+    /// An end was taken by all who claimed it.
+    pub fn acknowledge(&mut self, id: MonitorId, job: u64, ticket: Option<T>, now: Now) {
+        self.with(id, |session, acts| session.acknowledge(job, ticket, now, acts));
+    }
+
+    pub fn handle_connected(&mut self, id: MonitorId, identity: Option<Identity>) {
+        self.with(id, |session, _| session.handle_connected(identity));
+    }
+
+    pub fn handle_process_end(&mut self, id: MonitorId, now: Now) {
+        self.with(id, |session, acts| session.handle_process_end(now, acts));
+    }
+
+    pub fn handle_findings(&mut self, id: MonitorId, findings: Findings, now: Now) {
+        self.with(id, |session, acts| session.handle_findings(findings, now, acts));
     }
 
     pub fn handle_bytes(&mut self, id: MonitorId, bytes: &[u8], now: Now) {

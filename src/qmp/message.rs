@@ -20,6 +20,7 @@ pub enum Message<'a> {
     },
     Return {
         id: Option<&'a RawValue>,
+        value: &'a RawValue,
     },
     Error {
         id: Option<&'a RawValue>,
@@ -40,8 +41,8 @@ pub fn parse(text: &str) -> Result<Message<'_>> {
         let Some(name) = string(name) else { return Ok(Message::Unknown) };
         return Ok(Message::Event { name, timestamp: timestamp.and_then(moment), data });
     }
-    if answer.is_some() {
-        return Ok(Message::Return { id });
+    if let Some(value) = answer {
+        return Ok(Message::Return { id, value });
     }
     if let Some(error) = error {
         let [class, description] = members(error.get(), ["class", "desc"])?;
@@ -65,6 +66,11 @@ pub fn members<'a, const N: usize>(
 
 /// A JSON integer that fits into 64 bits with sign; nothing else is one.
 pub fn integer(raw: &RawValue) -> Option<i64> {
+    raw.get().parse().ok()
+}
+
+/// `true` or `false`; nothing else is one.
+pub fn boolean(raw: &RawValue) -> Option<bool> {
     raw.get().parse().ok()
 }
 
@@ -173,7 +179,7 @@ mod tests {
     #[test]
     fn replies_keep_their_id_whatever_it_is() {
         let id = |text| match parse(text).unwrap() {
-            Message::Return { id } | Message::Error { id, .. } => id.map(RawValue::get),
+            Message::Return { id, .. } | Message::Error { id, .. } => id.map(RawValue::get),
             other => panic!("{other:?}"),
         };
         assert_eq!(id(r#"{"return": {}, "id": {"a": [1]}}"#), Some(r#"{"a": [1]}"#));

@@ -6,9 +6,17 @@
 
 #![forbid(unsafe_code)]
 
+mod backoff;
 pub mod decode;
 pub mod encode;
+pub mod exchange;
 pub mod hub;
+pub mod jobs;
+pub mod journal;
 pub mod line;
+pub mod listing;
 pub mod message;
+mod reconcile;
+mod requests;
 pub mod session;
+pub mod start;

@@ -1,19 +1,25 @@
-//! One monitor's life: connecting, greeting, negotiating, ready, gone. It says what is to be done
-//! as a list of [`Act`]s and does none of it; time comes in as `now`.
+//! One monitor's life: connecting, greeting, negotiating, reconciling, ready, gone, and again. It
+//! says what is to be done as a list of [`Act`]s and does none of it; time comes in as `now`.
 //!
-//! A session does not outlive its listener, but outlives its connections: `start` begins anew.
+//! A session outlives its connections: when one ends the next is made, until the monitor is closed.
+//! What the program asks of jobs is in `requests`, what becomes of the jobs in `jobs`.
 
 use std::time::Duration;
 
-use serde_json::value::RawValue;
-
 use super::{
+    backoff::Backoff,
     decode::decode,
-    encode,
+    exchange::{Exchange, Purpose},
+    jobs::{End, Jobs, Told, Wish},
+    journal::{Findings, Request},
     line::{Frame, Framer},
+    listing::{self, Listed},
     message::{Message, parse},
 };
-use crate::model::{Code, Error, Event, Kind, Now, Settings, State, Version, Word};
+use crate::model::{
+    Code, Error, Event, Identity, Kind, Loss, Now, Process, Settings, State, Timestamp, Version,
+    Word,
+};
 
 /// The ticket of somebody who waits; a dropped one answers by itself.
 pub trait Ticket {
@@ -24,18 +30,31 @@ pub trait Ticket {
 /// One monitor, and the tickets of those who wait for it.
 #[derive(Debug)]
 pub struct Session<T> {
-    settings: Settings,
-    stage: Stage,
+    pub(super) settings: Settings,
+    pub(super) stage: Stage,
     framer: Framer,
     /// Those who wait until the monitor is usable or the attempt has failed.
     /// Bounded by the threads that wait: void ones leave when one comes.
     waiting: Vec<T>,
-    /// Of the attempt to connect; `None` when there is none under way, or it may last for ever.
-    deadline: Option<Duration>,
-    /// Begins every command's id, so that it is unique over all connections and all clients: QEMU
-    /// may hand us the reply to a former client's command.
-    id_prefix: String,
-    commands: u64,
+    pub(super) exchange: Exchange<T>,
+    pub(super) jobs: Jobs,
+    /// Those who wait until a job is dismissed that has not concluded yet.
+    pub(super) dismissing: Vec<(u64, T)>,
+    backoff: Backoff,
+    timers: Timers,
+    /// Of the QEMU that is, or was, connected.
+    pub(super) version: Option<Version>,
+    identity: Option<Identity>,
+    /// There was a connection before.
+    met: bool,
+    /// Since then its process has ended.
+    process_ended: bool,
+    process: Process,
+    unresponsive: bool,
+    /// Why there is no connection, as it was last told. `None` when there is one.
+    told_reason: Option<String>,
+    /// The object that tells a restarted QEMU, if that was asked for.
+    marker: String,
 }
 
 /// What a session wants done, in this order.
@@ -48,11 +67,20 @@ pub enum Act<T> {
     /// The monitor stands differently now.
     Stands(State, Option<Version>),
     Tell(Event),
+    /// How a job ended: told once, and kept until it is acknowledged.
+    End(End),
+    /// A handle watches a job that has ended before.
+    Attach {
+        handle: u64,
+        job: u64,
+    },
+    /// The journal is to be read; `handle_findings` is the answer.
+    Read(Request),
     Answer(T, Result<(), Error>),
 }
 
 #[derive(Debug)]
-enum Stage {
+pub(super) enum Stage {
     /// No connection: not begun, or ended.
     Down,
     Connecting,
@@ -60,32 +88,67 @@ enum Stage {
     Greeting {
         stray: Option<String>,
     },
-    /// `qmp_capabilities` was sent with this id.
+    /// `qmp_capabilities` was sent.
     Negotiating {
-        id: String,
         greeting: String,
-        version: Version,
+    },
+    /// QEMU was asked which jobs it has.
+    Reconciling {
+        greeting: String,
+        /// What `query-jobs` said, once it did; `None` inside where there is no such command.
+        jobs: Option<Option<Vec<Listed>>>,
+        block_jobs: Option<Option<Vec<Listed>>>,
+    },
+    /// The journal is asked for what QEMU does not know.
+    Recovering {
+        greeting: String,
     },
     Ready,
     Closed,
 }
 
+/// When something is due; `None`: it is not.
+#[derive(Debug, Default)]
+struct Timers {
+    /// The attempt to connect fails.
+    attempt: Option<Duration>,
+    /// The next attempt begins.
+    retry: Option<Duration>,
+    /// Jobs are given up.
+    lost: Option<Duration>,
+    /// QEMU is asked whether it answers, or has not answered.
+    keepalive: Option<Duration>,
+}
+
 impl<T: Ticket> Session<T> {
-    pub fn new(settings: Settings, id_prefix: String) -> Self {
+    /// `nonce` tells us from other clients of the same QEMU, `prefix` this session from others too.
+    pub fn new(settings: Settings, nonce: &str, prefix: String) -> Self {
+        let owner = settings.owner.as_deref();
         Self {
             stage: Stage::Down,
             framer: Framer::new(settings.line_limit),
-            settings,
             waiting: Vec::new(),
-            deadline: None,
-            id_prefix,
-            commands: 0,
+            backoff: Backoff::new(settings.reconnect, &prefix),
+            exchange: Exchange::new(prefix),
+            jobs: Jobs::new(settings.job_limit, owner, settings.journal),
+            settings,
+            dismissing: Vec::new(),
+            timers: Timers::default(),
+            version: None,
+            identity: None,
+            met: false,
+            process_ended: false,
+            process: Process::First,
+            unresponsive: false,
+            told_reason: None,
+            marker: format!("blockjob-{nonce}"),
         }
     }
 
     /// When `handle_timeout` is to be called.
     pub fn deadline(&self) -> Option<Duration> {
-        self.deadline
+        let Timers { attempt, retry, lost, keepalive } = self.timers;
+        [attempt, retry, lost, keepalive].into_iter().flatten().min()
     }
 
     /// Somebody wishes the monitor to be connected; a ticket is answered when it is usable.
@@ -96,25 +159,33 @@ impl<T: Ticket> Session<T> {
                 acts.extend(ticket.map(|ticket| Act::Answer(ticket, Err(closed))));
             }
             Stage::Ready => acts.extend(ticket.map(|ticket| Act::Answer(ticket, Ok(())))),
-            Stage::Connecting | Stage::Greeting { .. } | Stage::Negotiating { .. } => {
-                self.waiting.retain(|ticket| !ticket.is_void());
-                self.waiting.extend(ticket);
-            }
             Stage::Down => {
                 self.waiting.extend(ticket);
-                self.deadline = self.settings.connect_timeout.map(|limit| now.running + limit);
-                self.stage = Stage::Connecting;
-                acts.extend([Act::Stands(State::Connecting, None), Act::Connect]);
+                self.expect_connection(now);
+                self.connect(now, acts);
+            }
+            _ => {
+                self.waiting.retain(|ticket| !ticket.is_void());
+                self.waiting.extend(ticket);
             }
         }
     }
 
-    /// The connection stands.
-    pub fn handle_connected(&mut self) {
-        if matches!(self.stage, Stage::Connecting) {
-            self.framer.finish();
-            self.stage = Stage::Greeting { stray: None };
+    /// The connection stands, with this process where that can be known.
+    pub fn handle_connected(&mut self, identity: Option<Identity>) {
+        if !matches!(self.stage, Stage::Connecting) {
+            return;
         }
+        self.framer.finish();
+        self.stage = Stage::Greeting { stray: None };
+        self.process = match (self.identity, identity) {
+            _ if !self.met => Process::First,
+            _ if self.process_ended => Process::Restarted,
+            (Some(before), Some(now)) if before == now => Process::Same,
+            (Some(_), Some(_)) => Process::Restarted,
+            _ => Process::Unknown,
+        };
+        self.identity = identity;
     }
 
     /// QEMU said something.
@@ -144,19 +215,96 @@ impl<T: Ticket> Session<T> {
             Stage::Greeting { stray: Some(stray) } => not_qmp(stray),
             Stage::Greeting { stray: None } => more(error, ", before it greeted"),
             Stage::Negotiating { .. } => more(error, ", before it answered qmp_capabilities"),
-            Stage::Ready if lost > 0 => {
+            Stage::Reconciling { .. } => more(error, ", before it said which jobs it has"),
+            Stage::Ready | Stage::Recovering { .. } if lost > 0 => {
                 more(error, &format!("; {lost} bytes of an unfinished message are lost with it"))
             }
-            Stage::Connecting | Stage::Ready => error.clone(),
+            Stage::Connecting | Stage::Ready | Stage::Recovering { .. } => error.clone(),
         };
         self.end(&error, now, acts);
     }
 
-    /// The deadline has passed.
-    pub fn handle_timeout(&mut self, now: Now, acts: &mut Vec<Act<T>>) {
-        if self.deadline.is_none_or(|deadline| now.running < deadline) {
-            return;
+    /// The process that was connected has ended, as its pidfd says.
+    pub fn handle_process_end(&mut self, now: Now, acts: &mut Vec<Act<T>>) {
+        // While there is a connection it was somebody else's process.
+        if matches!(self.stage, Stage::Down | Stage::Connecting) && self.met {
+            self.process_ended = true;
+            self.jobs.handle_process_end(Loss::QemuGone);
+            self.inquire(acts);
+            self.tell(now, acts);
         }
+    }
+
+    /// Some deadline has passed.
+    pub fn handle_timeout(&mut self, now: Now, acts: &mut Vec<Act<T>>) {
+        let due = |timer: &mut Option<Duration>| timer.take_if(|at| *at <= now.running).is_some();
+        if due(&mut self.timers.lost) {
+            self.jobs.give_up(Loss::NoConnection);
+            self.inquire(acts);
+            self.tell(now, acts);
+        }
+        if due(&mut self.timers.attempt) {
+            self.give_up_attempt(now, acts);
+        }
+        if due(&mut self.timers.retry) && matches!(self.stage, Stage::Down) {
+            self.connect(now, acts);
+        }
+        if due(&mut self.timers.keepalive) {
+            self.keep_alive(now, acts);
+        }
+    }
+
+    /// The journal was read.
+    pub fn handle_findings(&mut self, findings: Findings, now: Now, acts: &mut Vec<Act<T>>) {
+        self.jobs.handle_findings(findings);
+        self.pump(now, acts);
+    }
+
+    /// Ends this monitor for good; CLOSED is the last that is heard of it.
+    pub fn close(&mut self, reason: &str, now: Now, acts: &mut Vec<Act<T>>) {
+        match self.stage {
+            Stage::Closed => return,
+            Stage::Down => {}
+            _ => self.disconnect(&Error::new(Code::Shutdown, reason), now, acts),
+        }
+        self.stage = Stage::Closed;
+        self.timers = Timers::default();
+        self.framer = Framer::new(0);
+        self.jobs.give_up(Loss::Closed);
+        self.tell(now, acts);
+        acts.push(Act::Stands(State::Closed, None));
+        acts.push(Act::Tell(own(Kind::Closed, "CLOSED", Word::Reason, reason, now)));
+    }
+
+    /// Tells what became of jobs, and lets them have what they want of QEMU.
+    pub(super) fn pump(&mut self, now: Now, acts: &mut Vec<Act<T>>) {
+        self.tell(now, acts);
+        match self.stage {
+            Stage::Ready => {
+                self.grant_wishes(acts);
+                self.inquire(acts);
+            }
+            Stage::Recovering { .. } if self.jobs.is_inquiring() => self.inquire(acts),
+            Stage::Recovering { .. } => self.ready(now, acts),
+            _ => {}
+        }
+    }
+
+    fn connect(&mut self, now: Now, acts: &mut Vec<Act<T>>) {
+        self.timers.retry = None;
+        self.timers.attempt = self.settings.connect_timeout.map(|limit| now.running + limit);
+        self.stage = Stage::Connecting;
+        acts.extend([Act::Stands(State::Connecting, None), Act::Connect]);
+    }
+
+    /// From now on there should be a connection; without one for too long, jobs are given up.
+    fn expect_connection(&mut self, now: Now) {
+        if self.timers.lost.is_none() {
+            self.timers.lost = self.settings.lost_after.map(|limit| now.running + limit);
+        }
+    }
+
+    fn give_up_attempt(&mut self, now: Now, acts: &mut Vec<Act<T>>) {
         self.take_unfinished_stray();
         let error = match &self.stage {
             Stage::Greeting { stray: Some(stray) } => not_qmp(stray),
@@ -165,42 +313,43 @@ impl<T: Ticket> Session<T> {
                 "no greeting came: another client may hold this monitor (it serves one at a time), \
                  QEMU may be stopped or hang, or this is no QMP monitor",
             ),
-            _ => self.timed_out(
+            Stage::Negotiating { .. } => self.timed_out(
                 "it greeted, but did not answer qmp_capabilities: QEMU may be stopped or hang",
             ),
+            _ => self.timed_out("it did not say which jobs it has: QEMU may be stopped or hang"),
         };
         self.end(&error, now, acts);
-    }
-
-    /// Ends this monitor for good; CLOSED is the last that is heard of it.
-    pub fn close(&mut self, reason: &str, now: Now, acts: &mut Vec<Act<T>>) {
-        match self.stage {
-            Stage::Closed => return,
-            Stage::Down => {}
-            _ => self.end(&Error::new(Code::Shutdown, reason), now, acts),
-        }
-        self.stage = Stage::Closed;
-        self.framer = Framer::new(0);
-        acts.push(Act::Stands(State::Closed, None));
-        acts.push(Act::Tell(own(Kind::Closed, "CLOSED", Word::Reason, reason, now)));
     }
 
     fn handle_message(&mut self, text: &str, now: Now, acts: &mut Vec<Act<T>>) {
         match parse(text) {
             Ok(Message::Event { name, timestamp, data }) => {
+                // A QEMU before 6.2 completes ready mirrors when it is quit, without a pivot.
+                if name == "SHUTDOWN"
+                    && self.version.is_some_and(|it| (it.major, it.minor) < (6, 2))
+                {
+                    self.jobs.soft_shutdown = true;
+                }
                 // Also before the greeting: such events are genuine.
-                acts.extend(decode(&name, timestamp, data, text).map(Act::Tell));
+                if let Some(event) = decode(&name, timestamp, data, text) {
+                    let sure = matches!(
+                        self.stage,
+                        Stage::Reconciling { .. } | Stage::Recovering { .. } | Stage::Ready
+                    );
+                    self.jobs.handle_event(event, sure);
+                    self.pump(now, acts);
+                }
             }
             Ok(Message::Greeting(version)) => self.handle_greeting(version, text, acts),
-            Ok(Message::Return { id }) => {
-                if self.awaits(id) {
-                    self.ready(now, acts);
+            Ok(Message::Return { id, value }) => {
+                if let Some(pending) = self.exchange.take(id) {
+                    self.handle_reply(pending, Ok(value), now, acts);
                 }
             }
             Ok(Message::Error { id, class, description }) => {
-                if self.awaits(id) {
-                    let what = format!("QEMU refused qmp_capabilities: {class}: {description}");
-                    self.end(&Error::new(Code::Remote, what), now, acts);
+                if let Some(pending) = self.exchange.take(id) {
+                    let error = Error::new(Code::Remote, format!("{class}: {description}"));
+                    self.handle_reply(pending, Err(error), now, acts);
                 }
             }
             Ok(Message::Unknown) | Err(_) => self.handle_stray(text.as_bytes()),
@@ -211,10 +360,84 @@ impl<T: Ticket> Session<T> {
         if !matches!(self.stage, Stage::Greeting { .. }) {
             return;
         }
-        self.commands += 1;
-        let id = format!("{}{}", self.id_prefix, self.commands);
-        acts.push(Act::Send(encode::command("qmp_capabilities", &id)));
-        self.stage = Stage::Negotiating { id, greeting: text.to_owned(), version };
+        self.version = Some(version);
+        self.jobs.has_status = (version.major, version.minor) >= (3, 0);
+        let bytes = self.exchange.send("qmp_capabilities", None, Purpose::Capabilities, None);
+        acts.push(Act::Send(bytes));
+        self.stage = Stage::Negotiating { greeting: text.to_owned() };
+    }
+
+    /// QEMU has agreed: what became of the jobs meanwhile?
+    pub(super) fn reconcile(&mut self, now: Now, acts: &mut Vec<Act<T>>) {
+        let Stage::Negotiating { greeting } = std::mem::replace(&mut self.stage, Stage::Down)
+        else {
+            unreachable!("only a session that negotiates awaits that reply")
+        };
+        if self.process == Process::Restarted {
+            self.jobs.handle_process_end(Loss::QemuRestarted);
+            self.tell(now, acts);
+        }
+        let new = self.jobs.has_status;
+        self.stage =
+            Stage::Reconciling { greeting, jobs: (!new).then_some(None), block_jobs: None };
+        if self.settings.marker {
+            self.ask_for_marker(acts);
+        }
+        self.jobs.handle_listing_asked();
+        if new {
+            acts.push(Act::Send(self.exchange.send("query-jobs", None, Purpose::Jobs, None)));
+        }
+        let bytes = self.exchange.send("query-block-jobs", None, Purpose::BlockJobs, None);
+        acts.push(Act::Send(bytes));
+    }
+
+    /// One of the two lists has come, or is not to be had.
+    pub(super) fn handle_list(
+        &mut self,
+        purpose: Purpose,
+        list: Option<Vec<Listed>>,
+        now: Now,
+        acts: &mut Vec<Act<T>>,
+    ) {
+        let Stage::Reconciling { greeting, jobs, block_jobs } = &mut self.stage else { return };
+        match purpose {
+            Purpose::Jobs => *jobs = Some(list),
+            _ => *block_jobs = Some(list),
+        }
+        if jobs.is_none() || block_jobs.is_none() {
+            return;
+        }
+        let greeting = std::mem::take(greeting);
+        let (jobs, block_jobs) = (jobs.take().flatten(), block_jobs.take().flatten());
+        self.timers.attempt = None;
+        // Where neither could be had nothing is known, and nothing given up.
+        if jobs.is_some() || block_jobs.is_some() {
+            let listing = listing::merge(jobs, block_jobs.unwrap_or_default());
+            self.jobs.handle_listing(&listing, now);
+        }
+        self.stage = Stage::Recovering { greeting };
+        self.pump(now, acts);
+    }
+
+    pub(super) fn handle_marker(&mut self, found: bool, now: Now, acts: &mut Vec<Act<T>>) {
+        let restarted = !found && self.met;
+        self.process = match (self.met, found) {
+            (false, _) => Process::First,
+            (true, true) => Process::Same,
+            (true, false) => Process::Restarted,
+        };
+        if restarted {
+            self.jobs.handle_process_end(Loss::QemuRestarted);
+            self.jobs.handle_listing_asked();
+            self.tell(now, acts);
+        }
+        if !found {
+            self.leave_marker(acts);
+        }
+    }
+
+    pub(super) fn marker(&self) -> &str {
+        &self.marker
     }
 
     /// Before the greeting it is kept, to say what answers there if it is not QEMU. After it, one
@@ -233,33 +456,121 @@ impl<T: Ticket> Session<T> {
         }
     }
 
-    fn awaits(&self, id: Option<&RawValue>) -> bool {
-        let Stage::Negotiating { id: ours, .. } = &self.stage else { return false };
-        id.is_some_and(|id| id.get().trim_matches('"') == ours)
-    }
-
     fn ready(&mut self, now: Now, acts: &mut Vec<Act<T>>) {
-        let stage = std::mem::replace(&mut self.stage, Stage::Ready);
-        let Stage::Negotiating { greeting, version, .. } = stage else {
-            unreachable!("only a session that negotiates awaits a reply")
+        let Stage::Recovering { greeting } = std::mem::replace(&mut self.stage, Stage::Ready)
+        else {
+            unreachable!("only what was asked for is recovered")
         };
-        self.deadline = None;
-        acts.push(Act::Stands(State::Connected, Some(version)));
+        self.timers.lost = None;
+        self.backoff.reset();
+        self.told_reason = None;
+        (self.met, self.process_ended) = (true, false);
+        acts.push(Act::Stands(State::Connected, self.version));
         let mut event = own(Kind::Connected, "CONNECTED", Word::Json, &greeting, now);
-        event.version = Some(version);
+        event.version = self.version;
+        event.process = Some(self.process);
+        event.recovered = Some(std::mem::take(&mut self.jobs.recovered));
         acts.push(Act::Tell(event));
         acts.extend(self.waiting.drain(..).map(|ticket| Act::Answer(ticket, Ok(()))));
+        self.expect_answer(now);
+        self.grant_wishes(acts);
     }
 
-    fn end(&mut self, error: &Error, now: Now, acts: &mut Vec<Act<T>>) {
+    /// The connection has ended; the next attempt is a matter of time.
+    pub(super) fn end(&mut self, error: &Error, now: Now, acts: &mut Vec<Act<T>>) {
+        self.disconnect(error, now, acts);
+        self.timers.retry = self.backoff.next().map(|pause| now.running + pause);
+    }
+
+    fn disconnect(&mut self, error: &Error, now: Now, acts: &mut Vec<Act<T>>) {
         self.stage = Stage::Down;
-        self.deadline = None;
+        self.unresponsive = false;
+        (self.timers.attempt, self.timers.keepalive) = (None, None);
+        self.expect_connection(now);
         self.framer.finish();
         acts.extend([Act::Disconnect, Act::Stands(State::Disconnected, None)]);
-        let reason = &error.text;
-        acts.push(Act::Tell(own(Kind::Disconnected, "DISCONNECTED", Word::Reason, reason, now)));
+        self.handle_no_replies(acts);
+        self.jobs.handle_gap();
+        self.tell(now, acts);
+        // Each reason once, and not each attempt.
+        if self.told_reason.as_ref() != Some(&error.text) {
+            self.told_reason = Some(error.text.clone());
+            let reason = &error.text;
+            acts.push(Act::Tell(own(
+                Kind::Disconnected,
+                "DISCONNECTED",
+                Word::Reason,
+                reason,
+                now,
+            )));
+        }
         for ticket in std::mem::take(&mut self.waiting) {
             acts.push(Act::Answer(ticket, Err(error.clone())));
+        }
+    }
+
+    /// What became of jobs becomes acts.
+    pub(super) fn tell(&mut self, now: Now, acts: &mut Vec<Act<T>>) {
+        for told in self.jobs.told() {
+            acts.push(match told {
+                Told::Event(event) => Act::Tell(event),
+                Told::End(end) => Act::End(end),
+                Told::Dropped => Act::Tell(dropped(now.wall)),
+            });
+        }
+    }
+
+    fn grant_wishes(&mut self, acts: &mut Vec<Act<T>>) {
+        for wish in self.jobs.wishes() {
+            match wish {
+                Wish::Dismiss(job) => self.dismiss(job, acts),
+                Wish::List if self.exchange.awaits(Purpose::Conclusions) => {
+                    // What concluded since that was asked may not be in the answer.
+                    self.jobs.wish_again();
+                }
+                Wish::List => {
+                    let bytes = self.exchange.send("query-jobs", None, Purpose::Conclusions, None);
+                    acts.push(Act::Send(bytes));
+                }
+            }
+        }
+    }
+
+    fn inquire(&mut self, acts: &mut Vec<Act<T>>) {
+        acts.extend(self.jobs.inquire().map(Act::Read));
+    }
+
+    /// Asks QEMU whether it answers, or finds that it has not.
+    fn keep_alive(&mut self, now: Now, acts: &mut Vec<Act<T>>) {
+        let Some((_, limit)) = self.settings.keepalive else { return };
+        if !matches!(self.stage, Stage::Ready) {
+            return;
+        }
+        if self.exchange.awaits(Purpose::Keepalive) {
+            // It is not taken for dead, and not asked again: the answer may still come.
+            self.unresponsive = true;
+            let reason = format!("QEMU has not answered within {} ms", limit.as_millis());
+            acts.push(Act::Stands(State::Unresponsive, None));
+            let name = "UNRESPONSIVE";
+            acts.push(Act::Tell(own(Kind::Unresponsive, name, Word::Reason, &reason, now)));
+            return;
+        }
+        let bytes = self.exchange.send("query-version", None, Purpose::Keepalive, None);
+        acts.push(Act::Send(bytes));
+        self.timers.keepalive = Some(now.running + limit);
+    }
+
+    /// It answers; the next time it is asked is a while from now.
+    pub(super) fn expect_answer(&mut self, now: Now) {
+        self.timers.keepalive = self.settings.keepalive.map(|(every, _)| now.running + every);
+    }
+
+    pub(super) fn handle_alive(&mut self, now: Now, acts: &mut Vec<Act<T>>) {
+        self.expect_answer(now);
+        if std::mem::take(&mut self.unresponsive) {
+            acts.push(Act::Stands(State::Connected, None));
+            let text = "QEMU answers again";
+            acts.push(Act::Tell(own(Kind::Responsive, "RESPONSIVE", Word::Reason, text, now)));
         }
     }
 
@@ -269,7 +580,7 @@ impl<T: Ticket> Session<T> {
     }
 }
 
-fn more(error: &Error, what: &str) -> Error {
+pub(super) fn more(error: &Error, what: &str) -> Error {
     Error::new(error.code, format!("{}{what}", error.text))
 }
 
@@ -285,6 +596,13 @@ fn not_qmp(stray: &str) -> Error {
 fn own(kind: Kind, name: &str, word: Word, text: &str, now: Now) -> Event {
     let mut event = Event::new(kind, name, Some(now.wall), text.len() + 1);
     event.set(word, text);
+    event
+}
+
+/// An event of a job that is not known, for there are too many.
+fn dropped(at: Timestamp) -> Event {
+    let mut event = Event::new(Kind::Overflow, "OVERFLOW", Some(at), 0);
+    event.dropped = Some(1);
     event
 }
 

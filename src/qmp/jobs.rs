@@ -1,0 +1,732 @@
+//! The jobs of one QEMU: which incarnations there are, and how each ends, once. Told are the events
+//! as QEMU said them; an end is told only here, by [`Jobs::end`], and by nobody twice.
+//!
+//! An incarnation is one life of a job. QEMU has at most one job of an id at a time, and an id may
+//! be used again. What was away while there was no connection is settled in `reconcile`.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+};
+
+use super::listing::Listed;
+use crate::model::{
+    Code, Error, Event, JobType, Kind, Loss, Now, Origin, Outcome, Pivot, Status, Timestamp, Word,
+};
+
+/// What is to be told, in this order.
+#[allow(clippy::large_enum_variant, reason = "few at a time, and gone in the same turn")]
+#[derive(Debug)]
+pub enum Told {
+    Event(Event),
+    End(End),
+    /// So many job events of others' were left out, for more jobs run than may be known.
+    Dropped,
+}
+
+/// How an incarnation ended: the only one of its kind.
+#[derive(Debug)]
+pub struct End {
+    /// The incarnation's number at its monitor.
+    pub job: u64,
+    /// The handles that watch it.
+    pub handles: Vec<u64>,
+    pub event: Event,
+}
+
+/// What the jobs want from QEMU.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Wish {
+    /// Dismiss this one, which was acknowledged.
+    Dismiss(u64),
+    /// Ask how those ended that have concluded without a word.
+    List,
+}
+
+#[derive(Debug)]
+pub struct Jobs {
+    pub(super) jobs: BTreeMap<u64, Job>,
+    /// Which incarnation QEMU means by an id.
+    pub(super) current: BTreeMap<String, u64>,
+    last: u64,
+    limit: usize,
+    /// With the `-` behind it.
+    owner: Option<String>,
+    pub(super) told: Vec<Told>,
+    wishes: BTreeSet<Wish>,
+    /// Of the ids that came to their end since the listing was asked for, which may be staler than
+    /// they are. At most `GRAVES_MAX`; one more and nothing is believed to live by that listing.
+    pub(super) graves: BTreeSet<u64>,
+    /// QEMU tells status changes, so that each incarnation begins with `created`.
+    pub(super) has_status: bool,
+    /// What can't be known from QEMU may stand in a journal.
+    pub(super) has_journal: bool,
+    /// The machine is being shut down, by a QEMU that then cancels ready mirrors softly.
+    pub(super) soft_shutdown: bool,
+    /// How many were told since the connection began without having been heard.
+    pub(super) recovered: i64,
+}
+
+/// One incarnation.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub id: String,
+    pub stage: Stage,
+    pub handles: Vec<u64>,
+    /// To be dismissed when its end was acknowledged.
+    pub ours: bool,
+    pub job_type: JobType,
+    pub type_name: Option<String>,
+    pub status: Status,
+    /// QEMU keeps it when it has concluded.
+    pub stays: Option<bool>,
+    /// `created` was heard, and all since.
+    pub whole: bool,
+    pub ran: bool,
+    pub aborted: bool,
+    /// It was ready once: a commit that was is an active one.
+    pub was_ready: bool,
+    /// There was a gap, and the id may mean another job since.
+    pub doubt: bool,
+    /// A listing must speak of it, or it is gone.
+    pub awaited: bool,
+    /// What the journal is to be asked: not, to be, is being.
+    pub inquiry: Inquiry,
+    pub complete: Asked,
+    pub cancel: Asked,
+    /// Its end, which must wait for a reply or for the journal.
+    pub held: Option<Event>,
+    /// The end of the incarnation before, by the journal. Heard once more it is no end of this one.
+    pub former_end: Option<u64>,
+    /// When QEMU was last heard to speak of it, or when we began to watch it.
+    pub last_heard: Option<Timestamp>,
+    pub len: Option<i64>,
+    pub offset: Option<i64>,
+    pub speed: Option<i64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// A handle waits for it; nobody has heard of it yet.
+    Expected {
+        /// It was started before: if QEMU does not know it, it is lost.
+        exists: bool,
+        /// Nobody else knows its id.
+        made: bool,
+    },
+    /// The command that starts it is under way.
+    Starting,
+    Living,
+    /// It is gone, and only the journal may know how.
+    Missing(Loss),
+    /// Its end was told.
+    Ended {
+        acknowledged: bool,
+        lost: bool,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Inquiry {
+    #[default]
+    None,
+    Wanted,
+    Made,
+}
+
+/// What became of a command for a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Asked {
+    #[default]
+    Not,
+    /// The reply has not come.
+    Sent,
+    Accepted,
+    /// The connection ended before the reply.
+    Unknown,
+}
+
+/// A handle, and the job that it is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Watch {
+    pub handle: u64,
+    pub id: String,
+    /// The job was started before: if QEMU does not know it, it is lost.
+    pub exists: bool,
+    /// The library made the id, so nobody else knows it.
+    pub made: bool,
+    /// To be dismissed when its end was acknowledged, whoever started it.
+    pub adopt: bool,
+    /// The latest end of that id that still waits to be acknowledged.
+    pub ended: Option<u64>,
+}
+
+impl Jobs {
+    pub fn new(limit: usize, owner: Option<&str>, has_journal: bool) -> Self {
+        Self {
+            jobs: BTreeMap::new(),
+            current: BTreeMap::new(),
+            last: 0,
+            limit,
+            owner: owner.map(|owner| format!("{owner}-")),
+            told: Vec::new(),
+            wishes: BTreeSet::new(),
+            graves: BTreeSet::new(),
+            has_status: true,
+            has_journal,
+            soft_shutdown: false,
+            recovered: 0,
+        }
+    }
+
+    pub fn told(&mut self) -> Vec<Told> {
+        std::mem::take(&mut self.told)
+    }
+
+    pub fn wishes(&mut self) -> BTreeSet<Wish> {
+        std::mem::take(&mut self.wishes)
+    }
+
+    /// What has concluded is to be asked for once more.
+    pub fn wish_again(&mut self) {
+        self.wishes.insert(Wish::List);
+    }
+
+    /// Binds a handle to the job that QEMU has by this id, or to the next one. Returns the number
+    /// of one that has ended.
+    pub fn watch(&mut self, watch: &Watch, now: Now) -> Result<Option<u64>, Error> {
+        let &Watch { handle, ref id, exists, made, adopt, ended } = watch;
+        if let Some(job) = self.current.get(id).and_then(|number| self.jobs.get_mut(number)) {
+            job.ours |= adopt;
+            if let Stage::Expected { exists: expected, .. } = &mut job.stage {
+                *expected |= exists;
+            }
+            if matches!(job.stage, Stage::Ended { .. }) {
+                return Ok(Some(self.current[id]));
+            }
+            job.handles.push(handle);
+            return Ok(None);
+        }
+        if ended.is_some() {
+            return Ok(ended);
+        }
+        self.check_room()?;
+        let job = self.add(id, Stage::Expected { exists, made });
+        job.handles.push(handle);
+        job.ours |= adopt;
+        job.last_heard = (!exists).then_some(now.wall);
+        Ok(None)
+    }
+
+    /// A handle was freed.
+    pub fn unwatch(&mut self, handle: u64) {
+        let holds = |job: &&mut Job| job.handles.contains(&handle);
+        let Some(job) = self.jobs.values_mut().find(holds) else { return };
+        job.handles.retain(|other| *other != handle);
+        if job.handles.is_empty() && matches!(job.stage, Stage::Expected { .. }) {
+            let id = job.id.clone();
+            self.remove(&id);
+        }
+    }
+
+    /// The incarnation that a handle watches, and its id.
+    pub fn watched(&self, handle: u64) -> Option<(u64, &str)> {
+        let holds = |(_, job): &(&u64, &Job)| job.handles.contains(&handle);
+        self.jobs.iter().find(holds).map(|(number, job)| (*number, job.id.as_str()))
+    }
+
+    pub fn id(&self, number: u64) -> Option<&str> {
+        self.jobs.get(&number).map(|job| job.id.as_str())
+    }
+
+    pub fn status(&self, number: u64) -> Option<Status> {
+        self.jobs.get(&number).map(|job| job.status)
+    }
+
+    /// The command that starts it is being sent. `stays`: with auto-dismiss off.
+    pub fn starting(&mut self, number: u64, stays: bool, now: Now) -> Result<(), Error> {
+        let Some(job) = self.jobs.get_mut(&number) else { return Err(ended()) };
+        match job.stage {
+            Stage::Expected { .. } => {
+                job.stage = Stage::Starting;
+                job.ours = true;
+                job.stays = stays.then_some(true);
+                job.last_heard = Some(now.wall);
+                Ok(())
+            }
+            Stage::Starting => Err(Error::new(Code::Already, "it is being started")),
+            Stage::Living | Stage::Missing(_) => {
+                Err(Error::new(Code::Already, "QEMU has a job of this id already"))
+            }
+            Stage::Ended { .. } => Err(ended()),
+        }
+    }
+
+    /// The start's reply has come. Refused, the job was never there, and may be started again.
+    pub fn started(&mut self, number: u64, accepted: bool) {
+        let Some(job) = self.jobs.get_mut(&number) else { return };
+        if job.stage != Stage::Starting {
+            return;
+        }
+        let undone = job.status == Status::Null;
+        match (accepted, undone) {
+            (true, false) => job.stage = Stage::Living,
+            (true, true) => self.end_undone(number),
+            (false, _) => {
+                job.stage = Stage::Expected { exists: false, made: true };
+                job.status = Status::Unknown;
+                (job.whole, job.ran, job.aborted) = (false, false, false);
+            }
+        }
+    }
+
+    /// What became of `complete` or of a cancellation.
+    pub fn asked(&mut self, number: u64, verb: Verb, became: Asked) {
+        let Some(job) = self.jobs.get_mut(&number) else { return };
+        *(match verb {
+            Verb::Complete => &mut job.complete,
+            Verb::Cancel => &mut job.cancel,
+        }) = became;
+        if job.complete != Asked::Sent && job.inquiry == Inquiry::None {
+            self.release(number);
+        }
+    }
+
+    /// QEMU said something of a job. `sure`: in a session that hears everything.
+    pub fn handle_event(&mut self, event: Event, sure: bool) {
+        let Some(id) = event.text(Word::JobId).map(str::to_owned) else { return };
+        if matches!(event.kind, Kind::Completed | Kind::Cancelled) {
+            return self.handle_end(&id, event);
+        }
+        let known = if event.status == Status::Created { self.create(&id, sure) } else { true };
+        if event.status == Status::Null {
+            self.told.push(Told::Event(event));
+            return self.handle_null(&id);
+        }
+        let Some(number) = self.heard(&id, event.timestamp, sure).filter(|_| known) else {
+            self.told.push(Told::Dropped);
+            return;
+        };
+        let ask = self.note(number, &event);
+        self.told.push(Told::Event(event));
+        if ask {
+            self.wishes.insert(Wish::List);
+        }
+    }
+
+    /// The program has taken an end. Returns whether a dismissal will follow.
+    pub fn acknowledge(&mut self, number: u64) -> bool {
+        let Some(job) = self.jobs.get_mut(&number) else { return false };
+        let Stage::Ended { acknowledged, lost } = &mut job.stage else { return false };
+        *acknowledged = true;
+        // What was lost and is found again is left to its owner.
+        let dismisses = job.ours && !*lost && job.stays != Some(false);
+        if dismisses && (job.status == Status::Concluded || !self.has_status) {
+            self.wishes.insert(Wish::Dismiss(number));
+        }
+        dismisses
+    }
+
+    /// QEMU has forgotten it, as it was asked to.
+    pub fn dismissed(&mut self, number: u64) {
+        if let Some(id) = self.jobs.get(&number).map(|job| job.id.clone()) {
+            self.bury(&id);
+            self.jobs.remove(&number);
+            if self.current.get(&id) == Some(&number) {
+                self.current.remove(&id);
+            }
+        }
+    }
+
+    /// A `created` was heard: an incarnation begins. False when there is no room for it.
+    fn create(&mut self, id: &str, sure: bool) -> bool {
+        match self.current.get(id).and_then(|number| self.jobs.get_mut(number)) {
+            Some(job) if matches!(job.stage, Stage::Expected { .. } | Stage::Starting) => {
+                job.whole = true;
+                return true;
+            }
+            // Heard twice: nothing that QEMU does.
+            Some(job) if job.stage == Stage::Living && sure && !job.awaited && !job.doubt => {
+                return true;
+            }
+            Some(_) => self.supersede(id),
+            None => {}
+        }
+        self.check_room().is_ok() && {
+            self.add(id, Stage::Living).whole = true;
+            true
+        }
+    }
+
+    /// The id means another job now: the one before is gone.
+    pub(super) fn supersede(&mut self, id: &str) {
+        let Some(number) = self.current.remove(id) else { return };
+        let job = self.jobs.get_mut(&number).expect("current names what is there");
+        match job.stage {
+            Stage::Ended { .. } => drop(self.jobs.remove(&number)),
+            Stage::Missing(_) => {}
+            Stage::Expected { .. } | Stage::Starting | Stage::Living => {
+                self.miss(number, Loss::Gone)
+            }
+        }
+    }
+
+    /// The job that QEMU means, which it has now; adopted if it is new to us.
+    fn heard(&mut self, id: &str, at: Option<Timestamp>, sure: bool) -> Option<u64> {
+        let number = match self.current.get(id) {
+            Some(number) => *number,
+            None => {
+                self.check_room().ok()?;
+                self.add(id, Stage::Living);
+                self.last
+            }
+        };
+        let job = self.jobs.get_mut(&number)?;
+        if matches!(job.stage, Stage::Expected { .. } | Stage::Missing(_)) {
+            job.stage = Stage::Living;
+        }
+        job.awaited &= !sure;
+        job.last_heard = at.or(job.last_heard);
+        Some(number)
+    }
+
+    /// Takes down what an event says. True when QEMU must be asked how the job ended.
+    fn note(&mut self, number: u64, event: &Event) -> bool {
+        let Some(job) = self.jobs.get_mut(&number) else { return false };
+        if event.job_type != JobType::Unknown || event.text(Word::TypeName).is_some() {
+            job.job_type = event.job_type;
+            job.type_name = event.text(Word::TypeName).map(str::to_owned);
+        }
+        job.len = event.len.or(job.len);
+        job.offset = event.offset.or(job.offset);
+        job.speed = event.speed.or(job.speed);
+        let status = match event.kind {
+            Kind::Ready => Status::Ready,
+            Kind::Pending => Status::Pending,
+            _ => event.status,
+        };
+        if status != Status::Unknown {
+            job.status = status;
+        }
+        job.ran |= !matches!(
+            status,
+            Status::Unknown | Status::Created | Status::Aborting | Status::Concluded
+        );
+        job.aborted |= status == Status::Aborting;
+        job.was_ready |= status == Status::Ready;
+        if status != Status::Concluded {
+            return false;
+        }
+        match job.stage {
+            Stage::Ended { acknowledged: true, lost: false } if job.ours => {
+                self.wishes.insert(Wish::Dismiss(number));
+                false
+            }
+            Stage::Ended { .. } => false,
+            _ => job.held.is_none(),
+        }
+    }
+
+    /// BLOCK_JOB_COMPLETED or _CANCELLED.
+    fn handle_end(&mut self, id: &str, event: Event) {
+        let number = self.current.get(id).copied();
+        let number = match number.map(|number| (number, self.jobs[&number].stage)) {
+            Some((number, Stage::Ended { lost, .. })) => {
+                if self.has_status || lost {
+                    // Heard again, or too late: one end was told, and there is no other.
+                    return;
+                }
+                self.jobs.remove(&number);
+                None
+            }
+            Some((number, _)) => Some(number),
+            None => None,
+        };
+        let number = match number {
+            Some(number) => number,
+            None if self.check_room().is_err() => {
+                self.told.push(Told::Dropped);
+                return;
+            }
+            None => {
+                self.add(id, Stage::Living);
+                self.last
+            }
+        };
+        self.bury(id);
+        self.note(number, &event);
+        let job = self.jobs.get_mut(&number).expect("it was found or made above");
+        if job.former_end.is_some() && job.former_end == event.text(Word::Json).map(digest) {
+            // The journal told it before: there was no other incarnation.
+            self.remove(id);
+            return;
+        }
+        if job.held.is_some() {
+            return;
+        }
+        job.held = Some(event);
+        job.stage = if matches!(job.stage, Stage::Missing(_)) { Stage::Living } else { job.stage };
+        if job.complete != Asked::Sent && job.inquiry == Inquiry::None {
+            self.release(number);
+        }
+    }
+
+    /// Tells the end that was held.
+    pub(super) fn release(&mut self, number: u64) {
+        let Some(job) = self.jobs.get_mut(&number) else { return };
+        let Some(mut event) = job.held.take() else { return };
+        if job.doubt {
+            event.origin = Origin::Inferred;
+        }
+        self.end(number, event);
+    }
+
+    /// QEMU has forgotten a job, and said so.
+    fn handle_null(&mut self, id: &str) {
+        self.bury(id);
+        let Some(number) = self.current.get(id).copied() else { return };
+        let job = self.jobs.get_mut(&number).expect("current names what is there");
+        match job.stage {
+            Stage::Expected { .. } => return,
+            Stage::Starting if job.whole && !job.ran => {
+                // Undone. Its reply says whether it was refused.
+                job.status = Status::Null;
+                return;
+            }
+            Stage::Living if job.whole && !job.ran => self.end_undone(number),
+            Stage::Ended { .. } | Stage::Missing(_) => {}
+            Stage::Starting | Stage::Living if job.held.is_some() => {
+                // Told when the reply has come, and then nothing of it is left in QEMU.
+                job.status = Status::Null;
+                return;
+            }
+            Stage::Starting | Stage::Living => self.end_by_path(number),
+        }
+        self.forget_in_qemu(id);
+    }
+
+    /// Nothing of it is in QEMU any more.
+    fn forget_in_qemu(&mut self, id: &str) {
+        let Some(number) = self.current.get(id).copied() else { return };
+        if matches!(self.jobs[&number].stage, Stage::Ended { .. }) {
+            self.jobs.remove(&number);
+        }
+        self.current.remove(id);
+    }
+
+    /// A job without events of its own is gone before it could be asked for: which statuses it
+    /// went through tells. QEMU never reaches `concluded` by `aborting` unless the job failed.
+    fn end_by_path(&mut self, number: u64) {
+        let job = &self.jobs[&number];
+        let block = matches!(
+            job.job_type,
+            JobType::Stream | JobType::Commit | JobType::Mirror | JobType::Backup
+        );
+        if block || job.status != Status::Concluded || job.doubt || !job.whole {
+            return self.miss(number, Loss::Gone);
+        }
+        let event = match (job.aborted, job.cancel) {
+            (false, _) => self.told_end(number, Kind::Completed, Outcome::Succeeded),
+            (true, Asked::Accepted) => self.told_end(number, Kind::Cancelled, Outcome::Cancelled),
+            (true, _) => self.told_end(number, Kind::Completed, Outcome::Failed),
+        };
+        self.end(number, event);
+    }
+
+    /// It never ran: QEMU cancels what it undoes, and says nothing of it.
+    pub(super) fn end_undone(&mut self, number: u64) {
+        let mut event = self.told_end(number, Kind::Cancelled, Outcome::Cancelled);
+        event.origin = Origin::Inferred;
+        event.set(Word::Reason, "it was undone before it ran");
+        self.end(number, event);
+    }
+
+    /// It is gone, and QEMU does not say how. The journal may know.
+    pub(super) fn miss(&mut self, number: u64, loss: Loss) {
+        let has_journal = self.has_journal;
+        let Some(job) = self.jobs.get_mut(&number) else { return };
+        if job.held.is_some() {
+            return self.release(number);
+        }
+        if has_journal {
+            job.stage = Stage::Missing(loss);
+            job.inquiry = Inquiry::Wanted;
+        } else {
+            self.lose(number, loss);
+        }
+    }
+
+    pub(super) fn lose(&mut self, number: u64, loss: Loss) {
+        let mut event = self.told_end(number, Kind::Lost, Outcome::Unknown);
+        event.origin = Origin::Inferred;
+        event.loss = Some(loss);
+        event.set(Word::Reason, loss.text());
+        self.end(number, event);
+    }
+
+    /// An end that no message of QEMU's tells as a whole.
+    pub(super) fn told_end(&self, number: u64, kind: Kind, outcome: Outcome) -> Event {
+        let job = &self.jobs[&number];
+        let name = match kind {
+            Kind::Completed => "BLOCK_JOB_COMPLETED",
+            Kind::Cancelled => "BLOCK_JOB_CANCELLED",
+            _ => "LOST",
+        };
+        let mut event = Event::new(kind, name, None, job.id.len() + 128);
+        event.set(Word::JobId, &job.id);
+        if let Some(word) = &job.type_name {
+            event.set(Word::TypeName, word);
+        }
+        event.job_type = job.job_type;
+        event.outcome = outcome;
+        (event.len, event.offset, event.speed) = (job.len, job.offset, job.speed);
+        event
+    }
+
+    /// The only place where an end is told.
+    pub(super) fn end(&mut self, number: u64, mut event: Event) {
+        let job = self.jobs.get_mut(&number).expect("who ends it has found it");
+        debug_assert!(!matches!(job.stage, Stage::Ended { .. }), "an end was told already");
+        event.pivoted = pivot(job, &event, self.soft_shutdown);
+        self.recovered += i64::from(event.origin != Origin::Live);
+        let lost = event.kind == Kind::Lost;
+        let gone = job.status == Status::Null;
+        job.stage = Stage::Ended { acknowledged: false, lost };
+        job.inquiry = Inquiry::None;
+        let (id, handles) = (job.id.clone(), job.handles.clone());
+        // An old QEMU has forgotten it by now, unless it was told to keep it.
+        let forgotten = !self.has_status && job.stays != Some(true) && !lost;
+        self.told.push(Told::End(End { job: number, handles, event }));
+        if gone || forgotten {
+            self.remove_number(number, &id);
+        }
+    }
+
+    pub(super) fn add(&mut self, id: &str, stage: Stage) -> &mut Job {
+        self.last += 1;
+        self.current.insert(id.to_owned(), self.last);
+        let ours = self.is_owners(id);
+        let job = Job {
+            id: id.to_owned(),
+            stage,
+            handles: Vec::new(),
+            ours,
+            job_type: JobType::Unknown,
+            type_name: None,
+            status: Status::Unknown,
+            stays: None,
+            whole: false,
+            ran: false,
+            aborted: false,
+            was_ready: false,
+            doubt: false,
+            awaited: false,
+            inquiry: Inquiry::None,
+            complete: Asked::Not,
+            cancel: Asked::Not,
+            held: None,
+            former_end: None,
+            last_heard: None,
+            len: None,
+            offset: None,
+            speed: None,
+        };
+        self.jobs.entry(self.last).or_insert(job)
+    }
+
+    /// Ids that begin with the owner's name are made once.
+    pub(super) fn is_owners(&self, id: &str) -> bool {
+        self.owner.as_ref().is_some_and(|owner| id.starts_with(owner))
+    }
+
+    pub(super) fn check_room(&self) -> Result<(), Error> {
+        if self.jobs.len() < self.limit {
+            return Ok(());
+        }
+        let text = format!("{} jobs are known already, which is the limit", self.limit);
+        Err(Error::new(Code::NoBuffers, text))
+    }
+
+    pub(super) fn bury(&mut self, id: &str) {
+        if self.graves.len() <= GRAVES_MAX {
+            self.graves.insert(digest(id));
+        }
+    }
+
+    pub(super) fn is_buried(&self, id: &str) -> bool {
+        self.graves.len() > GRAVES_MAX || self.graves.contains(&digest(id))
+    }
+
+    pub(super) fn remove(&mut self, id: &str) {
+        if let Some(number) = self.current.remove(id) {
+            self.jobs.remove(&number);
+        }
+    }
+
+    pub(super) fn remove_number(&mut self, number: u64, id: &str) {
+        self.jobs.remove(&number);
+        if self.current.get(id) == Some(&number) {
+            self.current.remove(id);
+        }
+    }
+
+    pub(super) fn note_listed(&mut self, number: u64, listed: &Listed) {
+        let Some(job) = self.jobs.get_mut(&number) else { return };
+        if let Some(word) = &listed.type_name {
+            job.job_type = JobType::from_word(word);
+            job.type_name = Some(word.clone());
+        }
+        if listed.status != Status::Unknown {
+            job.status = listed.status;
+        }
+        job.was_ready |= listed.ready || listed.status == Status::Ready;
+        job.ran = true;
+        job.stays = listed.auto_dismiss.map(|auto| !auto).or(job.stays);
+        job.len = listed.len.or(job.len);
+        job.offset = listed.offset.or(job.offset);
+        job.speed = listed.speed.or(job.speed);
+    }
+}
+
+/// What a program may ask of a job, as far as its end depends on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verb {
+    Complete,
+    Cancel,
+}
+
+/// Did the disk move? Only mirrors and active commits do that, when they were told to complete and
+/// did so without an error.
+fn pivot(job: &Job, event: &Event, soft_shutdown: bool) -> Pivot {
+    let may = match event.job_type {
+        JobType::Mirror => true,
+        // Only an active one is ever ready.
+        JobType::Commit => job.was_ready || !job.whole,
+        JobType::Unknown => event.kind == Kind::Lost,
+        _ => false,
+    };
+    match event.outcome {
+        _ if !may => Pivot::No,
+        Outcome::Failed | Outcome::Cancelled => Pivot::No,
+        Outcome::Unknown => Pivot::Unknown,
+        Outcome::Succeeded => match (job.complete, job.cancel) {
+            (Asked::Accepted, _) => Pivot::Yes,
+            (Asked::Not, Asked::Accepted) => Pivot::No,
+            (Asked::Not, _) if soft_shutdown => Pivot::No,
+            _ => Pivot::Unknown,
+        },
+    }
+}
+
+pub(super) fn digest(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
+}
+
+fn ended() -> Error {
+    Error::new(Code::Already, "its end was told already; make a new handle for another job")
+}
+
+/// Ends in the time of one listing. A QEMU that reaches it is flooding.
+const GRAVES_MAX: usize = 1 << 16;

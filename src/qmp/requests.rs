@@ -1,0 +1,233 @@
+//! What the program asks of a monitor's jobs, and what QEMU replies. Part of [`Session`].
+
+use serde_json::value::RawValue;
+
+use super::{
+    encode::member,
+    exchange::{Pending, Purpose},
+    jobs::{Asked, Verb, Watch},
+    listing,
+    session::{Act, Session, Stage, Ticket},
+    start::start,
+};
+use crate::model::{Code, Error, Now};
+
+/// What QEMU answered: the value, or how it refused.
+type Reply<'a> = Result<&'a RawValue, Error>;
+
+impl<T: Ticket> Session<T> {
+    /// A handle was made; its ticket is answered when it watches.
+    pub fn watch(&mut self, watch: &Watch, ticket: T, now: Now, acts: &mut Vec<Act<T>>) {
+        let watches = if matches!(self.stage, Stage::Closed) {
+            Err(Error::new(Code::Shutdown, "it was closed; make a new one for this address"))
+        } else {
+            self.jobs.watch(watch, now)
+        };
+        if let Ok(Some(job)) = watches {
+            acts.push(Act::Attach { handle: watch.handle, job });
+        }
+        acts.push(Act::Answer(ticket, watches.map(|_| ())));
+    }
+
+    pub fn unwatch(&mut self, handle: u64) {
+        self.jobs.unwatch(handle);
+    }
+
+    /// Starts the job of a handle; the ticket is answered by QEMU's reply.
+    pub fn start_job(
+        &mut self,
+        handle: u64,
+        command: &str,
+        arguments: &str,
+        ticket: T,
+        now: Now,
+        acts: &mut Vec<Act<T>>,
+    ) {
+        match self.prepare(handle, command, arguments, now) {
+            Ok((job, arguments)) => {
+                let purpose = Purpose::Start { job };
+                let bytes = self.exchange.send(command, Some(&arguments), purpose, Some(ticket));
+                acts.push(Act::Send(bytes));
+            }
+            Err(error) => acts.push(Act::Answer(ticket, Err(error))),
+        }
+    }
+
+    /// Completes or cancels the job of a handle.
+    pub fn ask_job(
+        &mut self,
+        handle: u64,
+        verb: Verb,
+        force: bool,
+        ticket: T,
+        acts: &mut Vec<Act<T>>,
+    ) {
+        let found = self.check_ready().and_then(|()| {
+            let gone = || Error::new(Code::NotFound, "its end was told, or QEMU has no such job");
+            self.jobs.watched(handle).map(|(job, id)| (job, id.to_owned())).ok_or_else(gone)
+        });
+        let (job, id) = match found {
+            Ok(found) => found,
+            Err(error) => return acts.push(Act::Answer(ticket, Err(error))),
+        };
+        let device = super::encode::string(&id);
+        let (name, arguments) = match verb {
+            Verb::Complete => ("block-job-complete", format!("{{\"device\":{device}}}")),
+            Verb::Cancel => {
+                let force = if force { ",\"force\":true" } else { "" };
+                ("block-job-cancel", format!("{{\"device\":{device}{force}}}"))
+            }
+        };
+        self.jobs.asked(job, verb, Asked::Sent);
+        let purpose = Purpose::Ask { job, verb };
+        acts.push(Act::Send(self.exchange.send(name, Some(&arguments), purpose, Some(ticket))));
+    }
+
+    /// The program has taken an end; a ticket is answered when QEMU has dismissed the job, or has
+    /// nothing to dismiss.
+    pub fn acknowledge(&mut self, job: u64, ticket: Option<T>, now: Now, acts: &mut Vec<Act<T>>) {
+        let follows = self.jobs.acknowledge(job);
+        match ticket {
+            Some(ticket) if !follows => acts.push(Act::Answer(ticket, Ok(()))),
+            Some(ticket) if !matches!(self.stage, Stage::Ready) => {
+                acts.push(Act::Answer(ticket, Err(not_dismissed())));
+            }
+            Some(ticket) => self.dismissing.push((job, ticket)),
+            None => {}
+        }
+        self.pump(now, acts);
+    }
+
+    /// A reply that was waited for.
+    pub(super) fn handle_reply(
+        &mut self,
+        pending: Pending<T>,
+        reply: Reply<'_>,
+        now: Now,
+        acts: &mut Vec<Act<T>>,
+    ) {
+        let answer = reply.as_ref().map(|_| ()).map_err(Clone::clone);
+        match pending.purpose {
+            Purpose::Capabilities => match answer {
+                Ok(()) => self.reconcile(now, acts),
+                Err(ref error) => {
+                    let what = format!("QEMU refused qmp_capabilities: {}", error.text);
+                    self.end(&Error::new(Code::Remote, what), now, acts);
+                }
+            },
+            Purpose::Marker => {
+                let name = super::encode::string(self.marker());
+                let found = reply.is_ok_and(|value| value.get().contains(&name));
+                self.handle_marker(found, now, acts);
+            }
+            Purpose::LeaveMarker => {}
+            Purpose::Jobs => {
+                let list = reply.ok().and_then(|value| listing::jobs(value).ok());
+                self.handle_list(pending.purpose, list, now, acts);
+            }
+            Purpose::BlockJobs => {
+                let list = reply.ok().and_then(|value| listing::block_jobs(value).ok());
+                self.handle_list(pending.purpose, list, now, acts);
+            }
+            Purpose::Conclusions => {
+                let list = reply.ok().and_then(|value| listing::jobs(value).ok());
+                self.jobs.handle_conclusions(&list.unwrap_or_default(), now);
+            }
+            Purpose::Start { job } => self.jobs.started(job, answer.is_ok()),
+            Purpose::Ask { job, verb } => {
+                let became = if answer.is_ok() { Asked::Accepted } else { Asked::Not };
+                self.jobs.asked(job, verb, became);
+            }
+            Purpose::Dismiss { job } => self.handle_dismissed(job, acts),
+            Purpose::Keepalive => self.handle_alive(now, acts),
+        }
+        self.pump(now, acts);
+        if let Some(ticket) = pending.ticket {
+            acts.push(Act::Answer(ticket, answer));
+        }
+    }
+
+    /// The connection has ended, and with it what was waited for.
+    pub(super) fn handle_no_replies(&mut self, acts: &mut Vec<Act<T>>) {
+        for pending in self.exchange.take_all() {
+            let Some(ticket) = pending.ticket else { continue };
+            let what = match pending.purpose {
+                Purpose::Start { .. } => {
+                    "the connection ended before QEMU replied: whether the job was started will \
+                     show; its handle goes on watching"
+                }
+                _ => "the connection ended before QEMU replied",
+            };
+            acts.push(Act::Answer(ticket, Err(Error::new(Code::NotConnected, what))));
+        }
+        for (_, ticket) in std::mem::take(&mut self.dismissing) {
+            acts.push(Act::Answer(ticket, Err(not_dismissed())));
+        }
+    }
+
+    /// Asks QEMU to forget a job whose end was acknowledged.
+    pub(super) fn dismiss(&mut self, job: u64, acts: &mut Vec<Act<T>>) {
+        let purpose = Purpose::Dismiss { job };
+        if self.exchange.awaits(purpose) {
+            return;
+        }
+        let Some(id) = self.jobs.id(job) else { return };
+        let name = if self.jobs.has_status { "job-dismiss" } else { "block-job-dismiss" };
+        let bytes = self.exchange.send(name, Some(&member("id", id)), purpose, None);
+        acts.push(Act::Send(bytes));
+    }
+
+    /// Refused, the job is gone already, and that is as good.
+    fn handle_dismissed(&mut self, job: u64, acts: &mut Vec<Act<T>>) {
+        self.jobs.dismissed(job);
+        let (done, waiting) =
+            std::mem::take(&mut self.dismissing).into_iter().partition(|(of, _)| *of == job);
+        self.dismissing = waiting;
+        let done: Vec<(u64, T)> = done;
+        acts.extend(done.into_iter().map(|(_, ticket)| Act::Answer(ticket, Ok(()))));
+    }
+
+    pub(super) fn ask_for_marker(&mut self, acts: &mut Vec<Act<T>>) {
+        let path = member("path", "/objects");
+        acts.push(Act::Send(self.exchange.send("qom-list", Some(&path), Purpose::Marker, None)));
+    }
+
+    pub(super) fn leave_marker(&mut self, acts: &mut Vec<Act<T>>) {
+        let id = super::encode::string(self.marker());
+        // Its members moved out of `props` in 6.0.
+        let flat = self.version.is_some_and(|version| version.major >= 6);
+        let data = if flat { "\"data\":\"-\"" } else { "\"props\":{\"data\":\"-\"}" };
+        let arguments = format!("{{\"qom-type\":\"secret\",\"id\":{id},{data}}}");
+        let purpose = Purpose::LeaveMarker;
+        acts.push(Act::Send(self.exchange.send("object-add", Some(&arguments), purpose, None)));
+    }
+
+    fn prepare(
+        &mut self,
+        handle: u64,
+        command: &str,
+        arguments: &str,
+        now: Now,
+    ) -> Result<(u64, String), Error> {
+        self.check_ready()?;
+        let version = self.version.expect("a monitor that is ready has been greeted");
+        let ended = || Error::new(Code::Already, "its end was told already; make a new handle");
+        let (job, id) = self.jobs.watched(handle).ok_or_else(ended)?;
+        let start = start(version, command, arguments, id)?;
+        self.jobs.starting(job, start.stays, now)?;
+        Ok((job, start.arguments))
+    }
+
+    fn check_ready(&self) -> Result<(), Error> {
+        if !matches!(self.stage, Stage::Ready) {
+            let text = "it is not connected: wait for CONNECTED; nothing was sent";
+            return Err(Error::new(Code::NotConnected, text));
+        }
+        self.exchange.check_room()
+    }
+}
+
+fn not_dismissed() -> Error {
+    let text = "acknowledged, but there is no connection: the job is dismissed when there is one";
+    Error::new(Code::NotConnected, text)
+}
