@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
-use super::{encode, jobs::Verb, message::string};
+use super::{encode, job::Verb, message::string};
 use crate::model::{Code, Error};
 
 #[derive(Debug)]

@@ -6,7 +6,8 @@ use std::{
 };
 
 use super::{
-    jobs::{Verb, Watch},
+    job::Verb,
+    jobs::Watch,
     journal::Findings,
     session::{Act, Session, Ticket},
 };
@@ -154,6 +155,7 @@ mod tests {
     fn settings(seconds: u64) -> Settings {
         let mut settings = Settings::new("vm".into());
         settings.connect_timeout = Some(Duration::from_secs(seconds));
+        (settings.reconnect, settings.lost_after) = (None, None);
         settings
     }
 

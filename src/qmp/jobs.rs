@@ -9,10 +9,8 @@ use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
 };
 
-use super::listing::Listed;
-use crate::model::{
-    Code, Error, Event, JobType, Kind, Loss, Now, Origin, Outcome, Pivot, Status, Timestamp, Word,
-};
+use super::job::{Asked, Inquiry, Job, Stage, Verb};
+use crate::model::{Code, Error, Event, Kind, Loss, Now, Origin, Outcome, Status, Timestamp, Word};
 
 /// What is to be told, in this order.
 #[allow(clippy::large_enum_variant, reason = "few at a time, and gone in the same turn")]
@@ -65,85 +63,6 @@ pub struct Jobs {
     pub(super) soft_shutdown: bool,
     /// How many were told since the connection began without having been heard.
     pub(super) recovered: i64,
-}
-
-/// One incarnation.
-#[derive(Debug)]
-pub(super) struct Job {
-    pub id: String,
-    pub stage: Stage,
-    pub handles: Vec<u64>,
-    /// To be dismissed when its end was acknowledged.
-    pub ours: bool,
-    pub job_type: JobType,
-    pub type_name: Option<String>,
-    pub status: Status,
-    /// QEMU keeps it when it has concluded.
-    pub stays: Option<bool>,
-    /// `created` was heard, and all since.
-    pub whole: bool,
-    pub ran: bool,
-    pub aborted: bool,
-    /// It was ready once: a commit that was is an active one.
-    pub was_ready: bool,
-    /// There was a gap, and the id may mean another job since.
-    pub doubt: bool,
-    /// A listing must speak of it, or it is gone.
-    pub awaited: bool,
-    /// What the journal is to be asked: not, to be, is being.
-    pub inquiry: Inquiry,
-    pub complete: Asked,
-    pub cancel: Asked,
-    /// Its end, which must wait for a reply or for the journal.
-    pub held: Option<Event>,
-    /// The end of the incarnation before, by the journal. Heard once more it is no end of this one.
-    pub former_end: Option<u64>,
-    /// When QEMU was last heard to speak of it, or when we began to watch it.
-    pub last_heard: Option<Timestamp>,
-    pub len: Option<i64>,
-    pub offset: Option<i64>,
-    pub speed: Option<i64>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stage {
-    /// A handle waits for it; nobody has heard of it yet.
-    Expected {
-        /// It was started before: if QEMU does not know it, it is lost.
-        exists: bool,
-        /// Nobody else knows its id.
-        made: bool,
-    },
-    /// The command that starts it is under way.
-    Starting,
-    Living,
-    /// It is gone, and only the journal may know how.
-    Missing(Loss),
-    /// Its end was told.
-    Ended {
-        acknowledged: bool,
-        lost: bool,
-    },
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum Inquiry {
-    #[default]
-    None,
-    Wanted,
-    Made,
-}
-
-/// What became of a command for a job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Asked {
-    #[default]
-    Not,
-    /// The reply has not come.
-    Sent,
-    Accepted,
-    /// The connection ended before the reply.
-    Unknown,
 }
 
 /// A handle, and the job that it is for.
@@ -287,7 +206,7 @@ impl Jobs {
             Verb::Complete => &mut job.complete,
             Verb::Cancel => &mut job.cancel,
         }) = became;
-        if job.complete != Asked::Sent && job.inquiry == Inquiry::None {
+        if !job.holds_its_end() {
             self.release(number);
         }
     }
@@ -346,9 +265,7 @@ impl Jobs {
                 return true;
             }
             // Heard twice: nothing that QEMU does.
-            Some(job) if job.stage == Stage::Living && sure && !job.awaited && !job.doubt => {
-                return true;
-            }
+            Some(job) if job.lives_here() && sure => return true,
             Some(_) => self.supersede(id),
             None => {}
         }
@@ -393,28 +310,8 @@ impl Jobs {
     /// Takes down what an event says. True when QEMU must be asked how the job ended.
     fn note(&mut self, number: u64, event: &Event) -> bool {
         let Some(job) = self.jobs.get_mut(&number) else { return false };
-        if event.job_type != JobType::Unknown || event.text(Word::TypeName).is_some() {
-            job.job_type = event.job_type;
-            job.type_name = event.text(Word::TypeName).map(str::to_owned);
-        }
-        job.len = event.len.or(job.len);
-        job.offset = event.offset.or(job.offset);
-        job.speed = event.speed.or(job.speed);
-        let status = match event.kind {
-            Kind::Ready => Status::Ready,
-            Kind::Pending => Status::Pending,
-            _ => event.status,
-        };
-        if status != Status::Unknown {
-            job.status = status;
-        }
-        job.ran |= !matches!(
-            status,
-            Status::Unknown | Status::Created | Status::Aborting | Status::Concluded
-        );
-        job.aborted |= status == Status::Aborting;
-        job.was_ready |= status == Status::Ready;
-        if status != Status::Concluded {
+        job.note(event);
+        if event.status != Status::Concluded {
             return false;
         }
         match job.stage {
@@ -466,7 +363,7 @@ impl Jobs {
         }
         job.held = Some(event);
         job.stage = if matches!(job.stage, Stage::Missing(_)) { Stage::Living } else { job.stage };
-        if job.complete != Asked::Sent && job.inquiry == Inquiry::None {
+        if !job.holds_its_end() {
             self.release(number);
         }
     }
@@ -518,18 +415,10 @@ impl Jobs {
     /// went through tells. QEMU never reaches `concluded` by `aborting` unless the job failed.
     fn end_by_path(&mut self, number: u64) {
         let job = &self.jobs[&number];
-        let block = matches!(
-            job.job_type,
-            JobType::Stream | JobType::Commit | JobType::Mirror | JobType::Backup
-        );
-        if block || job.status != Status::Concluded || job.doubt || !job.whole {
+        if job.is_block() || job.status != Status::Concluded || job.doubt || !job.whole {
             return self.miss(number, Loss::Gone);
         }
-        let event = match (job.aborted, job.cancel) {
-            (false, _) => self.told_end(number, Kind::Completed, Outcome::Succeeded),
-            (true, Asked::Accepted) => self.told_end(number, Kind::Cancelled, Outcome::Cancelled),
-            (true, _) => self.told_end(number, Kind::Completed, Outcome::Failed),
-        };
+        let event = job.path_end();
         self.end(number, event);
     }
 
@@ -566,28 +455,14 @@ impl Jobs {
 
     /// An end that no message of QEMU's tells as a whole.
     pub(super) fn told_end(&self, number: u64, kind: Kind, outcome: Outcome) -> Event {
-        let job = &self.jobs[&number];
-        let name = match kind {
-            Kind::Completed => "BLOCK_JOB_COMPLETED",
-            Kind::Cancelled => "BLOCK_JOB_CANCELLED",
-            _ => "LOST",
-        };
-        let mut event = Event::new(kind, name, None, job.id.len() + 128);
-        event.set(Word::JobId, &job.id);
-        if let Some(word) = &job.type_name {
-            event.set(Word::TypeName, word);
-        }
-        event.job_type = job.job_type;
-        event.outcome = outcome;
-        (event.len, event.offset, event.speed) = (job.len, job.offset, job.speed);
-        event
+        self.jobs[&number].told_end(kind, outcome)
     }
 
     /// The only place where an end is told.
     pub(super) fn end(&mut self, number: u64, mut event: Event) {
         let job = self.jobs.get_mut(&number).expect("who ends it has found it");
         debug_assert!(!matches!(job.stage, Stage::Ended { .. }), "an end was told already");
-        event.pivoted = pivot(job, &event, self.soft_shutdown);
+        event.pivoted = job.pivot(&event, self.soft_shutdown);
         self.recovered += i64::from(event.origin != Origin::Live);
         let lost = event.kind == Kind::Lost;
         let gone = job.status == Status::Null;
@@ -605,32 +480,7 @@ impl Jobs {
     pub(super) fn add(&mut self, id: &str, stage: Stage) -> &mut Job {
         self.last += 1;
         self.current.insert(id.to_owned(), self.last);
-        let ours = self.is_owners(id);
-        let job = Job {
-            id: id.to_owned(),
-            stage,
-            handles: Vec::new(),
-            ours,
-            job_type: JobType::Unknown,
-            type_name: None,
-            status: Status::Unknown,
-            stays: None,
-            whole: false,
-            ran: false,
-            aborted: false,
-            was_ready: false,
-            doubt: false,
-            awaited: false,
-            inquiry: Inquiry::None,
-            complete: Asked::Not,
-            cancel: Asked::Not,
-            held: None,
-            former_end: None,
-            last_heard: None,
-            len: None,
-            offset: None,
-            speed: None,
-        };
+        let job = Job::new(id, stage, self.is_owners(id));
         self.jobs.entry(self.last).or_insert(job)
     }
 
@@ -668,53 +518,6 @@ impl Jobs {
         if self.current.get(id) == Some(&number) {
             self.current.remove(id);
         }
-    }
-
-    pub(super) fn note_listed(&mut self, number: u64, listed: &Listed) {
-        let Some(job) = self.jobs.get_mut(&number) else { return };
-        if let Some(word) = &listed.type_name {
-            job.job_type = JobType::from_word(word);
-            job.type_name = Some(word.clone());
-        }
-        if listed.status != Status::Unknown {
-            job.status = listed.status;
-        }
-        job.was_ready |= listed.ready || listed.status == Status::Ready;
-        job.ran = true;
-        job.stays = listed.auto_dismiss.map(|auto| !auto).or(job.stays);
-        job.len = listed.len.or(job.len);
-        job.offset = listed.offset.or(job.offset);
-        job.speed = listed.speed.or(job.speed);
-    }
-}
-
-/// What a program may ask of a job, as far as its end depends on it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verb {
-    Complete,
-    Cancel,
-}
-
-/// Did the disk move? Only mirrors and active commits do that, when they were told to complete and
-/// did so without an error.
-fn pivot(job: &Job, event: &Event, soft_shutdown: bool) -> Pivot {
-    let may = match event.job_type {
-        JobType::Mirror => true,
-        // Only an active one is ever ready.
-        JobType::Commit => job.was_ready || !job.whole,
-        JobType::Unknown => event.kind == Kind::Lost,
-        _ => false,
-    };
-    match event.outcome {
-        _ if !may => Pivot::No,
-        Outcome::Failed | Outcome::Cancelled => Pivot::No,
-        Outcome::Unknown => Pivot::Unknown,
-        Outcome::Succeeded => match (job.complete, job.cancel) {
-            (Asked::Accepted, _) => Pivot::Yes,
-            (Asked::Not, Asked::Accepted) => Pivot::No,
-            (Asked::Not, _) if soft_shutdown => Pivot::No,
-            _ => Pivot::Unknown,
-        },
     }
 }
 

@@ -11,6 +11,7 @@ pub mod decode;
 pub mod encode;
 pub mod exchange;
 pub mod hub;
+pub mod job;
 pub mod jobs;
 pub mod journal;
 pub mod line;

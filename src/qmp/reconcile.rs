@@ -2,7 +2,8 @@
 //! when neither can tell. Part of [`Jobs`].
 
 use super::{
-    jobs::{Asked, Inquiry, Job, Jobs, Stage, digest},
+    job::{Asked, Inquiry, Stage},
+    jobs::{Jobs, digest},
     journal::{Findings, Request, Wanted},
     listing::Listed,
 };
@@ -142,7 +143,10 @@ impl Jobs {
                 Stage::Ended { lost: true, .. } => return,
                 Stage::Ended { acknowledged, .. } if listed.status == Status::Concluded => {
                     let number = self.current[&listed.id];
-                    self.note_listed(number, listed);
+                    self.jobs
+                        .get_mut(&number)
+                        .expect("current names what is there")
+                        .note_listed(listed);
                     if acknowledged {
                         self.acknowledge(number);
                     }
@@ -150,7 +154,7 @@ impl Jobs {
                 }
                 Stage::Ended { .. } => true,
                 Stage::Expected { .. } => false,
-                _ => is_another(job, listed),
+                _ => job.is_not(listed),
             },
         };
         if fresh {
@@ -166,7 +170,7 @@ impl Jobs {
         // It never ran, and QEMU still keeps it: what is undone is cancelled.
         let undone = job.whole && !job.ran && listed.error.is_some();
         job.stage = Stage::Living;
-        self.note_listed(number, listed);
+        self.jobs.get_mut(&number).expect("current names what is there").note_listed(listed);
         if listed.status != Status::Concluded || self.jobs[&number].held.is_some() {
             return;
         }
@@ -247,14 +251,15 @@ impl Jobs {
             return self.release(number);
         }
         // What lives under this id now began after the one that was known has ended.
-        let later = missing.is_none().then(|| job.clone_later(end));
         let id = job.id.clone();
+        let mut later = missing.is_none().then(|| job.later(end));
         job.held = None;
         job.doubt = false;
         self.end_by_journal(number, events, missing.unwrap_or(Loss::Gone));
         self.remove_number(number, &id);
-        if let Some(later) = later.filter(|_| self.check_room().is_ok()) {
+        if let Some(mut later) = later.take_if(|_| self.check_room().is_ok()) {
             let held = later.held.is_some();
+            later.ours = self.is_owners(&id);
             *self.add(&id, Stage::Living) = later;
             if held {
                 let number = self.current[&id];
@@ -287,70 +292,16 @@ impl Jobs {
         }
         let job = self.jobs.get_mut(&number).expect("it is there until its end");
         job.stage = Stage::Living;
-        aborted |= job.aborted;
-        let block = matches!(
-            job.job_type,
-            JobType::Stream | JobType::Commit | JobType::Mirror | JobType::Backup
-        );
         if concluded && whole && !ran {
             return self.end_undone(number);
         }
-        if !concluded || block {
+        if !concluded || job.is_block() {
             return self.lose(number, loss);
         }
         // A job that has no event of its own at its end.
-        let cancelled = job.cancel == Asked::Accepted;
-        let mut event = match aborted {
-            false => self.told_end(number, Kind::Completed, Outcome::Succeeded),
-            true if cancelled => self.told_end(number, Kind::Cancelled, Outcome::Cancelled),
-            true => self.told_end(number, Kind::Completed, Outcome::Failed),
-        };
+        job.aborted |= aborted;
+        let mut event = job.path_end();
         event.origin = Origin::Recovered;
         self.end(number, event);
     }
-}
-
-impl Job {
-    /// The incarnation that followed this one under the same id.
-    fn clone_later(&self, former_end: Option<u64>) -> Job {
-        Job {
-            id: self.id.clone(),
-            stage: Stage::Living,
-            handles: Vec::new(),
-            ours: false,
-            job_type: self.job_type,
-            type_name: self.type_name.clone(),
-            status: self.status,
-            stays: self.stays,
-            whole: false,
-            ran: true,
-            aborted: self.aborted,
-            was_ready: self.was_ready,
-            doubt: false,
-            awaited: false,
-            inquiry: Inquiry::None,
-            complete: Asked::Not,
-            cancel: Asked::Not,
-            held: self.held.clone(),
-            former_end,
-            last_heard: self.last_heard,
-            len: self.len,
-            offset: self.offset,
-            speed: self.speed,
-        }
-    }
-}
-
-/// Can what is listed not be the job that was known? Some statuses never come back.
-fn is_another(job: &Job, listed: &Listed) -> bool {
-    let type_differs = match (&job.type_name, &listed.type_name) {
-        (Some(known), Some(listed)) => known != listed,
-        _ => false,
-    };
-    let begins = matches!(listed.status, Status::Created | Status::Running | Status::Paused);
-    let was_further = matches!(
-        job.status,
-        Status::Ready | Status::Standby | Status::Waiting | Status::Pending | Status::Aborting
-    );
-    job.doubt && (type_differs || (begins && was_further))
 }

@@ -5,7 +5,8 @@ use serde_json::value::RawValue;
 use super::{
     encode::member,
     exchange::{Pending, Purpose},
-    jobs::{Asked, Verb, Watch},
+    job::{Asked, Verb},
+    jobs::Watch,
     listing,
     session::{Act, Session, Stage, Ticket},
     start::start,

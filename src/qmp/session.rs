@@ -635,15 +635,20 @@ mod tests {
         fn new() -> Self {
             let mut settings = Settings::new("vm1".into());
             settings.line_limit = 1 << 10;
+            settings.reconnect = None;
+            Self::with(settings)
+        }
+
+        fn with(settings: Settings) -> Self {
             let wall = Timestamp { seconds: 5, microseconds: 6 };
             let now = Now { running: Duration::from_secs(1), wall };
-            Self { session: Session::new(settings, "x-".into()), acts: Vec::new(), now }
+            Self { session: Session::new(settings, "n", "x-".into()), acts: Vec::new(), now }
         }
 
         fn greeting() -> Self {
             let mut world = Self::new();
             world.session.start(Some(1), world.now, &mut world.acts);
-            world.session.handle_connected();
+            world.session.handle_connected(None);
             assert_eq!(world.story(), ["stands Connecting", "connect"]);
             world
         }
@@ -652,8 +657,16 @@ mod tests {
             let mut world = Self::greeting();
             world.hears(GREETING);
             world.hears("{\"return\": {}, \"id\": \"x-1\"}\r\n");
+            world.lists(2, "", "");
             world.story();
             world
+        }
+
+        /// Answers `query-jobs` of this number, and `query-block-jobs` after it.
+        fn lists(&mut self, number: u32, jobs: &str, block_jobs: &str) {
+            self.hears(&format!("{{\"return\": [{jobs}], \"id\": \"x-{number}\"}}\r\n"));
+            let next = number + 1;
+            self.hears(&format!("{{\"return\": [{block_jobs}], \"id\": \"x-{next}\"}}\r\n"));
         }
 
         fn hears(&mut self, text: &str) {
@@ -683,6 +696,13 @@ mod tests {
                     let word = event.text(Word::JobId).or(event.text(Word::Reason));
                     format!("tell {} {}", event.text(Word::Name).unwrap(), word.unwrap_or("-"))
                 }
+                Act::End(end) => {
+                    let event = &end.event;
+                    let name = event.text(Word::Name).unwrap();
+                    format!("end {} {name} {}", end.job, event.text(Word::JobId).unwrap())
+                }
+                Act::Attach { handle, job } => format!("attach {handle} {job}"),
+                Act::Read(request) => format!("read for {}", request.wanted.len()),
                 Act::Answer(ticket, Ok(())) => format!("answer {ticket} ok"),
                 Act::Answer(ticket, Err(error)) => format!("answer {ticket} {:?}", error.code),
             };
@@ -703,6 +723,9 @@ mod tests {
         world.hears(GREETING);
         assert_eq!(world.story(), ["send {\"execute\":\"qmp_capabilities\",\"id\":\"x-1\"}"]);
         world.hears("{\"return\": {}, \"id\": \"x-1\"}\r\n");
+        let queries = ["query-jobs\",\"id\":\"x-2", "query-block-jobs\",\"id\":\"x-3"];
+        assert_eq!(world.story(), queries.map(|query| format!("send {{\"execute\":\"{query}\"}}")));
+        world.lists(2, "", "");
         let story = world.story();
         assert_eq!(story, ["stands Connected 7.2", "tell CONNECTED -", "answer 1 ok"]);
         assert_eq!(world.session.deadline(), None);
@@ -713,6 +736,7 @@ mod tests {
         let mut world = World::greeting();
         world.hears(GREETING);
         world.hears("{\"return\": {}, \"id\": \"x-1\"}");
+        world.lists(2, "", "");
         let Some(Act::Tell(event)) = world.acts.iter().find(|act| matches!(act, Act::Tell(_)))
         else {
             panic!()
@@ -741,7 +765,8 @@ mod tests {
         world.hears("{\"error\": {\"class\": \"GenericError\", \"desc\": \"\"}}\r\n");
         assert_eq!(world.story(), [""; 0]);
         world.hears("{\"return\": {}, \"id\": \"x-1\"}\r\n");
-        assert_eq!(world.story().len(), 3);
+        world.lists(2, "", "");
+        assert_eq!(world.story().len(), 5);
     }
 
     #[test]
@@ -817,11 +842,12 @@ mod tests {
         world.ends();
         world.story();
         world.session.start(Some(2), world.now, &mut world.acts);
-        world.session.handle_connected();
+        world.session.handle_connected(None);
         world.hears(GREETING);
-        assert_eq!(world.story()[2], "send {\"execute\":\"qmp_capabilities\",\"id\":\"x-2\"}");
-        world.hears("{\"return\": {}, \"id\": \"x-2\"}");
-        assert_eq!(world.story()[2], "answer 2 ok");
+        assert_eq!(world.story()[2], "send {\"execute\":\"qmp_capabilities\",\"id\":\"x-4\"}");
+        world.hears("{\"return\": {}, \"id\": \"x-4\"}");
+        world.lists(5, "", "");
+        assert_eq!(world.story()[4], "answer 2 ok");
     }
 
     #[test]

@@ -1,0 +1,259 @@
+//! One incarnation of a job, as far as it is known. The rules that need no other job stand here.
+
+use super::listing::Listed;
+use crate::model::{Event, JobType, Kind, Loss, Outcome, Pivot, Status, Timestamp, Word};
+
+/// One incarnation.
+#[derive(Debug)]
+pub struct Job {
+    pub id: String,
+    pub stage: Stage,
+    pub handles: Vec<u64>,
+    /// To be dismissed when its end was acknowledged.
+    pub ours: bool,
+    pub job_type: JobType,
+    pub type_name: Option<String>,
+    pub status: Status,
+    /// QEMU keeps it when it has concluded.
+    pub stays: Option<bool>,
+    /// `created` was heard, and all since.
+    pub whole: bool,
+    pub ran: bool,
+    pub aborted: bool,
+    /// It was ready once: a commit that was is an active one.
+    pub was_ready: bool,
+    /// There was a gap, and the id may mean another job since.
+    pub doubt: bool,
+    /// A listing must speak of it, or it is gone.
+    pub awaited: bool,
+    /// What the journal is to be asked: not, to be, is being.
+    pub inquiry: Inquiry,
+    pub complete: Asked,
+    pub cancel: Asked,
+    /// Its end, which must wait for a reply or for the journal.
+    pub held: Option<Event>,
+    /// The end of the incarnation before, by the journal. Heard once more it is no end of this one.
+    pub former_end: Option<u64>,
+    /// When QEMU was last heard to speak of it, or when we began to watch it.
+    pub last_heard: Option<Timestamp>,
+    pub len: Option<i64>,
+    pub offset: Option<i64>,
+    pub speed: Option<i64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// A handle waits for it; nobody has heard of it yet.
+    Expected {
+        /// It was started before: if QEMU does not know it, it is lost.
+        exists: bool,
+        /// Nobody else knows its id.
+        made: bool,
+    },
+    /// The command that starts it is under way.
+    Starting,
+    Living,
+    /// It is gone, and only the journal may know how.
+    Missing(Loss),
+    /// Its end was told.
+    Ended {
+        acknowledged: bool,
+        lost: bool,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Inquiry {
+    #[default]
+    None,
+    Wanted,
+    Made,
+}
+
+/// What became of a command for a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Asked {
+    #[default]
+    Not,
+    /// The reply has not come.
+    Sent,
+    Accepted,
+    /// The connection ended before the reply.
+    Unknown,
+}
+
+/// What a program may ask of a job, as far as its end depends on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verb {
+    Complete,
+    Cancel,
+}
+
+impl Job {
+    pub fn new(id: &str, stage: Stage, ours: bool) -> Self {
+        Self {
+            id: id.to_owned(),
+            stage,
+            handles: Vec::new(),
+            ours,
+            job_type: JobType::Unknown,
+            type_name: None,
+            status: Status::Unknown,
+            stays: None,
+            whole: false,
+            ran: false,
+            aborted: false,
+            was_ready: false,
+            doubt: false,
+            awaited: false,
+            inquiry: Inquiry::None,
+            complete: Asked::Not,
+            cancel: Asked::Not,
+            held: None,
+            former_end: None,
+            last_heard: None,
+            len: None,
+            offset: None,
+            speed: None,
+        }
+    }
+
+    /// The incarnation that followed this one under the same id, unnoticed.
+    pub fn later(&self, former_end: Option<u64>) -> Self {
+        Self {
+            job_type: self.job_type,
+            type_name: self.type_name.clone(),
+            status: self.status,
+            stays: self.stays,
+            ran: true,
+            was_ready: self.was_ready,
+            held: self.held.clone(),
+            former_end,
+            last_heard: self.last_heard,
+            len: self.len,
+            offset: self.offset,
+            speed: self.speed,
+            ..Self::new(&self.id, Stage::Living, false)
+        }
+    }
+
+    /// It was heard of in this connection, and not to have gone.
+    pub fn lives_here(&self) -> bool {
+        self.stage == Stage::Living && self.status != Status::Null && !self.awaited && !self.doubt
+    }
+
+    /// Its end, when it comes, must wait for a reply or for the journal.
+    pub fn holds_its_end(&self) -> bool {
+        self.complete == Asked::Sent || self.inquiry != Inquiry::None
+    }
+
+    /// The types that QEMU sends BLOCK_JOB_COMPLETED or _CANCELLED for.
+    pub fn is_block(&self) -> bool {
+        use JobType::{Backup, Commit, Mirror, Stream};
+        matches!(self.job_type, Stream | Commit | Mirror | Backup)
+    }
+
+    /// Takes down what an event says of it.
+    pub fn note(&mut self, event: &Event) {
+        if let Some(word) = event.text(Word::TypeName) {
+            self.job_type = event.job_type;
+            self.type_name = Some(word.to_owned());
+        }
+        self.len = event.len.or(self.len);
+        self.offset = event.offset.or(self.offset);
+        self.speed = event.speed.or(self.speed);
+        self.enter(match event.kind {
+            Kind::Ready => Status::Ready,
+            Kind::Pending => Status::Pending,
+            _ => event.status,
+        });
+    }
+
+    /// Takes down what a listing says of it.
+    pub fn note_listed(&mut self, listed: &Listed) {
+        if let Some(word) = &listed.type_name {
+            self.job_type = JobType::from_word(word);
+            self.type_name = Some(word.clone());
+        }
+        self.enter(if listed.ready { Status::Ready } else { listed.status });
+        if listed.status != Status::Unknown {
+            self.status = listed.status;
+        }
+        self.stays = listed.auto_dismiss.map(|auto| !auto).or(self.stays);
+        self.len = listed.len.or(self.len);
+        self.offset = listed.offset.or(self.offset);
+        self.speed = listed.speed.or(self.speed);
+    }
+
+    fn enter(&mut self, status: Status) {
+        use Status::{Aborting, Concluded, Created, Null, Ready, Unknown};
+        if status == Unknown {
+            return;
+        }
+        self.status = status;
+        self.ran |= !matches!(status, Created | Aborting | Concluded | Null);
+        self.aborted |= status == Aborting;
+        self.was_ready |= status == Ready;
+    }
+
+    /// Can what is listed not be this job? Some statuses never come back.
+    pub fn is_not(&self, listed: &Listed) -> bool {
+        use Status::{Aborting, Created, Paused, Pending, Ready, Running, Standby, Waiting};
+        let known = self.type_name.as_ref().zip(listed.type_name.as_ref());
+        let type_differs = known.is_some_and(|(known, listed)| known != listed);
+        let begins = matches!(listed.status, Created | Running | Paused);
+        let was_further = matches!(self.status, Ready | Standby | Waiting | Pending | Aborting);
+        self.doubt && (type_differs || (begins && was_further))
+    }
+
+    /// An end that no message of QEMU's tells as a whole.
+    pub fn told_end(&self, kind: Kind, outcome: Outcome) -> Event {
+        let name = match kind {
+            Kind::Completed => "BLOCK_JOB_COMPLETED",
+            Kind::Cancelled => "BLOCK_JOB_CANCELLED",
+            _ => "LOST",
+        };
+        let mut event = Event::new(kind, name, None, self.id.len() + 128);
+        event.set(Word::JobId, &self.id);
+        if let Some(word) = &self.type_name {
+            event.set(Word::TypeName, word);
+        }
+        event.job_type = self.job_type;
+        event.outcome = outcome;
+        (event.len, event.offset, event.speed) = (self.len, self.offset, self.speed);
+        event
+    }
+
+    /// The end of a job that has no event for it, by the statuses that it went through: none comes
+    /// to `concluded` by way of `aborting` unless it failed or was cancelled.
+    pub fn path_end(&self) -> Event {
+        match (self.aborted, self.cancel) {
+            (false, _) => self.told_end(Kind::Completed, Outcome::Succeeded),
+            (true, Asked::Accepted) => self.told_end(Kind::Cancelled, Outcome::Cancelled),
+            (true, _) => self.told_end(Kind::Completed, Outcome::Failed),
+        }
+    }
+
+    /// Did the disk move? Only mirrors and active commits do that, when they were told to complete
+    /// and did so without an error.
+    pub fn pivot(&self, event: &Event, soft_shutdown: bool) -> Pivot {
+        let may = match event.job_type {
+            JobType::Mirror => true,
+            // Only an active one is ever ready.
+            JobType::Commit => self.was_ready || !self.whole,
+            JobType::Unknown => event.kind == Kind::Lost,
+            _ => false,
+        };
+        match event.outcome {
+            Outcome::Failed | Outcome::Cancelled => Pivot::No,
+            _ if !may => Pivot::No,
+            Outcome::Unknown => Pivot::Unknown,
+            Outcome::Succeeded => match (self.complete, self.cancel) {
+                (Asked::Accepted, _) => Pivot::Yes,
+                (Asked::Not, Asked::Accepted) => Pivot::No,
+                (Asked::Not, _) if soft_shutdown => Pivot::No,
+                _ => Pivot::Unknown,
+            },
+        }
+    }
+}
