@@ -61,7 +61,7 @@ pub struct Jobs {
     pub(super) has_journal: bool,
     /// The machine is being shut down, by a QEMU that then cancels ready mirrors softly.
     pub(super) soft_shutdown: bool,
-    /// How many were told since the connection began without having been heard.
+    /// How many ends were recovered since the connection ended.
     pub(super) recovered: i64,
 }
 
@@ -355,7 +355,7 @@ impl Jobs {
         let job = self.jobs.get_mut(&number).expect("it was found or made above");
         if job.former_end.is_some() && job.former_end == event.text(Word::Json).map(digest) {
             // The journal told it before: there was no other incarnation.
-            self.remove(id);
+            job.stage = Stage::Ended { acknowledged: true, lost: false };
             return;
         }
         if job.held.is_some() {
@@ -463,7 +463,7 @@ impl Jobs {
         let job = self.jobs.get_mut(&number).expect("who ends it has found it");
         debug_assert!(!matches!(job.stage, Stage::Ended { .. }), "an end was told already");
         event.pivoted = job.pivot(&event, self.soft_shutdown);
-        self.recovered += i64::from(event.origin != Origin::Live);
+        self.recovered += i64::from(event.origin == Origin::Recovered);
         let lost = event.kind == Kind::Lost;
         let gone = job.status == Status::Null;
         job.stage = Stage::Ended { acknowledged: false, lost };

@@ -212,6 +212,7 @@ impl Jobs {
     }
 
     pub fn handle_findings(&mut self, findings: Findings) {
+        let complete = findings.problem.is_none();
         for (number, events) in findings.jobs {
             self.handle_found(number, events);
         }
@@ -227,7 +228,10 @@ impl Jobs {
             job.inquiry = Inquiry::None;
             match job.stage {
                 Stage::Missing(loss) => self.lose(number, loss),
-                _ => self.release(number),
+                _ => {
+                    job.doubt &= !complete;
+                    self.release(number);
+                }
             }
         }
     }

@@ -1,0 +1,177 @@
+//! Starting, watching, acknowledging.
+
+use crate::world::{ONE, World};
+
+const RUNNING: &str = r#"{"id": "own-1", "type": "stream", "status": "running"}"#;
+const CONCLUDED: &str =
+    r#"{"id": "own-1", "type": "stream", "status": "concluded", "current-progress": 3}"#;
+
+#[test]
+fn a_job_is_started_with_its_id_and_kept_by_qemu_until_it_is_acknowledged() {
+    let mut world = World::connected("7.2");
+    world.starts(1, "own-1");
+    assert_eq!(
+        world.story(),
+        ["send block-stream,{job-id:own-1,auto-dismiss:false,device: d}}".replace("}}", "}")]
+    );
+    world.replies("{}");
+    world.status("own-1", "created running");
+    world.completed("own-1", "stream", None);
+    world.status("own-1", "concluded");
+    world.story();
+    world.acknowledges(1);
+    assert_eq!(world.story(), ["send job-dismiss,{id:own-1}"]);
+    world.status("own-1", "null");
+    world.replies("{}");
+    assert_eq!(world.story(), ["tell JOB_STATUS_CHANGE own-1 null", "answer 60 ok"]);
+    world.drops_and_meets(ONE);
+    world.reconciles("", "");
+    assert_eq!(world.ends(), [""; 0]);
+}
+
+#[test]
+fn an_acknowledgement_before_the_job_has_concluded_waits_for_that() {
+    let mut world = World::connected("7.2");
+    world.starts(1, "own-1");
+    world.replies("{}");
+    world.completed("own-1", "stream", None);
+    world.story();
+    world.acknowledges(1);
+    assert_eq!(world.story(), [""; 0]);
+    world.status("own-1", "concluded");
+    assert_eq!(world.story()[1], "send job-dismiss,{id:own-1}");
+}
+
+#[test]
+fn what_others_started_is_never_dismissed_unless_it_was_adopted() {
+    let mut world = World::connected("7.2");
+    for (number, id) in [(1, "theirs"), (2, "adopted")] {
+        if id == "adopted" {
+            world.watches(1, id, &["adopt"]);
+        }
+        world.status(id, "created running");
+        world.completed(id, "stream", None);
+        world.status(id, "concluded");
+        world.story();
+        world.acknowledges(number);
+        let dismissed = world.story().iter().any(|line| line.contains("job-dismiss"));
+        assert_eq!(dismissed, id == "adopted");
+    }
+}
+
+#[test]
+fn a_dismissal_that_was_cut_off_is_made_again_and_nothing_told_twice() {
+    let mut world = World::connected("7.2");
+    world.starts(1, "own-1");
+    world.replies("{}");
+    world.completed("own-1", "stream", None);
+    world.status("own-1", "concluded");
+    world.story();
+    world.acknowledges(1);
+    world.drops_and_meets(ONE);
+    assert!(world.story().contains(&"answer 60 NotConnected".into()));
+    world.reconciles(CONCLUDED, "");
+    let story = world.story();
+    assert_eq!(story.last().unwrap(), "send job-dismiss,{id:own-1}");
+    assert!(story.iter().all(|line| !line.starts_with("end ")), "{story:?}");
+}
+
+#[test]
+fn a_foreign_job_that_has_concluded_is_told_once_over_any_number_of_connections() {
+    let mut world = World::connected("7.2");
+    let theirs = r#"{"id": "theirs", "type": "backup", "status": "concluded", "error": "EIO"}"#;
+    for time in 0..3 {
+        world.drops_and_meets(ONE);
+        world.reconciles(theirs, "");
+        let ends = world.ends();
+        if time == 0 {
+            assert_eq!(ends, ["end 1 theirs failed \"EIO\" recovered"]);
+            world.acknowledges(1);
+        } else {
+            assert_eq!(ends, [""; 0]);
+        }
+    }
+}
+
+#[test]
+fn after_a_restart_of_the_program_its_jobs_are_found_and_told_as_recovered() {
+    let mut world = World::new("7.2", crate::world::settings());
+    world.session.start(None, world.now, &mut Vec::new());
+    world.meets(ONE);
+    world.reconciles(
+        &format!("{CONCLUDED}, {}", r#"{"id": "theirs", "type": "stream", "status": "concluded"}"#),
+        "",
+    );
+    let story = world.story();
+    assert_eq!(
+        story[story.len() - 4..],
+        [
+            "end 1 own-1 succeeded recovered",
+            "end 2 theirs succeeded recovered",
+            "stands Connected",
+            "tell CONNECTED - recovered=2"
+        ]
+    );
+    world.acknowledges(1);
+    world.acknowledges(2);
+    let dismissed: Vec<_> =
+        world.story().into_iter().filter(|line| line.contains("dismiss")).collect();
+    assert_eq!(dismissed, ["send job-dismiss,{id:own-1}"]);
+}
+
+#[test]
+fn a_handle_for_a_running_an_ended_and_a_coming_job_is_bound_to_it() {
+    let mut world = World::connected("7.2");
+    world.status("a", "created running");
+    world.watches(1, "a", &[]);
+    world.status("b", "created running");
+    world.completed("b", "stream", None);
+    world.status("b", "concluded");
+    world.story();
+    world.watches(2, "b", &[]);
+    assert_eq!(world.story(), ["attach 2 to 2"]);
+    world.watches(3, "c", &[]);
+    world.status("c", "created running");
+    world.completed("c", "stream", None);
+    world.cancelled("a", "stream");
+    assert_eq!(world.ends(), ["end 3 c succeeded for [3]", "end 1 a cancelled for [1]"]);
+}
+
+#[test]
+fn a_handle_for_a_job_that_was_started_before_and_is_unknown_is_lost() {
+    let mut world = World::connected("7.2");
+    world.watches(1, "own-9", &["exists"]);
+    world.watches(2, "to-come", &[]);
+    world.drops_and_meets(ONE);
+    world.reconciles("", "");
+    // The other may have come and gone while nobody listened.
+    assert_eq!(
+        world.ends(),
+        ["end 1 own-9 lost Gone inferred for [1]", "end 2 to-come lost Gone inferred for [2]"]
+    );
+}
+
+#[test]
+fn a_cut_start_is_settled_by_what_qemu_has() {
+    let settled = |listed: &str| {
+        let mut world = World::connected("7.2");
+        world.starts(1, "own-1");
+        world.drops_and_meets(ONE);
+        assert!(world.story().contains(&"answer 1 NotConnected".into()));
+        world.reconciles(listed, "");
+        world.ends()
+    };
+    assert_eq!(settled(""), ["end 1 own-1 lost NotStarted inferred for [1]"]);
+    assert_eq!(settled(CONCLUDED), ["end 1 own-1 succeeded recovered for [1]"]);
+    assert_eq!(settled(RUNNING), [""; 0]);
+}
+
+#[test]
+fn nothing_is_sent_without_a_connection() {
+    let mut world = World::connected("7.2");
+    world.watches(1, "own-1", &["made"]);
+    world.drops();
+    world.story();
+    world.starts_watched(1, "block-stream");
+    assert_eq!(world.story(), ["answer 1 NotConnected"]);
+}

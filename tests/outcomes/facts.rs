@@ -1,0 +1,281 @@
+//! The facts about QEMU that break naive clients.
+
+use blockjob::qmp::job::Verb;
+
+use crate::world::{ONE, World, settings};
+
+#[test]
+fn completed_before_the_start_commands_reply_finds_its_handle() {
+    let mut world = World::connected("7.2");
+    world.starts(1, "own-1");
+    let start = world.last_command();
+    world.status("own-1", "created running waiting pending");
+    world.completed("own-1", "stream", None);
+    world.status("own-1", "concluded");
+    assert_eq!(world.ends(), ["end 1 own-1 succeeded for [1]"]);
+    world.replies_to(start, "\"return\": {}");
+    assert_eq!(world.story(), ["answer 1 ok"]);
+}
+
+#[test]
+fn an_event_before_the_greeting_is_genuine() {
+    let mut world = World::new("7.2", settings());
+    world.session.start(None, world.now, &mut Vec::new());
+    world.session.handle_connected(ONE);
+    world.completed("drive0", "stream", None);
+    assert_eq!(world.ends(), ["end 1 drive0 succeeded"]);
+    world.greets();
+    world.agrees();
+    world.reconciles("", "");
+    assert_eq!(world.story().last().unwrap(), "tell CONNECTED - recovered=0");
+}
+
+#[test]
+fn the_reply_to_a_former_clients_command_is_no_reply_to_ours() {
+    let mut world = World::connected("7.2");
+    world.drops_and_meets(ONE);
+    world.story();
+    // A former client of the same kind, and one of another; the lists are still owed.
+    world.hears("{\"return\": [], \"id\": \"id-1\"}");
+    world.hears("{\"return\": [], \"id\": \"libvirt-7\"}");
+    world.hears("{\"return\": []}");
+    assert_eq!(world.story(), [""; 0]);
+    world.reconciles("", "");
+    assert_eq!(world.story().last().unwrap(), "tell CONNECTED - recovered=0 process=same");
+}
+
+#[test]
+fn a_stream_that_begins_in_mid_message_costs_only_that_message() {
+    let mut world = World::new("7.2", settings());
+    world.session.start(None, world.now, &mut Vec::new());
+    world.session.handle_connected(ONE);
+    world.hears_bytes(b"\"BLOCK_JOB_COMPLETED\", \"data\": {\"device\": \"j\"}}\r\n");
+    world.greets();
+    world.agrees();
+    world.reconciles("", "");
+    let story = world.story();
+    assert!(story.iter().all(|line| !line.starts_with("end ")), "{story:?}");
+    assert_eq!(story.last().unwrap(), "tell CONNECTED - recovered=0");
+}
+
+#[test]
+fn a_listing_staler_than_the_events_before_it_brings_no_job_back() {
+    let mut world = World::connected("7.2");
+    world.drops_and_meets(ONE);
+    world.status("j", "created running waiting pending");
+    world.completed("j", "stream", None);
+    world.status("j", "concluded null");
+    assert_eq!(world.ends(), ["end 1 j succeeded"]);
+    let stale = r#"{"id": "j", "type": "stream", "status": "running"}"#;
+    world.reconciles(stale, r#"{"device": "j", "type": "stream", "status": "running"}"#);
+    world.later(3600);
+    world.closes();
+    assert_eq!(world.ends(), [""; 0], "it has ended, and once");
+}
+
+#[test]
+fn completed_says_nothing_of_the_pivot_and_what_was_asked_does() {
+    let end = |asked: &[(Verb, bool)]| {
+        let mut world = World::connected("7.2");
+        world.starts(1, "own-1");
+        world.replies("{}");
+        world.status("own-1", "created running");
+        world.ready("own-1", "mirror");
+        for (verb, accepted) in asked {
+            world.asks(1, *verb, false);
+            if *accepted { world.replies("{}") } else { world.refuses("GenericError", "no") }
+        }
+        world.status("own-1", "waiting pending");
+        world.completed("own-1", "mirror", None);
+        world.ends().pop().unwrap()
+    };
+    assert_eq!(end(&[(Verb::Complete, true)]), "end 1 own-1 succeeded pivoted for [1]");
+    assert_eq!(end(&[(Verb::Cancel, true)]), "end 1 own-1 succeeded for [1]");
+    assert_eq!(end(&[(Verb::Complete, false)]), "end 1 own-1 succeeded pivot? for [1]");
+    assert_eq!(end(&[]), "end 1 own-1 succeeded pivot? for [1]");
+    let both = [(Verb::Complete, true), (Verb::Cancel, true)];
+    assert_eq!(end(&both), "end 1 own-1 succeeded pivoted for [1]");
+}
+
+#[test]
+fn an_end_that_overtakes_the_reply_to_complete_waits_for_it() {
+    let mut world = World::connected("7.2");
+    world.starts(1, "own-1");
+    world.replies("{}");
+    world.status("own-1", "created running");
+    world.ready("own-1", "mirror");
+    world.asks(1, Verb::Complete, false);
+    world.completed("own-1", "mirror", None);
+    world.status("own-1", "concluded");
+    assert_eq!(world.ends(), [""; 0]);
+    world.replies("{}");
+    let story = world.story();
+    assert_eq!(story, ["end 1 own-1 succeeded pivoted for [1]", "answer 50 ok"]);
+}
+
+#[test]
+fn a_ready_mirror_of_an_old_qemu_that_quits_has_not_pivoted() {
+    let end = |version| {
+        let mut world = World::connected(version);
+        world.status("m", "created running");
+        world.ready("m", "mirror");
+        world.hears(&world.now_shutdown());
+        world.status("m", "waiting pending");
+        world.completed("m", "mirror", None);
+        world.ends()
+    };
+    assert_eq!(end("5.2"), ["end 1 m succeeded"]);
+    assert_eq!(end("7.2"), ["end 1 m succeeded pivot?"]);
+}
+
+#[test]
+fn only_an_error_tells_failure_whatever_the_offset() {
+    let mut world = World::connected("7.2");
+    world.status("j", "created running aborting");
+    world.completed("j", "stream", Some("Input/output error"));
+    assert_eq!(world.ends(), ["end 1 j failed \"Input/output error\""]);
+}
+
+#[test]
+fn a_job_that_was_undone_before_it_ran_has_an_end_all_the_same() {
+    let mut world = World::connected("7.2");
+    world.status("j", "created aborting concluded null");
+    assert_eq!(world.ends(), ["end 1 j cancelled inferred"]);
+    // One that could not even be made.
+    world.status("k", "created null");
+    assert_eq!(world.ends(), ["end 2 k cancelled inferred"]);
+}
+
+#[test]
+fn a_start_that_is_refused_is_no_job_and_may_be_tried_again() {
+    let mut world = World::connected("7.2");
+    world.starts(1, "own-1");
+    world.status("own-1", "created null");
+    world.refuses("GenericError", "Node is busy");
+    let story = world.story();
+    assert_eq!(story.last().unwrap(), "answer 1 Remote");
+    assert!(story.iter().all(|line| !line.starts_with("end ")), "{story:?}");
+    world.starts_watched(1, "block-stream");
+    world.replies("{}");
+    world.status("own-1", "created running");
+    world.cancelled("own-1", "stream");
+    assert_eq!(world.ends(), ["end 1 own-1 cancelled for [1]"]);
+}
+
+#[test]
+fn a_transaction_that_hangs_qemu_is_a_state_and_not_an_outcome() {
+    let mut with = settings();
+    with.keepalive = Some((std::time::Duration::from_secs(10), std::time::Duration::from_secs(5)));
+    let mut world = World::connected_with("7.2", with);
+    world.status("j1", "created");
+    world.story();
+    world.later(10);
+    assert_eq!(world.story(), ["send query-version"]);
+    world.later(5);
+    assert_eq!(world.story(), ["stands Unresponsive", "tell UNRESPONSIVE -"]);
+    world.later(100_000);
+    assert_eq!(world.story(), [""; 0], "neither dead nor lost");
+}
+
+#[test]
+fn a_job_without_an_event_for_its_end_is_asked_for() {
+    let mut world = World::connected("7.2");
+    world.status("c0", "created running waiting pending concluded");
+    assert_eq!(world.story().last().unwrap(), "send query-jobs");
+    world.replies(r#"[{"id": "c0", "type": "create", "status": "concluded"}]"#);
+    assert_eq!(world.ends(), ["end 1 c0 succeeded"]);
+    world.status("c1", "created running aborting concluded");
+    world.replies(
+        r#"[{"id": "c0", "type": "create", "status": "concluded"},
+            {"id": "c1", "type": "create", "status": "concluded", "error": "No space left"}]"#,
+    );
+    assert_eq!(world.ends(), ["end 2 c1 failed \"No space left\""]);
+}
+
+#[test]
+fn one_that_was_dismissed_before_it_could_be_asked_for_is_known_by_its_way() {
+    let mut world = World::connected("7.2");
+    world.status("c0", "created running waiting pending concluded null");
+    assert_eq!(world.ends(), ["end 1 c0 succeeded"]);
+    world.status("c1", "created running aborting concluded null");
+    assert_eq!(world.ends(), ["end 2 c1 failed \"?\""]);
+    world.replies("[]");
+    assert_eq!(world.ends(), [""; 0]);
+}
+
+#[test]
+fn two_that_conclude_at_once_are_both_asked_for() {
+    let mut world = World::connected("7.2");
+    world.status("c0", "created running");
+    world.status("c1", "created running waiting pending concluded");
+    world.status("c0", "waiting pending concluded");
+    // The first answer was made before the second job concluded.
+    world.replies(
+        r#"[{"id": "c1", "type": "create", "status": "concluded"},
+                      {"id": "c0", "type": "create", "status": "running"}]"#,
+    );
+    assert_eq!(world.ends(), ["end 2 c1 succeeded"]);
+    world.replies(r#"[{"id": "c0", "type": "create", "status": "concluded"}]"#);
+    assert_eq!(world.ends(), ["end 1 c0 succeeded"]);
+}
+
+#[test]
+fn an_id_that_is_used_again_is_another_job() {
+    let mut world = World::connected("7.2");
+    for number in 1..=3 {
+        world.status("drive0", "created running");
+        world.completed("drive0", "stream", None);
+        world.status("drive0", "concluded null");
+        assert_eq!(world.ends(), [format!("end {number} drive0 succeeded")]);
+    }
+}
+
+#[test]
+fn a_qemu_without_status_changes_has_a_job_for_each_end() {
+    let mut world = World::connected("2.9");
+    world.completed("drive0", "stream", None);
+    world.cancelled("drive0", "mirror");
+    assert_eq!(world.ends(), ["end 1 drive0 succeeded", "end 2 drive0 cancelled"]);
+}
+
+#[test]
+fn an_end_that_is_heard_twice_is_told_once() {
+    let mut world = World::connected("7.2");
+    world.status("j", "created running");
+    world.completed("j", "stream", None);
+    world.cancelled("j", "stream");
+    world.completed("j", "stream", Some("no"));
+    assert_eq!(world.ends(), ["end 1 j succeeded"]);
+}
+
+#[test]
+fn invalid_json_and_a_truncated_tail_cost_only_themselves() {
+    let mut world = World::connected("7.2");
+    world.status("j", "created running");
+    world.hears("{\"error\": {\"class\": \"GenericError\", \"desc\": \"\"}, \"id\": inf}");
+    world.completed("j", "stream", None);
+    assert_eq!(world.ends(), ["end 1 j succeeded"]);
+    world.status("k", "created running");
+    let line = world.line("BLOCK_JOB_COMPLETED", "{\"device\": \"k\"}");
+    world.hears_bytes(&line.as_bytes()[..60]);
+    world.drops();
+    world.closes();
+    assert_eq!(world.ends(), ["end 2 k lost Closed inferred"]);
+}
+
+#[test]
+fn more_jobs_than_may_be_known_are_counted_and_ours_keep_their_place() {
+    let mut with = settings();
+    with.job_limit = 2;
+    let mut world = World::connected_with("7.2", with);
+    world.watches(1, "own-1", &["made"]);
+    world.status("a", "created");
+    world.story();
+    world.status("b", "created running");
+    world.completed("b", "stream", None);
+    assert_eq!(world.story(), ["tell OVERFLOW -", "tell OVERFLOW -", "tell OVERFLOW -"]);
+    world.starts_watched(1, "block-stream");
+    world.replies("{}");
+    world.completed("own-1", "stream", None);
+    assert_eq!(world.ends(), ["end 1 own-1 succeeded for [1]"]);
+}

@@ -1,0 +1,254 @@
+//! What becomes of jobs while there is no connection.
+
+use blockjob::qmp::job::Verb;
+
+use crate::world::{ONE, OTHER, World, settings};
+
+fn running(id: &str) -> String {
+    format!(r#"{{"id": "{id}", "type": "stream", "status": "running"}}"#)
+}
+
+#[test]
+fn recovered_ends_stand_between_disconnected_and_connected() {
+    let mut world = World::connected("7.2");
+    world.starts(1, "own-1");
+    world.replies("{}");
+    world.status("own-1", "created running");
+    world.story();
+    world.drops_and_meets(ONE);
+    world.reconciles(
+        r#"{"id": "own-1", "type": "stream", "status": "concluded", "error": "EIO"}"#,
+        "",
+    );
+    let told: Vec<_> = world
+        .story()
+        .into_iter()
+        .filter(|line| line.starts_with("tell ") || line.starts_with("end "))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "tell DISCONNECTED -",
+            "end 1 own-1 failed \"EIO\" recovered for [1]",
+            "tell CONNECTED - recovered=1 process=same"
+        ]
+    );
+}
+
+#[test]
+fn a_job_that_vanished_is_lost_and_never_a_success() {
+    let mut world = World::connected("7.2");
+    world.status("theirs", "created running");
+    world.starts(1, "own-1");
+    world.replies("{}");
+    world.status("own-1", "created running");
+    world.drops_and_meets(ONE);
+    world.reconciles("", "");
+    assert_eq!(
+        world.ends(),
+        ["end 1 theirs lost Gone inferred", "end 2 own-1 lost Dismissed inferred for [1]"]
+    );
+}
+
+#[test]
+fn a_job_that_lives_on_ends_live() {
+    let mut world = World::connected("7.2");
+    world.starts(1, "own-1");
+    world.replies("{}");
+    world.status("own-1", "created running");
+    world.drops_and_meets(ONE);
+    world.reconciles(&running("own-1"), "");
+    world.completed("own-1", "stream", None);
+    assert_eq!(world.ends(), ["end 1 own-1 succeeded for [1]"]);
+}
+
+#[test]
+fn a_name_that_others_may_use_again_makes_an_end_after_a_gap_an_inference() {
+    let mut world = World::connected("7.2");
+    world.status("drive0", "created running");
+    world.drops_and_meets(ONE);
+    world.reconciles(&running("drive0"), "");
+    world.completed("drive0", "stream", None);
+    assert_eq!(world.ends(), ["end 1 drive0 succeeded inferred"]);
+}
+
+#[test]
+fn an_id_that_visibly_means_another_job_after_the_gap_is_told_apart() {
+    let mut world = World::connected("7.2");
+    world.status("drive0", "created running");
+    world.ready("drive0", "mirror");
+    world.drops_and_meets(ONE);
+    world.reconciles(&running("drive0"), "");
+    assert_eq!(world.ends(), ["end 1 drive0 lost Gone inferred"]);
+    world.completed("drive0", "stream", None);
+    assert_eq!(world.ends(), ["end 2 drive0 succeeded"]);
+
+    let mut world = World::connected("7.2");
+    world.status("drive0", "created running");
+    world.drops_and_meets(ONE);
+    world.status("drive0", "created");
+    assert_eq!(world.ends(), ["end 1 drive0 lost Gone inferred"], "it began anew");
+}
+
+#[test]
+fn a_restarted_qemu_has_none_of_the_jobs_of_before() {
+    let mut world = World::connected("7.2");
+    world.status("drive0", "created running");
+    world.watches(1, "own-later", &["made"]);
+    world.drops_and_meets(OTHER);
+    world.reconciles(&running("drive0"), "");
+    let story = world.story();
+    assert!(story.contains(&"end 1 drive0 lost QemuRestarted inferred".into()), "{story:?}");
+    assert_eq!(story.last().unwrap(), "tell CONNECTED - recovered=0 process=restarted");
+    world.completed("drive0", "stream", None);
+    assert_eq!(world.ends(), ["end 3 drive0 succeeded"]);
+    world.starts_watched(1, "block-stream");
+    assert!(world.story()[0].starts_with("send block-stream"), "the handle may still start");
+}
+
+#[test]
+fn without_an_identity_nobody_says_the_same() {
+    let mut world = World::connected("7.2");
+    world.drops_and_meets(None);
+    world.reconciles("", "");
+    assert_eq!(world.story().last().unwrap(), "tell CONNECTED - recovered=0 process=unknown");
+}
+
+#[test]
+fn the_end_of_the_process_ends_its_jobs() {
+    let mut world = World::connected("7.2");
+    world.status("j", "created running");
+    world.process_ends();
+    assert_eq!(world.ends(), [""; 0], "while there is a connection it was another's process");
+    world.drops();
+    world.process_ends();
+    assert_eq!(world.ends(), ["end 1 j lost QemuGone inferred"]);
+    world.later(1_000_000);
+    assert_eq!(world.ends(), [""; 0]);
+    world.meets(ONE);
+    world.reconciles("", "");
+    assert_eq!(world.story().last().unwrap(), "tell CONNECTED - recovered=0 process=restarted");
+}
+
+#[test]
+fn without_a_connection_for_too_long_jobs_are_given_up() {
+    let mut world = World::connected("7.2");
+    world.status("j", "created running");
+    world.watches(1, "own-1", &["made"]);
+    world.drops();
+    world.later(59);
+    assert_eq!(world.ends(), [""; 0]);
+    world.later(1);
+    assert_eq!(
+        world.ends(),
+        ["end 1 j lost NoConnection inferred", "end 2 own-1 lost NoConnection inferred for [1]"]
+    );
+}
+
+#[test]
+fn a_monitor_that_was_never_there_gives_up_as_well() {
+    let mut world = World::new("7.2", settings());
+    world.watches(1, "own-1", &["exists"]);
+    world.session.start(None, world.now, &mut Vec::new());
+    world.drops();
+    world.later(60);
+    assert_eq!(world.ends(), ["end 1 own-1 lost NoConnection inferred for [1]"]);
+}
+
+#[test]
+fn what_was_given_up_and_is_found_again_gets_no_second_end_and_is_not_dismissed() {
+    let mut world = World::connected("7.2");
+    world.starts(1, "own-1");
+    world.replies("{}");
+    world.status("own-1", "created running");
+    world.drops();
+    world.later(60);
+    assert_eq!(world.ends(), ["end 1 own-1 lost NoConnection inferred for [1]"]);
+    world.acknowledges(1);
+    world.meets(ONE);
+    world.reconciles(r#"{"id": "own-1", "type": "stream", "status": "concluded"}"#, "");
+    let story = world.story();
+    assert!(story.iter().all(|line| !line.contains("own-1")), "{story:?}");
+    world.status("own-1", "null");
+    assert_eq!(world.story(), ["tell JOB_STATUS_CHANGE own-1 null"]);
+}
+
+#[test]
+fn closing_tells_every_job_lost_and_then_closed() {
+    let mut world = World::connected("7.2");
+    world.status("j", "created running");
+    world.watches(1, "own-1", &["made"]);
+    world.story();
+    world.closes();
+    assert_eq!(
+        world.story(),
+        [
+            "disconnect",
+            "stands Disconnected",
+            "tell DISCONNECTED -",
+            "end 1 j lost Closed inferred",
+            "end 2 own-1 lost Closed inferred for [1]",
+            "stands Closed",
+            "tell CLOSED -"
+        ]
+    );
+}
+
+#[test]
+fn our_own_cancel_tells_a_cancelled_job_from_a_failed_one_in_the_listing() {
+    let end = |accepted: bool| {
+        let mut world = World::connected("7.2");
+        world.starts(1, "own-1");
+        world.replies("{}");
+        world.status("own-1", "created running");
+        world.asks(1, Verb::Cancel, true);
+        if accepted {
+            world.replies("{}");
+        }
+        world.drops_and_meets(ONE);
+        let listed = r#"{"id": "own-1", "status": "concluded", "error": "Operation canceled"}"#;
+        world.reconciles(listed, "");
+        world.ends().pop().unwrap()
+    };
+    assert_eq!(end(true), "end 1 own-1 cancelled recovered for [1]");
+    assert_eq!(end(false), "end 1 own-1 failed \"Operation canceled\" recovered for [1]");
+}
+
+#[test]
+fn what_happens_while_it_is_asked_for_is_not_missed_and_not_told_twice() {
+    let mut world = World::connected("7.2");
+    world.starts(1, "own-1");
+    world.replies("{}");
+    world.status("own-1", "created running");
+    world.drops_and_meets(ONE);
+    world.completed("own-1", "stream", None);
+    world.status("own-1", "concluded");
+    world.reconciles(r#"{"id": "own-1", "type": "stream", "status": "concluded"}"#, "");
+    assert_eq!(world.ends(), ["end 1 own-1 succeeded for [1]"]);
+}
+
+#[test]
+fn attempts_go_on_for_ever_and_each_reason_is_told_once() {
+    let mut world = World::connected("7.2");
+    world.drops();
+    world.story();
+    for _ in 0..50 {
+        world.later(5);
+        assert!(world.story().contains(&"connect".into()));
+        world.drops();
+        let story = world.story();
+        assert!(story.iter().all(|line| !line.starts_with("tell ")), "{story:?}");
+    }
+}
+
+#[test]
+fn a_qemu_that_does_not_say_which_jobs_it_has_is_left_and_tried_again() {
+    let mut world = World::connected("7.2");
+    world.status("j", "created running");
+    world.drops_and_meets(ONE);
+    world.story();
+    world.later(10);
+    let story = world.story();
+    assert_eq!(story[..2], ["disconnect", "stands Disconnected"]);
+    assert!(story.iter().all(|line| !line.starts_with("end ")), "{story:?}");
+}

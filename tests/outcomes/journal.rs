@@ -1,0 +1,142 @@
+//! What the journal of QEMU's events makes known.
+
+use blockjob::{
+    model::{Event, Timestamp},
+    qmp::{
+        decode::decode,
+        journal::Findings,
+        message::{Message, parse},
+    },
+};
+
+use crate::world::{ONE, OTHER, World, settings};
+
+fn journaled() -> World {
+    let mut with = settings();
+    with.journal = true;
+    World::connected_with("7.2", with)
+}
+
+/// Events as the journal has them.
+fn found(job: u64, lines: &[String]) -> Findings {
+    let event = |line: &String| -> Event {
+        let Message::Event { name, timestamp, data } = parse(line).unwrap() else { panic!() };
+        decode(&name, timestamp, data, line).unwrap()
+    };
+    Findings { jobs: vec![(job, lines.iter().map(event).collect())], ..Findings::default() }
+}
+
+#[test]
+fn what_would_be_lost_is_what_happened() {
+    let mut world = journaled();
+    world.status("theirs", "created running");
+    world.drops();
+    let line = world.line("BLOCK_JOB_COMPLETED", r#"{"device": "theirs", "error": "EIO"}"#);
+    world.later(6);
+    world.meets(ONE);
+    world.story();
+    world.reconciles("", "");
+    assert_eq!(world.story(), ["read for theirs"], "CONNECTED waits for it");
+    let since = world.requests[0].wanted[0].since;
+    assert_eq!(since, Some(Timestamp { seconds: 1000, microseconds: 2 }));
+    world.finds(found(1, &[line]));
+    assert_eq!(
+        world.story(),
+        [
+            "end 1 theirs failed \"EIO\" recovered",
+            "stands Connected",
+            "tell CONNECTED - recovered=1 process=same"
+        ]
+    );
+}
+
+#[test]
+fn what_the_journal_does_not_know_either_is_lost() {
+    let mut world = journaled();
+    world.status("theirs", "created running");
+    world.drops_and_meets(OTHER);
+    assert!(world.ends().is_empty());
+    world.reconciles("", "");
+    world.finds(Findings::default());
+    assert_eq!(world.ends(), ["end 1 theirs lost QemuRestarted inferred"]);
+}
+
+#[test]
+fn it_is_asked_when_qemu_is_dead_and_when_it_is_given_up() {
+    let mut world = journaled();
+    world.status("theirs", "created running");
+    world.drops();
+    world.process_ends();
+    assert_eq!(world.story().last().unwrap(), "read for theirs");
+    let line = world.line("BLOCK_JOB_CANCELLED", r#"{"device": "theirs", "type": "stream"}"#);
+    world.finds(found(1, &[line]));
+    assert_eq!(world.ends(), ["end 1 theirs cancelled recovered"]);
+
+    let mut world = journaled();
+    world.status("theirs", "created running");
+    world.drops();
+    world.later(60);
+    assert!(world.story().contains(&"read for theirs".into()));
+    world.finds(Findings::default());
+    assert_eq!(world.ends(), ["end 1 theirs lost NoConnection inferred"]);
+}
+
+#[test]
+fn a_name_used_again_in_the_gap_is_two_jobs() {
+    let mut world = journaled();
+    world.status("drive0", "created running");
+    world.drops();
+    let first = world.line("BLOCK_JOB_COMPLETED", r#"{"device": "drive0", "error": "EIO"}"#);
+    world.later(6);
+    world.meets(ONE);
+    world.reconciles(r#"{"id": "drive0", "type": "stream", "status": "running"}"#, "");
+    // The end of the second comes while the journal is being read.
+    world.completed("drive0", "stream", None);
+    assert_eq!(world.ends(), [""; 0]);
+    world.finds(found(1, &[first]));
+    assert_eq!(world.ends(), ["end 1 drive0 failed \"EIO\" recovered", "end 2 drive0 succeeded"]);
+}
+
+#[test]
+fn the_journal_clears_a_doubt() {
+    let mut world = journaled();
+    world.status("drive0", "created running");
+    world.drops_and_meets(ONE);
+    world.reconciles(r#"{"id": "drive0", "type": "stream", "status": "running"}"#, "");
+    world.finds(Findings::default());
+    world.completed("drive0", "stream", None);
+    assert_eq!(world.ends(), ["end 1 drive0 succeeded"]);
+}
+
+#[test]
+fn an_end_that_both_the_wire_and_the_journal_tell_is_told_once() {
+    let mut world = journaled();
+    world.status("drive0", "created running");
+    world.drops_and_meets(ONE);
+    world.reconciles(r#"{"id": "drive0", "type": "stream", "status": "running"}"#, "");
+    // The journal has it already, the wire still has it under way.
+    let line = world.line("BLOCK_JOB_COMPLETED", r#"{"device": "drive0", "type": "stream"}"#);
+    world.finds(found(1, &[line.clone()]));
+    assert_eq!(world.ends(), ["end 1 drive0 succeeded recovered"]);
+    world.hears(&line);
+    world.status("drive0", "concluded null");
+    world.closes();
+    assert_eq!(world.ends(), [""; 0]);
+}
+
+#[test]
+fn a_job_without_an_event_for_its_end_is_known_by_its_way() {
+    let mut world = journaled();
+    world.status("c0", "created running");
+    world.drops();
+    let status = |world: &mut World, word| {
+        world.line("JOB_STATUS_CHANGE", &format!(r#"{{"id": "c0", "status": "{word}"}}"#))
+    };
+    let lines: Vec<String> =
+        ["aborting", "concluded", "null"].map(|word| status(&mut world, word)).into();
+    world.later(6);
+    world.meets(ONE);
+    world.reconciles("", "");
+    world.finds(found(1, &lines));
+    assert_eq!(world.ends(), ["end 1 c0 failed \"?\" recovered"]);
+}
