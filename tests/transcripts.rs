@@ -14,10 +14,11 @@ use std::{
 use blockjob::{
     model::{Code, Error, Event, Kind, Now, Outcome, Settings, Timestamp, Word},
     qmp::{
+        act::Act,
         jobs::End,
         line::{Frame, Framer},
         message::{Message, parse},
-        session::{Act, Session, Ticket},
+        session::{Session, Ticket},
     },
 };
 use serde_json::Value;
@@ -371,8 +372,9 @@ fn answer_session(reads: &[Vec<u8>], capabilities_id: Option<&str>) -> Vec<Vec<u
     let end =
         |at: usize| stream[at..].iter().position(|byte| *byte == b'}').map(|brace| at + brace + 1);
     let Some(reply) = reply.and_then(end) else { return split(&stream, &ends) };
-    let lists: String =
-        (2..4).map(|number| format!("{{\"return\": [], \"id\": \"{prefix}{number}\"}}")).collect();
+    let lists = format!(
+        "{{\"return\": [], \"id\": \"{prefix}2\"}}{{\"return\": [], \"id\": \"{prefix}3\"}}"
+    );
     for end in ends.iter_mut().filter(|end| **end >= reply) {
         *end += lists.len();
     }

@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     model::{Error, Event, Kind, MonitorId, Now, Word},
-    qmp::{hub::Hub, session::Act},
+    qmp::{act::Act, hub::Hub},
 };
 
 pub struct Reactor {

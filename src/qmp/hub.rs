@@ -6,10 +6,11 @@ use std::{
 };
 
 use super::{
+    act::Act,
     job::Verb,
     jobs::Watch,
     journal::Findings,
-    session::{Act, Session, Ticket},
+    session::{Session, Ticket},
 };
 use crate::model::{Error, Identity, MonitorId, Now, Settings};
 

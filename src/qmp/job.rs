@@ -4,6 +4,7 @@ use super::listing::Listed;
 use crate::model::{Event, JobType, Kind, Loss, Outcome, Pivot, Status, Timestamp, Word};
 
 /// One incarnation.
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Debug)]
 pub struct Job {
     pub id: String,
@@ -119,6 +120,7 @@ impl Job {
     }
 
     /// The incarnation that followed this one under the same id, unnoticed.
+    #[must_use]
     pub fn later(&self, former_end: Option<u64>) -> Self {
         Self {
             job_type: self.job_type,
@@ -147,7 +149,7 @@ impl Job {
         self.complete == Asked::Sent || self.inquiry != Inquiry::None
     }
 
-    /// The types that QEMU sends BLOCK_JOB_COMPLETED or _CANCELLED for.
+    /// The types that QEMU sends `BLOCK_JOB_COMPLETED` or _CANCELLED for.
     pub fn is_block(&self) -> bool {
         use JobType::{Backup, Commit, Mirror, Stream};
         matches!(self.job_type, Stream | Commit | Mirror | Backup)

@@ -2,7 +2,8 @@
 //! as QEMU said them; an end is told only here, by [`Jobs::end`], and by nobody twice.
 //!
 //! An incarnation is one life of a job. QEMU has at most one job of an id at a time, and an id may
-//! be used again. What was away while there was no connection is settled in `reconcile`.
+//! be used again. What QEMU says as it happens is taken down in `hearing`; what was away while there
+//! was no connection is settled in `reconcile`.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,7 +11,7 @@ use std::{
 };
 
 use super::job::{Asked, Inquiry, Job, Stage, Verb};
-use crate::model::{Code, Error, Event, Kind, Loss, Now, Origin, Outcome, Status, Timestamp, Word};
+use crate::model::{Code, Error, Event, Kind, Loss, Now, Origin, Outcome, Status, Word};
 
 /// What is to be told, in this order.
 #[allow(clippy::large_enum_variant, reason = "few at a time, and gone in the same turn")]
@@ -43,15 +44,16 @@ pub enum Wish {
 
 #[derive(Debug)]
 pub struct Jobs {
-    pub(super) jobs: BTreeMap<u64, Job>,
+    /// By their numbers.
+    pub(super) all: BTreeMap<u64, Job>,
     /// Which incarnation QEMU means by an id.
     pub(super) current: BTreeMap<String, u64>,
-    last: u64,
+    pub(super) last: u64,
     limit: usize,
     /// With the `-` behind it.
     owner: Option<String>,
     pub(super) told: Vec<Told>,
-    wishes: BTreeSet<Wish>,
+    pub(super) wishes: BTreeSet<Wish>,
     /// Of the ids that came to their end since the listing was asked for, which may be staler than
     /// they are. At most `GRAVES_MAX`; one more and nothing is believed to live by that listing.
     pub(super) graves: BTreeSet<u64>,
@@ -83,7 +85,7 @@ pub struct Watch {
 impl Jobs {
     pub fn new(limit: usize, owner: Option<&str>, has_journal: bool) -> Self {
         Self {
-            jobs: BTreeMap::new(),
+            all: BTreeMap::new(),
             current: BTreeMap::new(),
             last: 0,
             limit,
@@ -115,7 +117,7 @@ impl Jobs {
     /// of one that has ended.
     pub fn watch(&mut self, watch: &Watch, now: Now) -> Result<Option<u64>, Error> {
         let &Watch { handle, ref id, exists, made, adopt, ended } = watch;
-        if let Some(job) = self.current.get(id).and_then(|number| self.jobs.get_mut(number)) {
+        if let Some(job) = self.current.get(id).and_then(|number| self.all.get_mut(number)) {
             job.ours |= adopt;
             if let Stage::Expected { exists: expected, .. } = &mut job.stage {
                 *expected |= exists;
@@ -140,7 +142,7 @@ impl Jobs {
     /// A handle was freed.
     pub fn unwatch(&mut self, handle: u64) {
         let holds = |job: &&mut Job| job.handles.contains(&handle);
-        let Some(job) = self.jobs.values_mut().find(holds) else { return };
+        let Some(job) = self.all.values_mut().find(holds) else { return };
         job.handles.retain(|other| *other != handle);
         if job.handles.is_empty() && matches!(job.stage, Stage::Expected { .. }) {
             let id = job.id.clone();
@@ -151,20 +153,20 @@ impl Jobs {
     /// The incarnation that a handle watches, and its id.
     pub fn watched(&self, handle: u64) -> Option<(u64, &str)> {
         let holds = |(_, job): &(&u64, &Job)| job.handles.contains(&handle);
-        self.jobs.iter().find(holds).map(|(number, job)| (*number, job.id.as_str()))
+        self.all.iter().find(holds).map(|(number, job)| (*number, job.id.as_str()))
     }
 
     pub fn id(&self, number: u64) -> Option<&str> {
-        self.jobs.get(&number).map(|job| job.id.as_str())
+        self.all.get(&number).map(|job| job.id.as_str())
     }
 
     pub fn status(&self, number: u64) -> Option<Status> {
-        self.jobs.get(&number).map(|job| job.status)
+        self.all.get(&number).map(|job| job.status)
     }
 
     /// The command that starts it is being sent. `stays`: with auto-dismiss off.
     pub fn starting(&mut self, number: u64, stays: bool, now: Now) -> Result<(), Error> {
-        let Some(job) = self.jobs.get_mut(&number) else { return Err(ended()) };
+        let Some(job) = self.all.get_mut(&number) else { return Err(ended()) };
         match job.stage {
             Stage::Expected { .. } => {
                 job.stage = Stage::Starting;
@@ -183,7 +185,7 @@ impl Jobs {
 
     /// The start's reply has come. Refused, the job was never there, and may be started again.
     pub fn started(&mut self, number: u64, accepted: bool) {
-        let Some(job) = self.jobs.get_mut(&number) else { return };
+        let Some(job) = self.all.get_mut(&number) else { return };
         if job.stage != Stage::Starting {
             return;
         }
@@ -201,7 +203,7 @@ impl Jobs {
 
     /// What became of `complete` or of a cancellation.
     pub fn asked(&mut self, number: u64, verb: Verb, became: Asked) {
-        let Some(job) = self.jobs.get_mut(&number) else { return };
+        let Some(job) = self.all.get_mut(&number) else { return };
         *(match verb {
             Verb::Complete => &mut job.complete,
             Verb::Cancel => &mut job.cancel,
@@ -211,31 +213,9 @@ impl Jobs {
         }
     }
 
-    /// QEMU said something of a job. `sure`: in a session that hears everything.
-    pub fn handle_event(&mut self, event: Event, sure: bool) {
-        let Some(id) = event.text(Word::JobId).map(str::to_owned) else { return };
-        if matches!(event.kind, Kind::Completed | Kind::Cancelled) {
-            return self.handle_end(&id, event);
-        }
-        let known = if event.status == Status::Created { self.create(&id, sure) } else { true };
-        if event.status == Status::Null {
-            self.told.push(Told::Event(event));
-            return self.handle_null(&id);
-        }
-        let Some(number) = self.heard(&id, event.timestamp, sure).filter(|_| known) else {
-            self.told.push(Told::Dropped);
-            return;
-        };
-        let ask = self.note(number, &event);
-        self.told.push(Told::Event(event));
-        if ask {
-            self.wishes.insert(Wish::List);
-        }
-    }
-
     /// The program has taken an end. Returns whether a dismissal will follow.
     pub fn acknowledge(&mut self, number: u64) -> bool {
-        let Some(job) = self.jobs.get_mut(&number) else { return false };
+        let Some(job) = self.all.get_mut(&number) else { return false };
         let Stage::Ended { acknowledged, lost } = &mut job.stage else { return false };
         *acknowledged = true;
         // What was lost and is found again is left to its owner.
@@ -248,178 +228,13 @@ impl Jobs {
 
     /// QEMU has forgotten it, as it was asked to.
     pub fn dismissed(&mut self, number: u64) {
-        if let Some(id) = self.jobs.get(&number).map(|job| job.id.clone()) {
+        if let Some(id) = self.all.get(&number).map(|job| job.id.clone()) {
             self.bury(&id);
-            self.jobs.remove(&number);
+            self.all.remove(&number);
             if self.current.get(&id) == Some(&number) {
                 self.current.remove(&id);
             }
         }
-    }
-
-    /// A `created` was heard: an incarnation begins. False when there is no room for it.
-    fn create(&mut self, id: &str, sure: bool) -> bool {
-        match self.current.get(id).and_then(|number| self.jobs.get_mut(number)) {
-            Some(job) if matches!(job.stage, Stage::Expected { .. } | Stage::Starting) => {
-                job.whole = true;
-                return true;
-            }
-            // Heard twice: nothing that QEMU does.
-            Some(job) if job.lives_here() && sure => return true,
-            Some(_) => self.supersede(id),
-            None => {}
-        }
-        self.check_room().is_ok() && {
-            self.add(id, Stage::Living).whole = true;
-            true
-        }
-    }
-
-    /// The id means another job now: the one before is gone.
-    pub(super) fn supersede(&mut self, id: &str) {
-        let Some(number) = self.current.remove(id) else { return };
-        let job = self.jobs.get_mut(&number).expect("current names what is there");
-        match job.stage {
-            Stage::Ended { .. } => drop(self.jobs.remove(&number)),
-            Stage::Missing(_) => {}
-            Stage::Expected { .. } | Stage::Starting | Stage::Living => {
-                self.miss(number, Loss::Gone)
-            }
-        }
-    }
-
-    /// The job that QEMU means, which it has now; adopted if it is new to us.
-    fn heard(&mut self, id: &str, at: Option<Timestamp>, sure: bool) -> Option<u64> {
-        let number = match self.current.get(id) {
-            Some(number) => *number,
-            None => {
-                self.check_room().ok()?;
-                self.add(id, Stage::Living);
-                self.last
-            }
-        };
-        let job = self.jobs.get_mut(&number)?;
-        if matches!(job.stage, Stage::Expected { .. } | Stage::Missing(_)) {
-            job.stage = Stage::Living;
-        }
-        job.awaited &= !sure;
-        job.last_heard = at.or(job.last_heard);
-        Some(number)
-    }
-
-    /// Takes down what an event says. True when QEMU must be asked how the job ended.
-    fn note(&mut self, number: u64, event: &Event) -> bool {
-        let Some(job) = self.jobs.get_mut(&number) else { return false };
-        job.note(event);
-        if event.status != Status::Concluded {
-            return false;
-        }
-        match job.stage {
-            Stage::Ended { acknowledged: true, lost: false } if job.ours => {
-                self.wishes.insert(Wish::Dismiss(number));
-                false
-            }
-            Stage::Ended { .. } => false,
-            _ => job.held.is_none(),
-        }
-    }
-
-    /// BLOCK_JOB_COMPLETED or _CANCELLED.
-    fn handle_end(&mut self, id: &str, event: Event) {
-        let number = self.current.get(id).copied();
-        let number = match number.map(|number| (number, self.jobs[&number].stage)) {
-            Some((number, Stage::Ended { lost, .. })) => {
-                if self.has_status || lost {
-                    // Heard again, or too late: one end was told, and there is no other.
-                    return;
-                }
-                self.jobs.remove(&number);
-                None
-            }
-            Some((number, _)) => Some(number),
-            None => None,
-        };
-        let number = match number {
-            Some(number) => number,
-            None if self.check_room().is_err() => {
-                self.told.push(Told::Dropped);
-                return;
-            }
-            None => {
-                self.add(id, Stage::Living);
-                self.last
-            }
-        };
-        self.bury(id);
-        self.note(number, &event);
-        let job = self.jobs.get_mut(&number).expect("it was found or made above");
-        if job.former_end.is_some() && job.former_end == event.text(Word::Json).map(digest) {
-            // The journal told it before: there was no other incarnation.
-            job.stage = Stage::Ended { acknowledged: true, lost: false };
-            return;
-        }
-        if job.held.is_some() {
-            return;
-        }
-        job.held = Some(event);
-        job.stage = if matches!(job.stage, Stage::Missing(_)) { Stage::Living } else { job.stage };
-        if !job.holds_its_end() {
-            self.release(number);
-        }
-    }
-
-    /// Tells the end that was held.
-    pub(super) fn release(&mut self, number: u64) {
-        let Some(job) = self.jobs.get_mut(&number) else { return };
-        let Some(mut event) = job.held.take() else { return };
-        if job.doubt {
-            event.origin = Origin::Inferred;
-        }
-        self.end(number, event);
-    }
-
-    /// QEMU has forgotten a job, and said so.
-    fn handle_null(&mut self, id: &str) {
-        self.bury(id);
-        let Some(number) = self.current.get(id).copied() else { return };
-        let job = self.jobs.get_mut(&number).expect("current names what is there");
-        match job.stage {
-            Stage::Expected { .. } => return,
-            Stage::Starting if job.whole && !job.ran => {
-                // Undone. Its reply says whether it was refused.
-                job.status = Status::Null;
-                return;
-            }
-            Stage::Living if job.whole && !job.ran => self.end_undone(number),
-            Stage::Ended { .. } | Stage::Missing(_) => {}
-            Stage::Starting | Stage::Living if job.held.is_some() => {
-                // Told when the reply has come, and then nothing of it is left in QEMU.
-                job.status = Status::Null;
-                return;
-            }
-            Stage::Starting | Stage::Living => self.end_by_path(number),
-        }
-        self.forget_in_qemu(id);
-    }
-
-    /// Nothing of it is in QEMU any more.
-    fn forget_in_qemu(&mut self, id: &str) {
-        let Some(number) = self.current.get(id).copied() else { return };
-        if matches!(self.jobs[&number].stage, Stage::Ended { .. }) {
-            self.jobs.remove(&number);
-        }
-        self.current.remove(id);
-    }
-
-    /// A job without events of its own is gone before it could be asked for: which statuses it
-    /// went through tells. QEMU never reaches `concluded` by `aborting` unless the job failed.
-    fn end_by_path(&mut self, number: u64) {
-        let job = &self.jobs[&number];
-        if job.is_block() || job.status != Status::Concluded || job.doubt || !job.whole {
-            return self.miss(number, Loss::Gone);
-        }
-        let event = job.path_end();
-        self.end(number, event);
     }
 
     /// It never ran: QEMU cancels what it undoes, and says nothing of it.
@@ -433,7 +248,7 @@ impl Jobs {
     /// It is gone, and QEMU does not say how. The journal may know.
     pub(super) fn miss(&mut self, number: u64, loss: Loss) {
         let has_journal = self.has_journal;
-        let Some(job) = self.jobs.get_mut(&number) else { return };
+        let Some(job) = self.all.get_mut(&number) else { return };
         if job.held.is_some() {
             return self.release(number);
         }
@@ -455,12 +270,12 @@ impl Jobs {
 
     /// An end that no message of QEMU's tells as a whole.
     pub(super) fn told_end(&self, number: u64, kind: Kind, outcome: Outcome) -> Event {
-        self.jobs[&number].told_end(kind, outcome)
+        self.all[&number].told_end(kind, outcome)
     }
 
     /// The only place where an end is told.
     pub(super) fn end(&mut self, number: u64, mut event: Event) {
-        let job = self.jobs.get_mut(&number).expect("who ends it has found it");
+        let job = self.all.get_mut(&number).expect("who ends it has found it");
         debug_assert!(!matches!(job.stage, Stage::Ended { .. }), "an end was told already");
         event.pivoted = job.pivot(&event, self.soft_shutdown);
         self.recovered += i64::from(event.origin == Origin::Recovered);
@@ -481,7 +296,7 @@ impl Jobs {
         self.last += 1;
         self.current.insert(id.to_owned(), self.last);
         let job = Job::new(id, stage, self.is_owners(id));
-        self.jobs.entry(self.last).or_insert(job)
+        self.all.entry(self.last).or_insert(job)
     }
 
     /// Ids that begin with the owner's name are made once.
@@ -490,7 +305,7 @@ impl Jobs {
     }
 
     pub(super) fn check_room(&self) -> Result<(), Error> {
-        if self.jobs.len() < self.limit {
+        if self.all.len() < self.limit {
             return Ok(());
         }
         let text = format!("{} jobs are known already, which is the limit", self.limit);
@@ -509,12 +324,12 @@ impl Jobs {
 
     pub(super) fn remove(&mut self, id: &str) {
         if let Some(number) = self.current.remove(id) {
-            self.jobs.remove(&number);
+            self.all.remove(&number);
         }
     }
 
     pub(super) fn remove_number(&mut self, number: u64, id: &str) {
-        self.jobs.remove(&number);
+        self.all.remove(&number);
         if self.current.get(id) == Some(&number) {
             self.current.remove(id);
         }

@@ -2,18 +2,24 @@
 //! is to be found here, so whole fleets of QEMUs can be played through it from a seed.
 //!
 //! Bytes go through [`line`] (where does a message end), [`message`] (what is it, loosely) and
-//! [`decode`] (what does it say, strictly); [`session`] is one monitor's life, [`hub`] all of them.
+//! [`decode`] (what does it say, strictly). [`session`] is one monitor's life (with `handshake`,
+//! `requests`, `keepalive` and the commands under way in [`exchange`]), [`hub`] all of them. Which
+//! jobs there are and how each ends is [`jobs`]' to say, with `hearing`, and after a gap `reconcile`.
 
 #![forbid(unsafe_code)]
 
+pub mod act;
 mod backoff;
 pub mod decode;
 pub mod encode;
 pub mod exchange;
+mod handshake;
+mod hearing;
 pub mod hub;
 pub mod job;
 pub mod jobs;
 pub mod journal;
+mod keepalive;
 pub mod line;
 pub mod listing;
 pub mod message;

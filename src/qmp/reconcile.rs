@@ -12,9 +12,9 @@ use crate::model::{Event, JobType, Kind, Loss, Now, Origin, Outcome, Status, Wor
 impl Jobs {
     /// The connection has ended. What lives goes on living, unheard.
     pub fn handle_gap(&mut self) {
-        let numbers: Vec<u64> = self.jobs.keys().copied().collect();
+        let numbers: Vec<u64> = self.all.keys().copied().collect();
         for number in numbers {
-            let Some(job) = self.jobs.get_mut(&number) else { continue };
+            let Some(job) = self.all.get_mut(&number) else { continue };
             for asked in [&mut job.complete, &mut job.cancel] {
                 if *asked == Asked::Sent {
                     *asked = Asked::Unknown;
@@ -27,8 +27,8 @@ impl Jobs {
             // Ids that are made once cannot mean another job, nor one that waits for dismissal.
             let once =
                 job.stays == Some(true) || matches!(job.stage, Stage::Expected { made: true, .. });
-            let doubt = !once && !self.is_owners(&self.jobs[&number].id);
-            let job = self.jobs.get_mut(&number).expect("it was there just now");
+            let doubt = !once && !self.is_owners(&self.all[&number].id);
+            let job = self.all.get_mut(&number).expect("it was there just now");
             if job.held.is_some() && job.inquiry == Inquiry::None {
                 self.release(number);
                 continue;
@@ -53,14 +53,12 @@ impl Jobs {
     pub fn handle_process_end(&mut self, loss: Loss) {
         self.give_up(loss);
         let numbers: Vec<(u64, String)> =
-            self.jobs.iter().map(|(number, job)| (*number, job.id.clone())).collect();
+            self.all.iter().map(|(number, job)| (*number, job.id.clone())).collect();
         for (number, id) in numbers {
-            match self.jobs[&number].stage {
+            match self.all[&number].stage {
                 Stage::Ended { .. } => self.remove_number(number, &id),
-                Stage::Missing(_) => {
-                    if self.current.get(&id) == Some(&number) {
-                        self.current.remove(&id);
-                    }
+                Stage::Missing(_) if self.current.get(&id) == Some(&number) => {
+                    self.current.remove(&id);
                 }
                 _ => {}
             }
@@ -69,9 +67,9 @@ impl Jobs {
 
     /// Nobody can hear of its jobs any more, for this reason.
     pub fn give_up(&mut self, loss: Loss) {
-        let numbers: Vec<u64> = self.jobs.keys().copied().collect();
+        let numbers: Vec<u64> = self.all.keys().copied().collect();
         for number in numbers {
-            match self.jobs[&number].stage {
+            match self.all[&number].stage {
                 // Its process is gone, but the next one may be asked to start it.
                 Stage::Expected { made: true, .. }
                     if matches!(loss, Loss::QemuRestarted | Loss::QemuGone) => {}
@@ -85,7 +83,7 @@ impl Jobs {
     /// A listing is being asked for: it must speak of what lives now.
     pub fn handle_listing_asked(&mut self) {
         self.graves.clear();
-        for job in self.jobs.values_mut() {
+        for job in self.all.values_mut() {
             job.awaited = match job.stage {
                 Stage::Expected { exists, .. } => exists,
                 Stage::Starting | Stage::Living | Stage::Ended { .. } => true,
@@ -100,9 +98,9 @@ impl Jobs {
             self.handle_listed(listed, now, Origin::Recovered);
         }
         let gone: Vec<u64> =
-            self.jobs.iter().filter(|(_, job)| job.awaited).map(|(number, _)| *number).collect();
+            self.all.iter().filter(|(_, job)| job.awaited).map(|(number, _)| *number).collect();
         for number in gone {
-            let Some(job) = self.jobs.get_mut(&number) else { continue };
+            let Some(job) = self.all.get_mut(&number) else { continue };
             if listing
                 .iter()
                 .any(|listed| listed.id == job.id && self.current.get(&job.id) == Some(&number))
@@ -136,14 +134,14 @@ impl Jobs {
         if self.is_buried(&listed.id) {
             return;
         }
-        let known = self.current.get(&listed.id).map(|number| (*number, &self.jobs[number]));
+        let known = self.current.get(&listed.id).map(|number| (*number, &self.all[number]));
         let fresh = match known {
             None => true,
             Some((_, job)) => match job.stage {
                 Stage::Ended { lost: true, .. } => return,
                 Stage::Ended { acknowledged, .. } if listed.status == Status::Concluded => {
                     let number = self.current[&listed.id];
-                    self.jobs
+                    self.all
                         .get_mut(&number)
                         .expect("current names what is there")
                         .note_listed(listed);
@@ -166,18 +164,18 @@ impl Jobs {
             self.add(&listed.id, Stage::Living).last_heard = Some(now.wall);
         }
         let number = self.current[&listed.id];
-        let job = self.jobs.get_mut(&number).expect("current names what is there");
+        let job = self.all.get_mut(&number).expect("current names what is there");
         // It never ran, and QEMU still keeps it: what is undone is cancelled.
         let undone = job.whole && !job.ran && listed.error.is_some();
         job.stage = Stage::Living;
-        self.jobs.get_mut(&number).expect("current names what is there").note_listed(listed);
-        if listed.status != Status::Concluded || self.jobs[&number].held.is_some() {
+        self.all.get_mut(&number).expect("current names what is there").note_listed(listed);
+        if listed.status != Status::Concluded || self.all[&number].held.is_some() {
             return;
         }
         if undone {
             return self.end_undone(number);
         }
-        let cancelled = self.jobs[&number].cancel == Asked::Accepted;
+        let cancelled = self.all[&number].cancel == Asked::Accepted;
         let mut event = match &listed.error {
             None => self.told_end(number, Kind::Completed, Outcome::Succeeded),
             Some(_) if cancelled => self.told_end(number, Kind::Cancelled, Outcome::Cancelled),
@@ -187,7 +185,7 @@ impl Jobs {
                 event
             }
         };
-        event.origin = if self.jobs[&number].doubt { Origin::Inferred } else { origin };
+        event.origin = if self.all[&number].doubt { Origin::Inferred } else { origin };
         self.end(number, event);
     }
 
@@ -196,7 +194,7 @@ impl Jobs {
     /// What the journal is to be asked for now; `None` for nothing.
     pub fn inquire(&mut self) -> Option<Request> {
         let mut wanted = Vec::new();
-        for (number, job) in &mut self.jobs {
+        for (number, job) in &mut self.all {
             if job.inquiry == Inquiry::Wanted {
                 job.inquiry = Inquiry::Made;
                 let (id, since) = (job.id.clone(), job.last_heard);
@@ -208,7 +206,7 @@ impl Jobs {
 
     /// The journal, or a listing, must still tell of some.
     pub fn is_inquiring(&self) -> bool {
-        self.jobs.values().any(|job| job.inquiry != Inquiry::None)
+        self.all.values().any(|job| job.inquiry != Inquiry::None)
     }
 
     pub fn handle_findings(&mut self, findings: Findings) {
@@ -218,26 +216,25 @@ impl Jobs {
         }
         // What was not spoken of was not found.
         let asked: Vec<u64> = self
-            .jobs
+            .all
             .iter()
             .filter(|(_, job)| job.inquiry == Inquiry::Made)
             .map(|(number, _)| *number)
             .collect();
         for number in asked {
-            let job = self.jobs.get_mut(&number).expect("it was there just now");
+            let job = self.all.get_mut(&number).expect("it was there just now");
             job.inquiry = Inquiry::None;
-            match job.stage {
-                Stage::Missing(loss) => self.lose(number, loss),
-                _ => {
-                    job.doubt &= !complete;
-                    self.release(number);
-                }
+            if let Stage::Missing(loss) = job.stage {
+                self.lose(number, loss);
+            } else {
+                job.doubt &= !complete;
+                self.release(number);
             }
         }
     }
 
     fn handle_found(&mut self, number: u64, events: Vec<Event>) {
-        let Some(job) = self.jobs.get_mut(&number) else { return };
+        let Some(job) = self.all.get_mut(&number) else { return };
         if std::mem::take(&mut job.inquiry) != Inquiry::Made {
             return;
         }
@@ -274,11 +271,11 @@ impl Jobs {
 
     /// Plays what the journal holds of one incarnation.
     fn end_by_journal(&mut self, number: u64, events: Vec<Event>, loss: Loss) {
-        let mut ran = self.jobs[&number].ran;
+        let mut ran = self.all[&number].ran;
         let (mut aborted, mut concluded, mut whole) = (false, false, false);
         for mut event in events {
             if event.kind.is_final() {
-                let job = self.jobs.get_mut(&number).expect("it is there until its end");
+                let job = self.all.get_mut(&number).expect("it is there until its end");
                 event.origin = Origin::Recovered;
                 job.stage = Stage::Living;
                 if event.job_type == JobType::Unknown {
@@ -294,7 +291,7 @@ impl Jobs {
             aborted |= event.status == Status::Aborting;
             concluded |= matches!(event.status, Status::Concluded | Status::Null);
         }
-        let job = self.jobs.get_mut(&number).expect("it is there until its end");
+        let job = self.all.get_mut(&number).expect("it is there until its end");
         job.stage = Stage::Living;
         if concluded && whole && !ran {
             return self.end_undone(number);

@@ -3,12 +3,13 @@
 use serde_json::value::RawValue;
 
 use super::{
+    act::Act,
     encode::member,
     exchange::{Pending, Purpose},
     job::{Asked, Verb},
     jobs::Watch,
     listing,
-    session::{Act, Session, Stage, Ticket},
+    session::{Session, Stage, Ticket},
     start::start,
 };
 use crate::model::{Code, Error, Now};
@@ -117,7 +118,7 @@ impl<T: Ticket> Session<T> {
                 }
             },
             Purpose::Marker => {
-                let name = super::encode::string(self.marker());
+                let name = super::encode::string(&self.marker);
                 let found = reply.is_ok_and(|value| value.get().contains(&name));
                 self.handle_marker(found, now, acts);
             }
@@ -186,21 +187,6 @@ impl<T: Ticket> Session<T> {
         self.dismissing = waiting;
         let done: Vec<(u64, T)> = done;
         acts.extend(done.into_iter().map(|(_, ticket)| Act::Answer(ticket, Ok(()))));
-    }
-
-    pub(super) fn ask_for_marker(&mut self, acts: &mut Vec<Act<T>>) {
-        let path = member("path", "/objects");
-        acts.push(Act::Send(self.exchange.send("qom-list", Some(&path), Purpose::Marker, None)));
-    }
-
-    pub(super) fn leave_marker(&mut self, acts: &mut Vec<Act<T>>) {
-        let id = super::encode::string(self.marker());
-        // Its members moved out of `props` in 6.0.
-        let flat = self.version.is_some_and(|version| version.major >= 6);
-        let data = if flat { "\"data\":\"-\"" } else { "\"props\":{\"data\":\"-\"}" };
-        let arguments = format!("{{\"qom-type\":\"secret\",\"id\":{id},{data}}}");
-        let purpose = Purpose::LeaveMarker;
-        acts.push(Act::Send(self.exchange.send("object-add", Some(&arguments), purpose, None)));
     }
 
     fn prepare(

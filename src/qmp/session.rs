@@ -7,13 +7,15 @@
 use std::time::Duration;
 
 use super::{
+    act::Act,
     backoff::Backoff,
     decode::decode,
     exchange::{Exchange, Purpose},
-    jobs::{End, Jobs, Told, Wish},
-    journal::{Findings, Request},
+    handshake,
+    jobs::{Jobs, Told, Wish},
+    journal::Findings,
     line::{Frame, Framer},
-    listing::{self, Listed},
+    listing::Listed,
     message::{Message, parse},
 };
 use crate::model::{
@@ -32,51 +34,29 @@ pub trait Ticket {
 pub struct Session<T> {
     pub(super) settings: Settings,
     pub(super) stage: Stage,
-    framer: Framer,
+    pub(super) framer: Framer,
     /// Those who wait until the monitor is usable or the attempt has failed.
     /// Bounded by the threads that wait: void ones leave when one comes.
-    waiting: Vec<T>,
+    pub(super) waiting: Vec<T>,
     pub(super) exchange: Exchange<T>,
     pub(super) jobs: Jobs,
     /// Those who wait until a job is dismissed that has not concluded yet.
     pub(super) dismissing: Vec<(u64, T)>,
-    backoff: Backoff,
-    timers: Timers,
+    pub(super) backoff: Backoff,
+    pub(super) timers: Timers,
     /// Of the QEMU that is, or was, connected.
     pub(super) version: Option<Version>,
-    identity: Option<Identity>,
+    pub(super) identity: Option<Identity>,
     /// There was a connection before.
-    met: bool,
+    pub(super) met: bool,
     /// Since then its process has ended.
-    process_ended: bool,
-    process: Process,
-    unresponsive: bool,
+    pub(super) process_ended: bool,
+    pub(super) process: Process,
+    pub(super) unresponsive: bool,
     /// Why there is no connection, as it was last told. `None` when there is one.
-    told_reason: Option<String>,
+    pub(super) told_reason: Option<String>,
     /// The object that tells a restarted QEMU, if that was asked for.
-    marker: String,
-}
-
-/// What a session wants done, in this order.
-#[allow(clippy::large_enum_variant, reason = "acts are few at a time, and gone in the same turn")]
-#[derive(Debug)]
-pub enum Act<T> {
-    Connect,
-    Send(Vec<u8>),
-    Disconnect,
-    /// The monitor stands differently now.
-    Stands(State, Option<Version>),
-    Tell(Event),
-    /// How a job ended: told once, and kept until it is acknowledged.
-    End(End),
-    /// A handle watches a job that has ended before.
-    Attach {
-        handle: u64,
-        job: u64,
-    },
-    /// The journal is to be read; `handle_findings` is the answer.
-    Read(Request),
-    Answer(T, Result<(), Error>),
+    pub(super) marker: String,
 }
 
 #[derive(Debug)]
@@ -95,9 +75,9 @@ pub(super) enum Stage {
     /// QEMU was asked which jobs it has.
     Reconciling {
         greeting: String,
-        /// What `query-jobs` said, once it did; `None` inside where there is no such command.
-        jobs: Option<Option<Vec<Listed>>>,
-        block_jobs: Option<Option<Vec<Listed>>>,
+        /// What `query-jobs` said, which an old QEMU does not have.
+        jobs: List,
+        block_jobs: List,
     },
     /// The journal is asked for what QEMU does not know.
     Recovering {
@@ -107,17 +87,27 @@ pub(super) enum Stage {
     Closed,
 }
 
+/// One of the two lists of jobs.
+#[derive(Debug, Default)]
+pub(super) enum List {
+    #[default]
+    Awaited,
+    Came(Vec<Listed>),
+    /// It is not to be had.
+    Absent,
+}
+
 /// When something is due; `None`: it is not.
 #[derive(Debug, Default)]
-struct Timers {
+pub(super) struct Timers {
     /// The attempt to connect fails.
-    attempt: Option<Duration>,
+    pub attempt: Option<Duration>,
     /// The next attempt begins.
-    retry: Option<Duration>,
+    pub retry: Option<Duration>,
     /// Jobs are given up.
-    lost: Option<Duration>,
+    pub lost: Option<Duration>,
     /// QEMU is asked whether it answers, or has not answered.
-    keepalive: Option<Duration>,
+    pub keepalive: Option<Duration>,
 }
 
 impl<T: Ticket> Session<T> {
@@ -212,7 +202,7 @@ impl<T: Ticket> Session<T> {
         let lost = self.framer.finish();
         let error = match &self.stage {
             Stage::Down | Stage::Closed => return,
-            Stage::Greeting { stray: Some(stray) } => not_qmp(stray),
+            Stage::Greeting { stray: Some(stray) } => handshake::not_qmp(stray),
             Stage::Greeting { stray: None } => more(error, ", before it greeted"),
             Stage::Negotiating { .. } => more(error, ", before it answered qmp_capabilities"),
             Stage::Reconciling { .. } => more(error, ", before it said which jobs it has"),
@@ -304,23 +294,6 @@ impl<T: Ticket> Session<T> {
         }
     }
 
-    fn give_up_attempt(&mut self, now: Now, acts: &mut Vec<Act<T>>) {
-        self.take_unfinished_stray();
-        let error = match &self.stage {
-            Stage::Greeting { stray: Some(stray) } => not_qmp(stray),
-            Stage::Connecting => self.timed_out("it did not take the connection"),
-            Stage::Greeting { stray: None } => self.timed_out(
-                "no greeting came: another client may hold this monitor (it serves one at a time), \
-                 QEMU may be stopped or hang, or this is no QMP monitor",
-            ),
-            Stage::Negotiating { .. } => self.timed_out(
-                "it greeted, but did not answer qmp_capabilities: QEMU may be stopped or hang",
-            ),
-            _ => self.timed_out("it did not say which jobs it has: QEMU may be stopped or hang"),
-        };
-        self.end(&error, now, acts);
-    }
-
     fn handle_message(&mut self, text: &str, now: Now, acts: &mut Vec<Act<T>>) {
         match parse(text) {
             Ok(Message::Event { name, timestamp, data }) => {
@@ -354,126 +327,6 @@ impl<T: Ticket> Session<T> {
             }
             Ok(Message::Unknown) | Err(_) => self.handle_stray(text.as_bytes()),
         }
-    }
-
-    fn handle_greeting(&mut self, version: Version, text: &str, acts: &mut Vec<Act<T>>) {
-        if !matches!(self.stage, Stage::Greeting { .. }) {
-            return;
-        }
-        self.version = Some(version);
-        self.jobs.has_status = (version.major, version.minor) >= (3, 0);
-        let bytes = self.exchange.send("qmp_capabilities", None, Purpose::Capabilities, None);
-        acts.push(Act::Send(bytes));
-        self.stage = Stage::Negotiating { greeting: text.to_owned() };
-    }
-
-    /// QEMU has agreed: what became of the jobs meanwhile?
-    pub(super) fn reconcile(&mut self, now: Now, acts: &mut Vec<Act<T>>) {
-        let Stage::Negotiating { greeting } = std::mem::replace(&mut self.stage, Stage::Down)
-        else {
-            unreachable!("only a session that negotiates awaits that reply")
-        };
-        if self.process == Process::Restarted {
-            self.jobs.handle_process_end(Loss::QemuRestarted);
-            self.tell(now, acts);
-        }
-        let new = self.jobs.has_status;
-        self.stage =
-            Stage::Reconciling { greeting, jobs: (!new).then_some(None), block_jobs: None };
-        if self.settings.marker {
-            self.ask_for_marker(acts);
-        }
-        self.jobs.handle_listing_asked();
-        if new {
-            acts.push(Act::Send(self.exchange.send("query-jobs", None, Purpose::Jobs, None)));
-        }
-        let bytes = self.exchange.send("query-block-jobs", None, Purpose::BlockJobs, None);
-        acts.push(Act::Send(bytes));
-    }
-
-    /// One of the two lists has come, or is not to be had.
-    pub(super) fn handle_list(
-        &mut self,
-        purpose: Purpose,
-        list: Option<Vec<Listed>>,
-        now: Now,
-        acts: &mut Vec<Act<T>>,
-    ) {
-        let Stage::Reconciling { greeting, jobs, block_jobs } = &mut self.stage else { return };
-        match purpose {
-            Purpose::Jobs => *jobs = Some(list),
-            _ => *block_jobs = Some(list),
-        }
-        if jobs.is_none() || block_jobs.is_none() {
-            return;
-        }
-        let greeting = std::mem::take(greeting);
-        let (jobs, block_jobs) = (jobs.take().flatten(), block_jobs.take().flatten());
-        self.timers.attempt = None;
-        // Where neither could be had nothing is known, and nothing given up.
-        if jobs.is_some() || block_jobs.is_some() {
-            let listing = listing::merge(jobs, block_jobs.unwrap_or_default());
-            self.jobs.handle_listing(&listing, now);
-        }
-        self.stage = Stage::Recovering { greeting };
-        self.pump(now, acts);
-    }
-
-    pub(super) fn handle_marker(&mut self, found: bool, now: Now, acts: &mut Vec<Act<T>>) {
-        let restarted = !found && self.met;
-        self.process = match (self.met, found) {
-            (false, _) => Process::First,
-            (true, true) => Process::Same,
-            (true, false) => Process::Restarted,
-        };
-        if restarted {
-            self.jobs.handle_process_end(Loss::QemuRestarted);
-            self.jobs.handle_listing_asked();
-            self.tell(now, acts);
-        }
-        if !found {
-            self.leave_marker(acts);
-        }
-    }
-
-    pub(super) fn marker(&self) -> &str {
-        &self.marker
-    }
-
-    /// Before the greeting it is kept, to say what answers there if it is not QEMU. After it, one
-    /// bad line is passed over: QEMU itself can write `"id": inf`.
-    fn handle_stray(&mut self, excerpt: &[u8]) {
-        if let Stage::Greeting { stray: stray @ None } = &mut self.stage {
-            let text = String::from_utf8_lossy(excerpt);
-            *stray = Some(text.trim_end().chars().take(STRAY_SHOWN).collect());
-        }
-    }
-
-    /// A banner without a newline is as little a greeting as one with it.
-    fn take_unfinished_stray(&mut self) {
-        if let Some(excerpt) = self.framer.unfinished_garbage().map(<[u8]>::to_vec) {
-            self.handle_stray(&excerpt);
-        }
-    }
-
-    fn ready(&mut self, now: Now, acts: &mut Vec<Act<T>>) {
-        let Stage::Recovering { greeting } = std::mem::replace(&mut self.stage, Stage::Ready)
-        else {
-            unreachable!("only what was asked for is recovered")
-        };
-        self.timers.lost = None;
-        self.backoff.reset();
-        self.told_reason = None;
-        (self.met, self.process_ended) = (true, false);
-        acts.push(Act::Stands(State::Connected, self.version));
-        let mut event = own(Kind::Connected, "CONNECTED", Word::Json, &greeting, now);
-        event.version = self.version;
-        event.process = Some(self.process);
-        event.recovered = Some(std::mem::take(&mut self.jobs.recovered));
-        acts.push(Act::Tell(event));
-        acts.extend(self.waiting.drain(..).map(|ticket| Act::Answer(ticket, Ok(()))));
-        self.expect_answer(now);
-        self.grant_wishes(acts);
     }
 
     /// The connection has ended; the next attempt is a matter of time.
@@ -520,7 +373,7 @@ impl<T: Ticket> Session<T> {
         }
     }
 
-    fn grant_wishes(&mut self, acts: &mut Vec<Act<T>>) {
+    pub(super) fn grant_wishes(&mut self, acts: &mut Vec<Act<T>>) {
         for wish in self.jobs.wishes() {
             match wish {
                 Wish::Dismiss(job) => self.dismiss(job, acts),
@@ -539,44 +392,11 @@ impl<T: Ticket> Session<T> {
     fn inquire(&mut self, acts: &mut Vec<Act<T>>) {
         acts.extend(self.jobs.inquire().map(Act::Read));
     }
+}
 
-    /// Asks QEMU whether it answers, or finds that it has not.
-    fn keep_alive(&mut self, now: Now, acts: &mut Vec<Act<T>>) {
-        let Some((_, limit)) = self.settings.keepalive else { return };
-        if !matches!(self.stage, Stage::Ready) {
-            return;
-        }
-        if self.exchange.awaits(Purpose::Keepalive) {
-            // It is not taken for dead, and not asked again: the answer may still come.
-            self.unresponsive = true;
-            let reason = format!("QEMU has not answered within {} ms", limit.as_millis());
-            acts.push(Act::Stands(State::Unresponsive, None));
-            let name = "UNRESPONSIVE";
-            acts.push(Act::Tell(own(Kind::Unresponsive, name, Word::Reason, &reason, now)));
-            return;
-        }
-        let bytes = self.exchange.send("query-version", None, Purpose::Keepalive, None);
-        acts.push(Act::Send(bytes));
-        self.timers.keepalive = Some(now.running + limit);
-    }
-
-    /// It answers; the next time it is asked is a while from now.
-    pub(super) fn expect_answer(&mut self, now: Now) {
-        self.timers.keepalive = self.settings.keepalive.map(|(every, _)| now.running + every);
-    }
-
-    pub(super) fn handle_alive(&mut self, now: Now, acts: &mut Vec<Act<T>>) {
-        self.expect_answer(now);
-        if std::mem::take(&mut self.unresponsive) {
-            acts.push(Act::Stands(State::Connected, None));
-            let text = "QEMU answers again";
-            acts.push(Act::Tell(own(Kind::Responsive, "RESPONSIVE", Word::Reason, text, now)));
-        }
-    }
-
-    fn timed_out(&self, what: &str) -> Error {
-        let limit = self.settings.connect_timeout.unwrap_or_default().as_millis();
-        Error::new(Code::TimedOut, format!("not usable within {limit} ms: {what}"))
+impl List {
+    pub fn came(self) -> Option<Vec<Listed>> {
+        if let Self::Came(list) = self { Some(list) } else { None }
     }
 }
 
@@ -584,16 +404,8 @@ pub(super) fn more(error: &Error, what: &str) -> Error {
     Error::new(error.code, format!("{}{what}", error.text))
 }
 
-fn not_qmp(stray: &str) -> Error {
-    let text = format!(
-        "wanted a QMP greeting, got {stray:?}: this socket does not speak QMP (QEMU offers it with \
-         -qmp, or with -mon mode=control)"
-    );
-    Error::new(Code::Protocol, text)
-}
-
 /// An event of the library's own, with one string.
-fn own(kind: Kind, name: &str, word: Word, text: &str, now: Now) -> Event {
+pub(super) fn own(kind: Kind, name: &str, word: Word, text: &str, now: Now) -> Event {
     let mut event = Event::new(kind, name, Some(now.wall), text.len() + 1);
     event.set(word, text);
     event
@@ -605,9 +417,6 @@ fn dropped(at: Timestamp) -> Event {
     event.dropped = Some(1);
     event
 }
-
-/// As much of what is no greeting as helps to recognise what answers.
-const STRAY_SHOWN: usize = 60;
 
 #[cfg(test)]
 mod tests {

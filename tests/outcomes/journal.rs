@@ -116,7 +116,7 @@ fn an_end_that_both_the_wire_and_the_journal_tell_is_told_once() {
     world.reconciles(r#"{"id": "drive0", "type": "stream", "status": "running"}"#, "");
     // The journal has it already, the wire still has it under way.
     let line = world.line("BLOCK_JOB_COMPLETED", r#"{"device": "drive0", "type": "stream"}"#);
-    world.finds(found(1, &[line.clone()]));
+    world.finds(found(1, std::slice::from_ref(&line)));
     assert_eq!(world.ends(), ["end 1 drive0 succeeded recovered"]);
     world.hears(&line);
     world.status("drive0", "concluded null");

@@ -9,10 +9,11 @@ use blockjob::{
         Timestamp, Word,
     },
     qmp::{
+        act::Act,
         job::Verb,
         jobs::Watch,
         journal::{Findings, Request},
-        session::{Act, Session, Ticket},
+        session::{Session, Ticket},
     },
 };
 
@@ -172,7 +173,7 @@ impl World {
     }
 
     /// QEMU is being quit.
-    pub fn now_shutdown(&self) -> String {
+    pub fn now_shutdown() -> String {
         "{\"timestamp\": {\"seconds\": 1, \"microseconds\": 1}, \"event\": \"SHUTDOWN\", \
          \"data\": {\"guest\": false, \"reason\": \"host-qmp-quit\"}}"
             .into()

@@ -1,0 +1,26 @@
+//! What a session wants done. Whoever holds the sockets does it, and tells the session how it went.
+
+use super::{jobs::End, journal::Request};
+use crate::model::{Error, Event, State, Version};
+
+/// What a session wants done, in this order.
+#[allow(clippy::large_enum_variant, reason = "acts are few at a time, and gone in the same turn")]
+#[derive(Debug)]
+pub enum Act<T> {
+    Connect,
+    Send(Vec<u8>),
+    Disconnect,
+    /// The monitor stands differently now.
+    Stands(State, Option<Version>),
+    Tell(Event),
+    /// How a job ended: told once, and kept until it is acknowledged.
+    End(End),
+    /// A handle watches a job that has ended before.
+    Attach {
+        handle: u64,
+        job: u64,
+    },
+    /// The journal is to be read; `handle_findings` is the answer.
+    Read(Request),
+    Answer(T, Result<(), Error>),
+}

@@ -1,0 +1,180 @@
+//! From QEMU's greeting until the monitor is usable: capabilities are agreed on, and what became of
+//! the jobs meanwhile is asked of QEMU and, where it does not know, of its journal. Part of
+//! [`Session`].
+
+use super::{
+    act::Act,
+    encode,
+    exchange::Purpose,
+    listing::{self, Listed},
+    session::{List, Session, Stage, Ticket, own},
+};
+use crate::model::{Code, Error, Kind, Loss, Now, Process, State, Version, Word};
+
+impl<T: Ticket> Session<T> {
+    pub(super) fn handle_greeting(&mut self, version: Version, text: &str, acts: &mut Vec<Act<T>>) {
+        if !matches!(self.stage, Stage::Greeting { .. }) {
+            return;
+        }
+        self.version = Some(version);
+        self.jobs.has_status = (version.major, version.minor) >= (3, 0);
+        let bytes = self.exchange.send("qmp_capabilities", None, Purpose::Capabilities, None);
+        acts.push(Act::Send(bytes));
+        self.stage = Stage::Negotiating { greeting: text.to_owned() };
+    }
+
+    /// QEMU has agreed: what became of the jobs meanwhile?
+    pub(super) fn reconcile(&mut self, now: Now, acts: &mut Vec<Act<T>>) {
+        let Stage::Negotiating { greeting } = std::mem::replace(&mut self.stage, Stage::Down)
+        else {
+            unreachable!("only a session that negotiates awaits that reply")
+        };
+        if self.process == Process::Restarted {
+            self.jobs.handle_process_end(Loss::QemuRestarted);
+            self.tell(now, acts);
+        }
+        let new = self.jobs.has_status;
+        let jobs = if new { List::Awaited } else { List::Absent };
+        self.stage = Stage::Reconciling { greeting, jobs, block_jobs: List::Awaited };
+        if self.settings.marker {
+            self.ask_for_marker(acts);
+        }
+        self.jobs.handle_listing_asked();
+        if new {
+            acts.push(Act::Send(self.exchange.send("query-jobs", None, Purpose::Jobs, None)));
+        }
+        let bytes = self.exchange.send("query-block-jobs", None, Purpose::BlockJobs, None);
+        acts.push(Act::Send(bytes));
+    }
+
+    /// One of the two lists has come, or is not to be had.
+    pub(super) fn handle_list(
+        &mut self,
+        purpose: Purpose,
+        list: Option<Vec<Listed>>,
+        now: Now,
+        acts: &mut Vec<Act<T>>,
+    ) {
+        let Stage::Reconciling { greeting, jobs, block_jobs } = &mut self.stage else { return };
+        let list = list.map_or(List::Absent, List::Came);
+        match purpose {
+            Purpose::Jobs => *jobs = list,
+            _ => *block_jobs = list,
+        }
+        if matches!(jobs, List::Awaited) || matches!(block_jobs, List::Awaited) {
+            return;
+        }
+        let greeting = std::mem::take(greeting);
+        let (jobs, block_jobs) = (std::mem::take(jobs).came(), std::mem::take(block_jobs).came());
+        self.timers.attempt = None;
+        // Where neither could be had nothing is known, and nothing given up.
+        if jobs.is_some() || block_jobs.is_some() {
+            let listing = listing::merge(jobs, block_jobs.unwrap_or_default());
+            self.jobs.handle_listing(&listing, now);
+        }
+        self.stage = Stage::Recovering { greeting };
+        self.pump(now, acts);
+    }
+
+    pub(super) fn handle_marker(&mut self, found: bool, now: Now, acts: &mut Vec<Act<T>>) {
+        let restarted = !found && self.met;
+        self.process = match (self.met, found) {
+            (false, _) => Process::First,
+            (true, true) => Process::Same,
+            (true, false) => Process::Restarted,
+        };
+        if restarted {
+            self.jobs.handle_process_end(Loss::QemuRestarted);
+            self.jobs.handle_listing_asked();
+            self.tell(now, acts);
+        }
+        if !found {
+            self.leave_marker(acts);
+        }
+    }
+
+    pub(super) fn ready(&mut self, now: Now, acts: &mut Vec<Act<T>>) {
+        let Stage::Recovering { greeting } = std::mem::replace(&mut self.stage, Stage::Ready)
+        else {
+            unreachable!("only what was asked for is recovered")
+        };
+        self.timers.lost = None;
+        self.backoff.reset();
+        self.told_reason = None;
+        (self.met, self.process_ended) = (true, false);
+        acts.push(Act::Stands(State::Connected, self.version));
+        let mut event = own(Kind::Connected, "CONNECTED", Word::Json, &greeting, now);
+        event.version = self.version;
+        event.process = Some(self.process);
+        event.recovered = Some(std::mem::take(&mut self.jobs.recovered));
+        acts.push(Act::Tell(event));
+        acts.extend(self.waiting.drain(..).map(|ticket| Act::Answer(ticket, Ok(()))));
+        self.expect_answer(now);
+        self.grant_wishes(acts);
+    }
+
+    /// Before the greeting it is kept, to say what answers there if it is not QEMU. After it, one
+    /// bad line is passed over: QEMU itself can write `"id": inf`.
+    pub(super) fn handle_stray(&mut self, excerpt: &[u8]) {
+        if let Stage::Greeting { stray: stray @ None } = &mut self.stage {
+            let text = String::from_utf8_lossy(excerpt);
+            *stray = Some(text.trim_end().chars().take(STRAY_SHOWN).collect());
+        }
+    }
+
+    /// A banner without a newline is as little a greeting as one with it.
+    pub(super) fn take_unfinished_stray(&mut self) {
+        if let Some(excerpt) = self.framer.unfinished_garbage().map(<[u8]>::to_vec) {
+            self.handle_stray(&excerpt);
+        }
+    }
+
+    /// It has taken too long.
+    pub(super) fn give_up_attempt(&mut self, now: Now, acts: &mut Vec<Act<T>>) {
+        self.take_unfinished_stray();
+        let error = match &self.stage {
+            Stage::Greeting { stray: Some(stray) } => not_qmp(stray),
+            Stage::Connecting => self.timed_out("it did not take the connection"),
+            Stage::Greeting { stray: None } => self.timed_out(
+                "no greeting came: another client may hold this monitor (it serves one at a time), \
+                 QEMU may be stopped or hang, or this is no QMP monitor",
+            ),
+            Stage::Negotiating { .. } => self.timed_out(
+                "it greeted, but did not answer qmp_capabilities: QEMU may be stopped or hang",
+            ),
+            _ => self.timed_out("it did not say which jobs it has: QEMU may be stopped or hang"),
+        };
+        self.end(&error, now, acts);
+    }
+
+    fn timed_out(&self, what: &str) -> Error {
+        let limit = self.settings.connect_timeout.unwrap_or_default().as_millis();
+        Error::new(Code::TimedOut, format!("not usable within {limit} ms: {what}"))
+    }
+
+    fn ask_for_marker(&mut self, acts: &mut Vec<Act<T>>) {
+        let path = encode::member("path", "/objects");
+        acts.push(Act::Send(self.exchange.send("qom-list", Some(&path), Purpose::Marker, None)));
+    }
+
+    fn leave_marker(&mut self, acts: &mut Vec<Act<T>>) {
+        let id = encode::string(&self.marker);
+        // Its members moved out of `props` in 6.0.
+        let flat = self.version.is_some_and(|version| version.major >= 6);
+        let data = if flat { "\"data\":\"-\"" } else { "\"props\":{\"data\":\"-\"}" };
+        let arguments = format!("{{\"qom-type\":\"secret\",\"id\":{id},{data}}}");
+        let purpose = Purpose::LeaveMarker;
+        acts.push(Act::Send(self.exchange.send("object-add", Some(&arguments), purpose, None)));
+    }
+}
+
+pub(super) fn not_qmp(stray: &str) -> Error {
+    let text = format!(
+        "wanted a QMP greeting, got {stray:?}: this socket does not speak QMP (QEMU offers it with \
+         -qmp, or with -mon mode=control)"
+    );
+    Error::new(Code::Protocol, text)
+}
+
+/// As much of what is no greeting as helps to recognise what answers.
+const STRAY_SHOWN: usize = 60;

@@ -1,0 +1,196 @@
+//! What QEMU says of jobs as it happens, from an incarnation's `created` to its `null`. Part of
+//! [`Jobs`].
+
+use super::{
+    job::Stage,
+    jobs::{Jobs, Told, Wish, digest},
+};
+use crate::model::{Event, Kind, Loss, Origin, Status, Timestamp, Word};
+
+impl Jobs {
+    /// QEMU said something of a job. `sure`: in a session that hears everything.
+    pub fn handle_event(&mut self, event: Event, sure: bool) {
+        let Some(id) = event.text(Word::JobId).map(str::to_owned) else { return };
+        if matches!(event.kind, Kind::Completed | Kind::Cancelled) {
+            return self.handle_end(&id, event);
+        }
+        let known = if event.status == Status::Created { self.create(&id, sure) } else { true };
+        if event.status == Status::Null {
+            self.told.push(Told::Event(event));
+            return self.handle_null(&id);
+        }
+        let Some(number) = self.heard(&id, event.timestamp, sure).filter(|_| known) else {
+            self.told.push(Told::Dropped);
+            return;
+        };
+        let ask = self.note(number, &event);
+        self.told.push(Told::Event(event));
+        if ask {
+            self.wishes.insert(Wish::List);
+        }
+    }
+
+    /// A `created` was heard: an incarnation begins. False when there is no room for it.
+    fn create(&mut self, id: &str, sure: bool) -> bool {
+        match self.current.get(id).and_then(|number| self.all.get_mut(number)) {
+            Some(job) if matches!(job.stage, Stage::Expected { .. } | Stage::Starting) => {
+                job.whole = true;
+                return true;
+            }
+            // Heard twice: nothing that QEMU does.
+            Some(job) if job.lives_here() && sure => return true,
+            Some(_) => self.supersede(id),
+            None => {}
+        }
+        self.check_room().is_ok() && {
+            self.add(id, Stage::Living).whole = true;
+            true
+        }
+    }
+
+    /// The id means another job now: the one before is gone.
+    pub(super) fn supersede(&mut self, id: &str) {
+        let Some(number) = self.current.remove(id) else { return };
+        let job = self.all.get_mut(&number).expect("current names what is there");
+        match job.stage {
+            Stage::Ended { .. } => drop(self.all.remove(&number)),
+            Stage::Missing(_) => {}
+            Stage::Expected { .. } | Stage::Starting | Stage::Living => {
+                self.miss(number, Loss::Gone);
+            }
+        }
+    }
+
+    /// The job that QEMU means, which it has now; adopted if it is new to us.
+    fn heard(&mut self, id: &str, at: Option<Timestamp>, sure: bool) -> Option<u64> {
+        let number = if let Some(number) = self.current.get(id) {
+            *number
+        } else {
+            self.check_room().ok()?;
+            self.add(id, Stage::Living);
+            self.last
+        };
+        let job = self.all.get_mut(&number)?;
+        if matches!(job.stage, Stage::Expected { .. } | Stage::Missing(_)) {
+            job.stage = Stage::Living;
+        }
+        job.awaited &= !sure;
+        job.last_heard = at.or(job.last_heard);
+        Some(number)
+    }
+
+    /// Takes down what an event says. True when QEMU must be asked how the job ended.
+    fn note(&mut self, number: u64, event: &Event) -> bool {
+        let Some(job) = self.all.get_mut(&number) else { return false };
+        job.note(event);
+        if event.status != Status::Concluded {
+            return false;
+        }
+        match job.stage {
+            Stage::Ended { acknowledged: true, lost: false } if job.ours => {
+                self.wishes.insert(Wish::Dismiss(number));
+                false
+            }
+            Stage::Ended { .. } => false,
+            _ => job.held.is_none(),
+        }
+    }
+
+    /// `BLOCK_JOB_COMPLETED` or _CANCELLED.
+    fn handle_end(&mut self, id: &str, event: Event) {
+        let number = self.current.get(id).copied();
+        let number = match number.map(|number| (number, self.all[&number].stage)) {
+            Some((number, Stage::Ended { lost, .. })) => {
+                if self.has_status || lost {
+                    // Heard again, or too late: one end was told, and there is no other.
+                    return;
+                }
+                self.all.remove(&number);
+                None
+            }
+            Some((number, _)) => Some(number),
+            None => None,
+        };
+        let number = match number {
+            Some(number) => number,
+            None if self.check_room().is_err() => {
+                self.told.push(Told::Dropped);
+                return;
+            }
+            None => {
+                self.add(id, Stage::Living);
+                self.last
+            }
+        };
+        self.bury(id);
+        self.note(number, &event);
+        let job = self.all.get_mut(&number).expect("it was found or made above");
+        if job.former_end.is_some() && job.former_end == event.text(Word::Json).map(digest) {
+            // The journal told it before: there was no other incarnation.
+            job.stage = Stage::Ended { acknowledged: true, lost: false };
+            return;
+        }
+        if job.held.is_some() {
+            return;
+        }
+        job.held = Some(event);
+        job.stage = if matches!(job.stage, Stage::Missing(_)) { Stage::Living } else { job.stage };
+        if !job.holds_its_end() {
+            self.release(number);
+        }
+    }
+
+    /// Tells the end that was held.
+    pub(super) fn release(&mut self, number: u64) {
+        let Some(job) = self.all.get_mut(&number) else { return };
+        let Some(mut event) = job.held.take() else { return };
+        if job.doubt {
+            event.origin = Origin::Inferred;
+        }
+        self.end(number, event);
+    }
+
+    /// QEMU has forgotten a job, and said so.
+    fn handle_null(&mut self, id: &str) {
+        self.bury(id);
+        let Some(number) = self.current.get(id).copied() else { return };
+        let job = self.all.get_mut(&number).expect("current names what is there");
+        match job.stage {
+            Stage::Expected { .. } => return,
+            Stage::Starting if job.whole && !job.ran => {
+                // Undone. Its reply says whether it was refused.
+                job.status = Status::Null;
+                return;
+            }
+            Stage::Living if job.whole && !job.ran => self.end_undone(number),
+            Stage::Ended { .. } | Stage::Missing(_) => {}
+            Stage::Starting | Stage::Living if job.held.is_some() => {
+                // Told when the reply has come, and then nothing of it is left in QEMU.
+                job.status = Status::Null;
+                return;
+            }
+            Stage::Starting | Stage::Living => self.end_by_path(number),
+        }
+        self.forget_in_qemu(id);
+    }
+
+    /// Nothing of it is in QEMU any more.
+    fn forget_in_qemu(&mut self, id: &str) {
+        let Some(number) = self.current.get(id).copied() else { return };
+        if matches!(self.all[&number].stage, Stage::Ended { .. }) {
+            self.all.remove(&number);
+        }
+        self.current.remove(id);
+    }
+
+    /// A job without events of its own is gone before it could be asked for: which statuses it
+    /// went through tells. QEMU never reaches `concluded` by `aborting` unless the job failed.
+    fn end_by_path(&mut self, number: u64) {
+        let job = &self.all[&number];
+        if job.is_block() || job.status != Status::Concluded || job.doubt || !job.whole {
+            return self.miss(number, Loss::Gone);
+        }
+        let event = job.path_end();
+        self.end(number, event);
+    }
+}
