@@ -6,9 +6,13 @@
 
 #![forbid(unsafe_code)]
 
+pub mod cut;
 pub mod decode;
 pub mod encode;
 pub mod hub;
+pub mod journal;
 pub mod line;
 pub mod message;
+pub mod position;
 pub mod session;
+pub mod trail;
