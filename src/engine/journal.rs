@@ -267,3 +267,64 @@ const OPEN_MAX: usize = 16;
 const THREAD: &str = "blockjob-file";
 /// What the reader has; JSON nests no deeper here than there.
 const STACK: usize = 256 << 10;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, channel};
+
+    use super::*;
+    use crate::qmp::journal::Wanted;
+
+    fn errand(monitor: u64, path: &Path) -> Errand {
+        let wanted = vec![Wanted { job: 7, id: "j0".into(), since: None }];
+        let request = Request { wanted, ..Request::default() };
+        Errand { monitor: MonitorId(monitor), path: path.to_owned(), request }
+    }
+
+    fn journals() -> (Journals, Receiver<(u64, Findings)>) {
+        let (tell, told) = channel();
+        let journals = Journals::new(Box::new(move |MonitorId(monitor), findings| {
+            tell.send((monitor, findings)).unwrap();
+            assert_ne!(monitor, 13, "a fault, as this test wants it");
+        }));
+        (journals, told)
+    }
+
+    #[test]
+    fn without_a_thread_each_request_is_answered_with_the_reason() {
+        let (journals, told) = journals();
+        let path = Path::new("/journal");
+        assert!(journals.0.state.lock().take_in(errand(1, path)));
+        // This one comes while the first one's thread is being started.
+        assert!(!journals.0.state.lock().take_in(errand(2, path)));
+        journals.0.give_up(Vec::new(), "no thread");
+        for expected in [1, 2] {
+            let (monitor, findings) = told.try_recv().unwrap();
+            assert_eq!((monitor, findings.jobs.len()), (expected, 1));
+            let problem = findings.problem.unwrap();
+            assert_eq!(problem, "the journal /journal is not read: no thread");
+        }
+        // The next one tries again.
+        assert!(journals.0.state.lock().take_in(errand(3, path)));
+    }
+
+    #[test]
+    fn a_fault_is_told_to_everybody_and_the_next_request_is_served() {
+        let (journals, told) = journals();
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("journal");
+        std::fs::write(&path, "").unwrap();
+        journals.0.state.lock().take_in(errand(1, &path));
+        journals.0.state.lock().take_in(errand(13, Path::new("/missing")));
+        journals.start();
+        assert_eq!(told.recv().unwrap().0, 13);
+        let (monitor, findings) = told.recv().unwrap();
+        assert_eq!(monitor, 1);
+        assert!(findings.problem.unwrap().contains("a fault inside libblockjob"));
+        let Errand { monitor, path, request } = errand(1, &path);
+        journals.submit(monitor, path, request);
+        assert_eq!(told.recv().unwrap().1.problem, None);
+        journals.stop();
+        journals.join();
+    }
+}

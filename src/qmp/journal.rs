@@ -2,8 +2,8 @@
 //! file it wants and is given it; opening and reading are the engine's.
 //!
 //! With a position to go on from, the file is read from there to its end. Without one it is first
-//! read backwards, until each job that is wanted has its beginning behind it, and then forwards from
-//! the earliest of them: the events of a job are understood in one way only, in the file's order.
+//! read backwards, until each job that is wanted has its beginning behind it, and then forwards
+//! from the earliest of them: a job's events are understood in one way only, in the file's order.
 //! Memory does not grow with the file.
 //!
 //! About time: lines of the file may be in any order of time, and the file's order counts. A job's
@@ -61,7 +61,8 @@ pub struct Findings {
     pub position: Option<Position>,
     /// `from` was not of this file, which has been truncated, replaced or begun anew.
     pub restarted: bool,
-    /// What went wrong, to be read after the journal's name. What was found is true even then, but may not be all.
+    /// What went wrong, to be read after the journal's name. What was found is true even then, but
+    /// may not be all.
     pub problem: Option<String>,
 }
 
@@ -626,13 +627,17 @@ mod tests {
     fn a_file_that_shrinks_while_it_is_read_is_read_anew_and_not_for_ever() {
         let (old, new) = (job("j", 1) + &job("j", 11), job("j", 21));
         let mut search = Search::with_slice(wanted("j", None), old.len() as u64, 50);
+        let give = |search: &mut Search, text: &str, offset: u64, len: usize| {
+            let at = usize::try_from(offset).unwrap();
+            search.handle_slice(offset, &text.as_bytes()[at..at + len]);
+        };
         let Want::Read { offset, len } = search.next() else { panic!() };
-        search.handle_slice(offset, &old.as_bytes()[offset as usize..][..len]);
+        give(&mut search, &old, offset, len);
         search.handle_shrunk(new.len() as u64);
         // A slice that was not asked for is passed over.
-        search.handle_slice(offset, &old.as_bytes()[offset as usize..][..len]);
+        give(&mut search, &old, offset, len);
         while let Want::Read { offset, len } = search.next() {
-            search.handle_slice(offset, &new.as_bytes()[offset as usize..][..len]);
+            give(&mut search, &new, offset, len);
         }
         search.handle_shrunk(0);
         let findings = search.finish();

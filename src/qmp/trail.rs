@@ -469,7 +469,7 @@ mod tests {
         // Whose time is not known cannot be told from another.
         let timeless = line(-1, "created").replace("\"microseconds\": 0", "\"microseconds\": -1");
         assert!(news(&timeless) && news(&timeless));
-        for time in 10..10 + SEEN_MAX as i64 {
+        for (time, _) in (10..).zip(0..SEEN_MAX) {
             assert!(news(&line(time, "running")));
         }
         assert_eq!(seen.marks.len(), SEEN_MAX);
