@@ -227,15 +227,16 @@ fn a_newer_request_takes_the_place_of_one_that_waits() {
 #[test]
 fn a_request_that_is_being_read_is_finished_before_the_next_one_of_its_monitor() {
     let reader = Reader::new();
-    let journal = reader.write("journal", &completed("j0", 1));
+    let large = reader.write("large", &completed("j0", 1).repeat(9_000));
+    let small = reader.write("small", &completed("j0", 1));
     reader.hold();
     // The first one has been opened when the gate tells that there is no such file.
-    reader.submit(1, &journal, wanted(&[(1, "j0", None)]));
+    reader.submit(1, &large, wanted(&[(1, "none", None)]));
     reader.submit(GATE, reader.path("missing"), Request::default());
     reader.release();
     assert_eq!(reader.answer().0, GATE);
     for _ in 0..2 {
-        reader.submit(1, &journal, wanted(&[(1, "j0", None), (2, "j0", None)]));
+        reader.submit(1, &small, wanted(&[(1, "j0", None), (2, "j0", None)]));
     }
     reader.release();
     let answers = [reader.answer(), reader.answer()];
@@ -280,7 +281,7 @@ fn stopping_ends_a_large_search_between_two_slices() {
     let reader = Reader::new();
     let large = reader.write("large", "");
     // A hole takes no room on the disk, but to read all of it takes some seconds.
-    fs::File::options().write(true).open(&large).unwrap().set_len(64 << 30).unwrap();
+    fs::File::options().write(true).open(&large).unwrap().set_len(2 << 30).unwrap();
     let small = reader.write("small", &completed("x", 1));
     reader.hold();
     reader.submit(1, &large, wanted(&[(1, "none", None)]));

@@ -201,22 +201,13 @@ impl Reading {
     fn step(&mut self, buffer: &mut [u8]) -> bool {
         let Want::Read { offset, len } = self.search.next() else { return true };
         let slice = &mut buffer[..len];
-        let read = self.file.metadata().and_then(|metadata| {
-            if metadata.len() < self.search.file_len() {
-                return Ok(Some(metadata.len()));
+        match self.file.read_exact_at(slice, offset) {
+            Ok(()) => self.search.handle_slice(offset, slice),
+            // The file was truncated; each search reads its end, so none can overlook it.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                let len = self.file.metadata().map_or(0, |metadata| metadata.len());
+                self.search.handle_shrunk(len);
             }
-            match self.file.read_exact_at(slice, offset) {
-                Ok(()) => Ok(None),
-                // It was truncated after the look at its length.
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                    self.file.metadata().map(|metadata| Some(metadata.len()))
-                }
-                Err(error) => Err(error),
-            }
-        });
-        match read {
-            Ok(None) => self.search.handle_slice(offset, slice),
-            Ok(Some(shorter)) => self.search.handle_shrunk(shorter),
             Err(error) => self.search.fail(format!("cannot be read: {error}")),
         }
         self.search.next() == Want::Done

@@ -137,11 +137,6 @@ impl Search {
         search
     }
 
-    /// How long the file must be at least while the search lasts.
-    pub fn file_len(&self) -> u64 {
-        self.file_len
-    }
-
     pub fn next(&self) -> Want {
         let before = |end: u64| {
             let len = mark_len(end);
