@@ -39,7 +39,8 @@ pub struct Request {
     pub wanted: Vec<Wanted>,
     /// Also each job whose id begins so and that has an event behind `from`; without `from` none.
     pub prefix: Option<String>,
-    /// The position of earlier findings. If it is not of this file, all of the file is new: then it
+    /// The position of earlier findings: nothing before it is looked at, for wanted jobs neither.
+    /// If it is not of this file, all of the file is new: then it
     /// is as if there were no position, and with a prefix as if it were the file's beginning.
     pub from: Option<Position>,
 }
