@@ -19,6 +19,7 @@ mod clock;
 mod delivery;
 mod fork;
 pub mod inside;
+pub mod journal;
 mod life;
 mod listener;
 mod lock;

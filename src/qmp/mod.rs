@@ -10,6 +10,7 @@
 
 pub mod act;
 mod backoff;
+pub mod cut;
 pub mod decode;
 pub mod encode;
 pub mod exchange;
@@ -23,7 +24,9 @@ mod keepalive;
 pub mod line;
 pub mod listing;
 pub mod message;
+pub mod position;
 mod reconcile;
 mod requests;
 pub mod session;
 pub mod start;
+pub mod trail;
