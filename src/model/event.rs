@@ -72,6 +72,8 @@ pub enum Word {
     Operation,
     /// Why a connection ended.
     Reason,
+    /// How far the journal was taken note of when this was told.
+    Position,
     /// QEMU's message, to the letter.
     Json,
 }

@@ -23,6 +23,8 @@ pub struct Settings {
     pub keepalive: Option<(Duration, Duration)>,
     /// QEMU keeps a journal of its events in a file that can be asked.
     pub journal: bool,
+    /// How far the journal was taken note of before, as the library told then.
+    pub journal_position: Option<String>,
     /// How many jobs are known at a time.
     pub job_limit: usize,
     /// What the ids of the program's jobs begin with, before a `-`.
@@ -41,6 +43,7 @@ impl Settings {
             lost_after: Some(LOST_AFTER),
             keepalive: None,
             journal: false,
+            journal_position: None,
             job_limit: JOB_LIMIT,
             owner: None,
             marker: false,

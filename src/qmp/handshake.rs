@@ -106,6 +106,9 @@ impl<T: Ticket> Session<T> {
         let mut event = own(Kind::Connected, "CONNECTED", Word::Json, &greeting, now);
         event.version = self.version;
         event.process = Some(self.process);
+        if let Some(position) = &self.jobs.position {
+            event.set(Word::Position, &position.to_string());
+        }
         event.recovered = Some(std::mem::take(&mut self.jobs.recovered));
         acts.push(Act::Tell(event));
         acts.extend(self.waiting.drain(..).map(|ticket| Act::Answer(ticket, Ok(()))));

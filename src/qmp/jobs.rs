@@ -10,8 +10,11 @@ use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
 };
 
-use super::job::{Asked, Inquiry, Job, Stage, Verb};
-use crate::model::{Code, Error, Event, Kind, Loss, Now, Origin, Outcome, Status, Word};
+use super::{
+    job::{Asked, Inquiry, Job, Stage, Verb},
+    position::Position,
+};
+use crate::model::{Code, Error, Event, Kind, Loss, Now, Origin, Outcome, Settings, Status, Word};
 
 /// What is to be told, in this order.
 #[allow(clippy::large_enum_variant, reason = "few at a time, and gone in the same turn")]
@@ -51,7 +54,7 @@ pub struct Jobs {
     pub(super) last: u64,
     limit: usize,
     /// With the `-` behind it.
-    owner: Option<String>,
+    pub(super) owner: Option<String>,
     pub(super) told: Vec<Told>,
     pub(super) wishes: BTreeSet<Wish>,
     /// Of the ids that came to their end since the listing was asked for, which may be staler than
@@ -61,6 +64,12 @@ pub struct Jobs {
     pub(super) has_status: bool,
     /// What can't be known from QEMU may stand in a journal.
     pub(super) has_journal: bool,
+    /// How far the journal was taken note of.
+    pub(super) position: Option<Position>,
+    /// Whether the journal is asked for jobs of the owner's that nobody remembers.
+    pub(super) forgotten: Inquiry,
+    /// The journal is being read for us.
+    pub(super) is_reading: bool,
     /// The machine is being shut down, by a QEMU that then cancels ready mirrors softly.
     pub(super) soft_shutdown: bool,
     /// How many ends were recovered since the connection ended.
@@ -83,18 +92,23 @@ pub struct Watch {
 }
 
 impl Jobs {
-    pub fn new(limit: usize, owner: Option<&str>, has_journal: bool) -> Self {
+    pub fn new(settings: &Settings) -> Self {
+        let position = settings.journal_position.as_deref().and_then(Position::parse);
+        let asks = settings.journal && settings.owner.is_some() && position.is_some();
         Self {
             all: BTreeMap::new(),
             current: BTreeMap::new(),
             last: 0,
-            limit,
-            owner: owner.map(|owner| format!("{owner}-")),
+            limit: settings.job_limit,
+            owner: settings.owner.as_ref().map(|owner| format!("{owner}-")),
             told: Vec::new(),
             wishes: BTreeSet::new(),
             graves: BTreeSet::new(),
             has_status: true,
-            has_journal,
+            has_journal: settings.journal,
+            position,
+            is_reading: false,
+            forgotten: if asks { Inquiry::Wanted } else { Inquiry::None },
             soft_shutdown: false,
             recovered: 0,
         }
@@ -277,6 +291,9 @@ impl Jobs {
     pub(super) fn end(&mut self, number: u64, mut event: Event) {
         let job = self.all.get_mut(&number).expect("who ends it has found it");
         debug_assert!(!matches!(job.stage, Stage::Ended { .. }), "an end was told already");
+        if let Some(position) = &self.position {
+            event.set(Word::Position, &position.to_string());
+        }
         event.pivoted = job.pivot(&event, self.soft_shutdown);
         self.recovered += i64::from(event.origin == Origin::Recovered);
         let lost = event.kind == Kind::Lost;

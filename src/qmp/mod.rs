@@ -4,7 +4,8 @@
 //! Bytes go through [`line`] (where does a message end), [`message`] (what is it, loosely) and
 //! [`decode`] (what does it say, strictly). [`session`] is one monitor's life (with `handshake`,
 //! `requests`, `keepalive` and the commands under way in [`exchange`]), [`hub`] all of them. Which
-//! jobs there are and how each ends is [`jobs`]' to say, with `hearing`, and after a gap `reconcile`.
+//! jobs there are and how each ends is [`jobs`]' to say: as it is heard in `hearing`, after a gap in
+//! `reconcile`, and from QEMU's event [`journal`] in `findings`.
 
 #![forbid(unsafe_code)]
 
@@ -14,6 +15,7 @@ pub mod cut;
 pub mod decode;
 pub mod encode;
 pub mod exchange;
+mod findings;
 mod handshake;
 mod hearing;
 pub mod hub;

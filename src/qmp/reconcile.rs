@@ -1,13 +1,12 @@
-//! What became of jobs while there was no connection: from QEMU's listing, from its journal, and
-//! when neither can tell. Part of [`Jobs`].
+//! What became of jobs while there was no connection, by what QEMU lists, and by what can no more be
+//! heard. Part of [`Jobs`].
 
 use super::{
     job::{Asked, Inquiry, Stage},
-    jobs::{Jobs, digest},
-    journal::{Findings, Request, Wanted},
+    jobs::Jobs,
     listing::Listed,
 };
-use crate::model::{Event, JobType, Kind, Loss, Now, Origin, Outcome, Status, Word};
+use crate::model::{Kind, Loss, Now, Origin, Outcome, Status, Word};
 
 impl Jobs {
     /// The connection has ended. What lives goes on living, unheard.
@@ -186,123 +185,6 @@ impl Jobs {
             }
         };
         event.origin = if self.all[&number].doubt { Origin::Inferred } else { origin };
-        self.end(number, event);
-    }
-
-    // --- The journal ---------------------------------------------------------------------
-
-    /// What the journal is to be asked for now; `None` for nothing.
-    pub fn inquire(&mut self) -> Option<Request> {
-        let mut wanted = Vec::new();
-        for (number, job) in &mut self.all {
-            if job.inquiry == Inquiry::Wanted {
-                job.inquiry = Inquiry::Made;
-                let (id, since) = (job.id.clone(), job.last_heard);
-                wanted.push(Wanted { job: *number, id, since });
-            }
-        }
-        (!wanted.is_empty()).then_some(Request { wanted, prefix: None, from: None })
-    }
-
-    /// The journal, or a listing, must still tell of some.
-    pub fn is_inquiring(&self) -> bool {
-        self.all.values().any(|job| job.inquiry != Inquiry::None)
-    }
-
-    pub fn handle_findings(&mut self, findings: Findings) {
-        let complete = findings.problem.is_none();
-        for (number, events) in findings.jobs {
-            self.handle_found(number, events);
-        }
-        // What was not spoken of was not found.
-        let asked: Vec<u64> = self
-            .all
-            .iter()
-            .filter(|(_, job)| job.inquiry == Inquiry::Made)
-            .map(|(number, _)| *number)
-            .collect();
-        for number in asked {
-            let job = self.all.get_mut(&number).expect("it was there just now");
-            job.inquiry = Inquiry::None;
-            if let Stage::Missing(loss) = job.stage {
-                self.lose(number, loss);
-            } else {
-                job.doubt &= !complete;
-                self.release(number);
-            }
-        }
-    }
-
-    fn handle_found(&mut self, number: u64, events: Vec<Event>) {
-        let Some(job) = self.all.get_mut(&number) else { return };
-        if std::mem::take(&mut job.inquiry) != Inquiry::Made {
-            return;
-        }
-        let ends = |event: &&Event| event.kind.is_final();
-        let end = events.iter().find(ends).and_then(|event| event.text(Word::Json)).map(digest);
-        let missing = match job.stage {
-            Stage::Missing(loss) => Some(loss),
-            Stage::Starting | Stage::Living => None,
-            Stage::Expected { .. } | Stage::Ended { .. } => return,
-        };
-        let held = job.held.as_ref().and_then(|event| event.text(Word::Json)).map(digest);
-        if missing.is_none() && (end.is_none() || end == held) {
-            // It is the one that it was before the gap.
-            job.doubt = false;
-            return self.release(number);
-        }
-        // What lives under this id now began after the one that was known has ended.
-        let id = job.id.clone();
-        let mut later = missing.is_none().then(|| job.later(end));
-        job.held = None;
-        job.doubt = false;
-        self.end_by_journal(number, events, missing.unwrap_or(Loss::Gone));
-        self.remove_number(number, &id);
-        if let Some(mut later) = later.take_if(|_| self.check_room().is_ok()) {
-            let held = later.held.is_some();
-            later.ours = self.is_owners(&id);
-            *self.add(&id, Stage::Living) = later;
-            if held {
-                let number = self.current[&id];
-                self.release(number);
-            }
-        }
-    }
-
-    /// Plays what the journal holds of one incarnation.
-    fn end_by_journal(&mut self, number: u64, events: Vec<Event>, loss: Loss) {
-        let mut ran = self.all[&number].ran;
-        let (mut aborted, mut concluded, mut whole) = (false, false, false);
-        for mut event in events {
-            if event.kind.is_final() {
-                let job = self.all.get_mut(&number).expect("it is there until its end");
-                event.origin = Origin::Recovered;
-                job.stage = Stage::Living;
-                if event.job_type == JobType::Unknown {
-                    event.job_type = job.job_type;
-                }
-                return self.end(number, event);
-            }
-            whole |= event.status == Status::Created;
-            ran |= !matches!(
-                event.status,
-                Status::Created | Status::Aborting | Status::Concluded | Status::Null
-            );
-            aborted |= event.status == Status::Aborting;
-            concluded |= matches!(event.status, Status::Concluded | Status::Null);
-        }
-        let job = self.all.get_mut(&number).expect("it is there until its end");
-        job.stage = Stage::Living;
-        if concluded && whole && !ran {
-            return self.end_undone(number);
-        }
-        if !concluded || job.is_block() {
-            return self.lose(number, loss);
-        }
-        // A job that has no event of its own at its end.
-        job.aborted |= aborted;
-        let mut event = job.path_end();
-        event.origin = Origin::Recovered;
         self.end(number, event);
     }
 }

@@ -113,14 +113,13 @@ pub(super) struct Timers {
 impl<T: Ticket> Session<T> {
     /// `nonce` tells us from other clients of the same QEMU, `prefix` this session from others too.
     pub fn new(settings: Settings, nonce: &str, prefix: String) -> Self {
-        let owner = settings.owner.as_deref();
         Self {
             stage: Stage::Down,
             framer: Framer::new(settings.line_limit),
             waiting: Vec::new(),
             backoff: Backoff::new(settings.reconnect, &prefix),
             exchange: Exchange::new(prefix),
-            jobs: Jobs::new(settings.job_limit, owner, settings.journal),
+            jobs: Jobs::new(&settings),
             settings,
             dismissing: Vec::new(),
             timers: Timers::default(),

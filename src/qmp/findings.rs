@@ -1,0 +1,165 @@
+//! What became of jobs by QEMU's event journal. Part of [`Jobs`].
+
+use std::collections::BTreeMap;
+
+use super::{
+    job::{Inquiry, Stage},
+    jobs::{Jobs, digest},
+    journal::{Findings, Request, Wanted},
+};
+use crate::model::{Event, JobType, Loss, Origin, Status, Word};
+
+impl Jobs {
+    /// What the journal is to be asked for now; `None` for nothing. One request at a time: what is
+    /// wanted meanwhile is asked for when it is answered.
+    pub fn inquire(&mut self) -> Option<Request> {
+        if self.is_reading {
+            return None;
+        }
+        let mut request = Request::default();
+        for (number, job) in &mut self.all {
+            if job.inquiry == Inquiry::Wanted {
+                job.inquiry = Inquiry::Made;
+                let (id, since) = (job.id.clone(), job.last_heard);
+                request.wanted.push(Wanted { job: *number, id, since });
+            }
+        }
+        // Jobs that nobody remembers are looked for behind the position, others also before it.
+        if request.wanted.is_empty() && self.forgotten == Inquiry::Wanted {
+            self.forgotten = Inquiry::Made;
+            request.prefix.clone_from(&self.owner);
+            request.from.clone_from(&self.position);
+        }
+        self.is_reading = !request.wanted.is_empty() || request.prefix.is_some();
+        self.is_reading.then_some(request)
+    }
+
+    /// The journal must still tell of some.
+    pub fn is_inquiring(&self) -> bool {
+        self.forgotten != Inquiry::None || self.all.values().any(|job| job.inquiry != Inquiry::None)
+    }
+
+    pub fn handle_findings(&mut self, findings: Findings) {
+        self.is_reading = false;
+        let complete = findings.problem.is_none();
+        self.position = findings.position.or(self.position.take());
+        for (number, events) in findings.jobs {
+            self.handle_found(number, events);
+        }
+        if self.forgotten == Inquiry::Made {
+            self.forgotten = Inquiry::None;
+            self.handle_forgotten(findings.others);
+        }
+        // What was not spoken of was not found.
+        let asked = |(number, job): (&u64, &super::job::Job)| {
+            (job.inquiry == Inquiry::Made).then_some(*number)
+        };
+        let silent: Vec<u64> = self.all.iter().filter_map(asked).collect();
+        for number in silent {
+            let job = self.all.get_mut(&number).expect("it was there just now");
+            job.inquiry = Inquiry::None;
+            if let Stage::Missing(loss) = job.stage {
+                self.lose(number, loss);
+            } else {
+                job.doubt &= !complete;
+                self.release(number);
+            }
+        }
+    }
+
+    fn handle_found(&mut self, number: u64, events: Vec<Event>) {
+        let Some(job) = self.all.get_mut(&number) else { return };
+        if std::mem::take(&mut job.inquiry) != Inquiry::Made {
+            return;
+        }
+        let missing = match job.stage {
+            Stage::Missing(loss) => Some(loss),
+            Stage::Starting | Stage::Living => None,
+            Stage::Expected { .. } | Stage::Ended { .. } => return,
+        };
+        // A job that was heard of before does not begin again: that is another, and this one died
+        // with its QEMU.
+        let begins = events.first().is_some_and(|event| event.status == Status::Created);
+        let events = if begins && job.ran { Vec::new() } else { events };
+        let end = events.iter().find(|event| event.kind.is_final());
+        let end = end.and_then(|event| event.text(Word::Json)).map(digest);
+        let held = job.held.as_ref().and_then(|event| event.text(Word::Json)).map(digest);
+        if missing.is_none() && (end.is_none() || end == held) {
+            // It is the one that it was before the gap.
+            job.doubt = false;
+            return self.release(number);
+        }
+        // What lives under this id now began after the one that was known has ended.
+        let later = missing.is_none().then(|| job.later(end));
+        let id = job.id.clone();
+        (job.held, job.doubt) = (None, false);
+        self.end_by_journal(number, events, missing.unwrap_or(Loss::Gone));
+        let Some(mut later) = later else { return };
+        self.remove_number(number, &id);
+        if self.check_room().is_ok() {
+            later.ours = self.is_owners(&id);
+            *self.add(&id, Stage::Living) = later;
+            self.release(self.last);
+        }
+    }
+
+    /// Plays what the journal holds of one incarnation.
+    fn end_by_journal(&mut self, number: u64, events: Vec<Event>, loss: Loss) {
+        use Status::{Aborting, Concluded, Created, Null};
+        let known = &self.all[&number];
+        let (mut ran, mut aborted) = (known.ran, known.aborted);
+        let (mut concluded, mut whole) = (false, false);
+        for mut event in events {
+            if event.kind.is_final() {
+                let job = self.all.get_mut(&number).expect("it is there until its end");
+                event.origin = Origin::Recovered;
+                job.stage = Stage::Living;
+                if event.job_type == JobType::Unknown {
+                    event.job_type = job.job_type;
+                }
+                return self.end(number, event);
+            }
+            whole |= event.status == Created;
+            ran |= !matches!(event.status, Created | Aborting | Concluded | Null);
+            aborted |= event.status == Aborting;
+            concluded |= matches!(event.status, Concluded | Null);
+        }
+        let job = self.all.get_mut(&number).expect("it is there until its end");
+        job.stage = Stage::Living;
+        if concluded && whole && !ran {
+            return self.end_undone(number);
+        }
+        if !concluded || job.is_block() {
+            return self.lose(number, loss);
+        }
+        // A job that has no event of its own at its end.
+        job.aborted = aborted;
+        let mut event = job.path_end();
+        event.origin = Origin::Recovered;
+        self.end(number, event);
+    }
+
+    /// Jobs of the owner's, of whom a former life of the program may have known.
+    fn handle_forgotten(&mut self, events: Vec<Event>) {
+        let mut jobs = BTreeMap::<String, Vec<Event>>::new();
+        for event in events {
+            let Some(id) = event.text(Word::JobId).map(str::to_owned) else { continue };
+            jobs.entry(id).or_default().push(event);
+        }
+        for (id, events) in jobs {
+            // One that QEMU has, or that was told already, is known better than by its journal.
+            let ended = events.iter().any(|event| event.kind.is_final());
+            if !ended || self.current.contains_key(&id) || self.is_buried(&id) {
+                continue;
+            }
+            if self.check_room().is_err() {
+                self.told.push(super::jobs::Told::Dropped);
+                continue;
+            }
+            self.add(&id, Stage::Living);
+            let number = self.last;
+            self.end_by_journal(number, events, Loss::Gone);
+            self.remove_number(number, &id);
+        }
+    }
+}
