@@ -2,8 +2,8 @@
 //! as QEMU said them; an end is told only here, by [`Jobs::end`], and by nobody twice.
 //!
 //! An incarnation is one life of a job. QEMU has at most one job of an id at a time, and an id may
-//! be used again. What QEMU says as it happens is taken down in `hearing`; what was away while there
-//! was no connection is settled in `reconcile`.
+//! be used again. What QEMU says as it happens is taken down in `hearing`; what was away while
+//! there was no connection is settled in `reconcile` and `findings`.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -45,6 +45,7 @@ pub enum Wish {
     List,
 }
 
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Debug)]
 pub struct Jobs {
     /// By their numbers.
