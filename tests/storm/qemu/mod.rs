@@ -1,0 +1,400 @@
+//! One fake QEMU process: its monitor, its jobs, its journal, and the truth about them. It knows
+//! nothing of the library; what it does stands in SEMANTICS. No I/O, clock, thread, and no chance
+//! but the one it is given.
+//!
+//! `step` does one small thing of the main loop; between two steps anything may happen to it.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use serde_json::{Value, json};
+
+pub mod command;
+pub mod job;
+mod life;
+mod start;
+mod text;
+pub mod truth;
+pub mod version;
+pub mod wire;
+
+use job::{Job, NEVER, Plan, Status};
+use text::encode;
+use truth::{Dismissed, Origin, Truth};
+use version::{Kind, Version};
+use wire::{ConnectionId, Request, Wire};
+
+use crate::chance::Chance;
+
+/// How often a hazard occurs: once in so many times, never with 0.
+#[derive(Clone, Debug, Default)]
+pub struct Odds {
+    /// Of clients after the first: events before the greeting.
+    pub early_event: u64,
+    /// Of clients after the first: the stream begins in the middle of an old message.
+    pub stale_bytes: u64,
+    /// Of clients after the first: a stale reply with `"id": inf`.
+    pub inf: u64,
+    /// Of commands: the reply is written some steps after it was made up; a listing is stale then.
+    pub late_reply: u64,
+    /// Of disconnections with a command waiting: it is being executed, and its reply goes to the
+    /// next client.
+    pub executing: u64,
+    /// Of cancellations: the job is in the middle of I/O and ends a round later.
+    pub busy: u64,
+    /// Of steps: a drain, seen as paused and running again.
+    pub blip: u64,
+    /// Of steps: another than the usual of what is ready.
+    pub shuffle: u64,
+    /// Of exits: the unread output is cut at any byte.
+    pub truncated_tail: u64,
+    /// Of jobs without a plan: something goes wrong.
+    pub fault: u64,
+    /// Of jobs without a plan: nothing to copy.
+    pub instant: u64,
+}
+
+#[derive(Debug)]
+pub struct Qemu {
+    kind: Kind,
+    version: Version,
+    odds: Odds,
+    chance: Chance,
+    state: State,
+    /// By SIGSTOP.
+    stopped: bool,
+    now_us: u64,
+    /// Of the last event: no two have the same time.
+    last_us: u64,
+    wire: Wire,
+    journal: Vec<u8>,
+    /// Names, and whether a device stands before the node: then its name is a job's default id.
+    nodes: BTreeMap<String, bool>,
+    backing: BTreeMap<String, String>,
+    plans: BTreeMap<String, Plan>,
+    objects: BTreeMap<String, String>,
+    /// The listed ones, by the place of their truth.
+    jobs: BTreeMap<usize, Job>,
+    truths: Vec<Truth>,
+    groups: u64,
+    /// Jobs whose work is done, for the main loop to take note: before anything else.
+    exits: VecDeque<usize>,
+    held: Option<Held>,
+    guest_runs: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Runs,
+    /// For ever; its monitor still accepts bytes.
+    Hangs,
+    Exited,
+}
+
+/// A reply that was made up and is not written yet.
+#[derive(Debug)]
+struct Held {
+    connection: ConnectionId,
+    line: String,
+    steps: u64,
+}
+
+impl Qemu {
+    pub fn new(kind: Kind, version: Version, odds: Odds, chance: Chance) -> Self {
+        Self {
+            kind,
+            version,
+            odds,
+            chance,
+            state: State::Runs,
+            stopped: false,
+            now_us: 0,
+            last_us: 0,
+            wire: Wire::default(),
+            journal: Vec::new(),
+            nodes: BTreeMap::new(),
+            backing: BTreeMap::new(),
+            plans: BTreeMap::new(),
+            objects: BTreeMap::new(),
+            jobs: BTreeMap::new(),
+            truths: Vec::new(),
+            groups: 0,
+            exits: VecDeque::new(),
+            held: None,
+            guest_runs: false,
+        }
+    }
+
+    /// The journal goes on where a former process left it, which may be within a line.
+    pub fn with_journal(mut self, former: &[u8]) -> Self {
+        self.journal = former.to_vec();
+        self
+    }
+
+    /// A node with a device before it, as `-drive` makes.
+    pub fn add_device(&mut self, name: &str) {
+        self.nodes.insert(name.into(), true);
+    }
+
+    /// A node without a device, as `blockdev-add` makes.
+    pub fn add_node(&mut self, name: &str) {
+        self.nodes.insert(name.into(), false);
+    }
+
+    /// What the jobs of this id will meet, or those of this node where their id has no plan.
+    pub fn plan(&mut self, name: &str, plan: Plan) {
+        self.plans.insert(name.into(), plan);
+    }
+
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    pub fn is_alive(&self) -> bool {
+        self.state != State::Exited
+    }
+
+    pub fn is_hung(&self) -> bool {
+        self.state == State::Hangs
+    }
+
+    /// `None`: refused, for the process is gone or the backlog is full.
+    pub fn connect(&mut self) -> Option<ConnectionId> {
+        if self.state == State::Exited { None } else { self.wire.connect() }
+    }
+
+    pub fn receive(&mut self, connection: ConnectionId, bytes: &[u8]) {
+        self.wire.receive(connection, bytes);
+    }
+
+    pub fn take_output(&mut self, connection: ConnectionId) -> Vec<u8> {
+        self.wire.take_output(connection)
+    }
+
+    /// After what can be taken now, the end comes.
+    pub fn is_ended(&self, connection: ConnectionId) -> bool {
+        self.wire.is_ended(connection)
+    }
+
+    pub fn disconnect(&mut self, connection: ConnectionId) {
+        let executing =
+            self.version.has_monitor_thread() && self.chance.one_in(self.odds.executing);
+        self.wire.disconnect(connection, executing);
+    }
+
+    /// One thing of the main loop. False: there was nothing to do at this time.
+    pub fn step(&mut self, now_us: u64) -> bool {
+        self.now_us = self.now_us.max(now_us);
+        if self.state != State::Runs || self.stopped {
+            return false;
+        }
+        if let Some(number) = self.exits.pop_front() {
+            self.job_exit(number);
+            return true;
+        }
+        let mut waits = self.wire.is_early();
+        match &mut self.held {
+            Some(held) if held.steps > 0 => {
+                held.steps -= 1;
+                waits = true;
+            }
+            Some(_) => {
+                let held = self.held.take().expect("it was seen");
+                self.wire.reply(held.connection, &held.line, self.version);
+                return true;
+            }
+            None => {}
+        }
+        if self.wire.turn(self.version, &self.odds, &mut self.chance) {
+            self.note_stale();
+            return true;
+        }
+        if self.chance.one_in(self.odds.blip) {
+            self.blip(1);
+        }
+        self.step_ready() || waits
+    }
+
+    /// When a job will have something to do.
+    pub fn next_due_us(&self) -> Option<u64> {
+        self.jobs.values().map(|job| job.due_us).filter(|due| *due != NEVER).min()
+    }
+
+    /// A command on another monitor of the process.
+    pub fn foreign(&mut self, command: &Value) -> Value {
+        if self.state != State::Runs || self.stopped {
+            return Value::Null;
+        }
+        let name = command["execute"].as_str().unwrap_or_default();
+        let arguments = command["arguments"].as_object().cloned().unwrap_or_default();
+        let result = self.dispatch(name, &arguments, &Origin::Foreign);
+        if result.is_ok() && name == "quit" {
+            self.shut_down("host-qmp-quit", None);
+        }
+        match result {
+            Ok(value) => json!({"return": value}),
+            Err(error) => json!({"error": {"class": error.class, "desc": error.desc}}),
+        }
+    }
+
+    /// SIGTERM: like `quit`, and nobody gets a reply.
+    pub fn terminate(&mut self) {
+        if self.state == State::Runs && !self.stopped {
+            self.shut_down("host-signal", None);
+        }
+    }
+
+    /// SIGKILL: no word more, and what was written may be cut at any byte.
+    pub fn crash(&mut self) {
+        self.exit(true);
+    }
+
+    /// SIGSTOP.
+    pub fn stop(&mut self) {
+        self.stopped = true;
+    }
+
+    /// SIGCONT.
+    pub fn cont(&mut self) {
+        self.stopped = false;
+    }
+
+    pub fn hang(&mut self) {
+        if self.state == State::Runs {
+            self.state = State::Hangs;
+        }
+    }
+
+    /// Every event since the start, and what the former process had written.
+    pub fn journal(&self) -> &[u8] {
+        &self.journal
+    }
+
+    /// Each job there ever was, in the order of their creation.
+    pub fn jobs(&self) -> &[Truth] {
+        &self.truths
+    }
+
+    fn step_ready(&mut self) -> bool {
+        let now = self.now_us;
+        let mut due: Vec<(u64, usize)> = (self.jobs.iter())
+            .filter(|(_, job)| job.due_us <= now)
+            .map(|(number, job)| (job.due_us, *number))
+            .collect();
+        due.sort_unstable();
+        let asked = self.held.is_none() && self.wire.has_request();
+        let shuffled = self.chance.one_in(self.odds.shuffle);
+        // QEMU 1.1 reads all commands that have come before it lets a job go on.
+        let commands_first = !self.version.from(2, 0) != shuffled;
+        if asked && (due.is_empty() || commands_first) {
+            let request = self.wire.next_request().expect("there is one");
+            self.execute(&request);
+            return true;
+        }
+        if due.is_empty() {
+            return false;
+        }
+        let at = if shuffled { self.chance.index(due.len()) } else { 0 };
+        self.work(due[at].1);
+        true
+    }
+
+    fn execute(&mut self, request: &Request) {
+        let connection = request.connection;
+        let origin = Origin::Client(connection, request.id.clone());
+        let result = self.answer(request, &origin);
+        if self.state == State::Hangs {
+            return;
+        }
+        let quits = result.is_ok() && request.command.as_deref() == Some("quit");
+        let line = command::reply(result, request.id.as_ref(), self.version);
+        if quits {
+            self.shut_down("host-qmp-quit", Some((connection, &line)));
+        } else if self.version.replies_late() {
+            let late = self.chance.one_in(self.odds.late_reply);
+            let steps = if late { 1 + self.chance.below(LATE_STEPS_MAX) } else { 0 };
+            self.held = Some(Held { connection, line, steps });
+        } else {
+            self.wire.reply(connection, &line, self.version);
+        }
+    }
+
+    /// Everyone hears it: the journal always, the client if it has negotiated.
+    fn emit(&mut self, name: &str, data: &Value) -> (String, Option<ConnectionId>) {
+        let at = self.now_us.max(self.last_us + 1);
+        self.last_us = at;
+        let data =
+            if data.is_null() { String::new() } else { format!(", \"data\": {}", encode(data)) };
+        let line = format!(
+            "{{\"timestamp\": {{\"seconds\": {}, \"microseconds\": {}}}, \"event\": \
+             \"{name}\"{data}}}",
+            at / 1_000_000,
+            at % 1_000_000
+        );
+        self.journal.extend_from_slice(line.as_bytes());
+        self.journal.extend_from_slice(b"\r\n");
+        let sent_to = self.wire.say(&line);
+        (line, sent_to)
+    }
+
+    /// A terminal event that the former client did not read stands in this one's stream.
+    fn note_stale(&mut self) {
+        for ending in self.truths.iter_mut().filter_map(|truth| truth.ended.as_mut()) {
+            let reads = ending.event.as_ref().and_then(|event| self.wire.served_reads(event));
+            if let Some(connection) = reads.filter(|id| !ending.sent_to.contains(id)) {
+                ending.sent_to.push(connection);
+            }
+        }
+    }
+
+    fn shut_down(&mut self, reason: &str, reply: Option<(ConnectionId, &str)>) {
+        let late = self.version.replies_late();
+        let speak = |wire: &mut Wire, version| {
+            if let Some((connection, line)) = reply {
+                wire.reply(connection, line, version);
+            }
+        };
+        if !late {
+            speak(&mut self.wire, self.version);
+        }
+        if self.kind == Kind::System {
+            let data = match self.version {
+                version if version.from(4, 0) => json!({"guest": false, "reason": reason}),
+                version if version.from(2, 10) => json!({"guest": false}),
+                _ => Value::Null,
+            };
+            self.emit("SHUTDOWN", &data);
+        }
+        // The storage daemon of 5.2 forgets its jobs.
+        if self.kind == Kind::System || late {
+            self.cancel_all();
+        }
+        if late {
+            speak(&mut self.wire, self.version);
+        }
+        let cut = self.chance.one_in(self.odds.truncated_tail);
+        self.exit(cut);
+    }
+
+    fn exit(&mut self, cut: bool) {
+        if self.state == State::Exited {
+            return;
+        }
+        self.state = State::Exited;
+        for number in std::mem::take(&mut self.jobs).into_keys() {
+            let dismissed = &mut self.truths[number].dismissed;
+            *dismissed = dismissed.take().or(Some(Dismissed::WithProcess));
+        }
+        let chance = &mut self.chance;
+        self.wire.end(|length| if cut { chance.index(length + 1) } else { length });
+    }
+
+    fn is_listed(&self, number: usize) -> bool {
+        self.jobs.get(&number).is_some_and(|job| job.status != Status::Null)
+    }
+}
+
+const LATE_STEPS_MAX: u64 = 12;
