@@ -1,6 +1,12 @@
 //! The storm: worlds of fake QEMUs around the real core, each from one seed.
 
 mod chance;
+mod library;
+mod machine;
+mod oracle;
 #[allow(dead_code, reason = "the transcripts do not need all of it; the storm does")]
 mod qemu;
+mod storm;
+mod tally;
 mod transcripts;
+mod world;

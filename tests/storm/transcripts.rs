@@ -151,8 +151,11 @@ impl Recording {
                 "connect" => _ = listeners.entry(line.connection).or_default(),
                 "send" => listeners.entry(line.connection).or_default().sent(),
                 "recv" => {
-                    let bytes: Vec<u8> =
-                        line.raw.chars().map(|c| u8::try_from(u32::from(c)).expect("a byte")).collect();
+                    let bytes: Vec<u8> = line
+                        .raw
+                        .chars()
+                        .map(|c| u8::try_from(u32::from(c)).expect("a byte"))
+                        .collect();
                     listeners.entry(line.connection).or_default().hear(&bytes, &commands);
                 }
                 _ => {}

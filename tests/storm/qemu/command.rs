@@ -55,11 +55,7 @@ pub fn reply(result: Result<Value, Refusal>, id: Option<&Value>, version: Versio
 }
 
 impl Qemu {
-    pub(super) fn answer(
-        &mut self,
-        request: &Request,
-        origin: &Origin,
-    ) -> Result<Value, Refusal> {
+    pub(super) fn answer(&mut self, request: &Request, origin: &Origin) -> Result<Value, Refusal> {
         let Some(command) = &request.command else {
             return Err(generic("QMP input lacks member 'execute'"));
         };
@@ -139,9 +135,9 @@ impl Qemu {
             return Err(Refusal::not_found(text));
         };
         let knows = |name: &str| {
-            known.iter().any(|(other, since)| {
-                *other == "any" || *other == name && self.version >= *since
-            })
+            known
+                .iter()
+                .any(|(other, since)| *other == "any" || *other == name && self.version >= *since)
         };
         match given.keys().find(|name| !knows(name)) {
             Some(name) => Err(generic(&format!("Parameter '{name}' is unexpected"))
@@ -174,8 +170,7 @@ impl Qemu {
         };
         if !self.accepts(job, verb) {
             let state = job.status.name();
-            let text =
-                format!("Job '{id}' in state '{state}' cannot accept command verb '{verb}'");
+            let text = format!("Job '{id}' in state '{state}' cannot accept command verb '{verb}'");
             return Err(generic(&text));
         }
         let number = job.number;
@@ -338,9 +333,7 @@ impl Qemu {
                 return Err(generic(&format!("object '{id}' not found")));
             }
             "qom-list" if text("path") == "/objects" => {
-                let entry = |(name, kind): (&String, &String)| {
-                    json!({"name": name, "type": format!("child<{kind}>")})
-                };
+                let entry = |(name, kind): (&String, &String)| json!({"name": name, "type": format!("child<{kind}>")});
                 return Ok(self.objects.iter().map(entry).collect());
             }
             "qom-list" => return Err(generic(&format!("Path '{}' not found", text("path")))),

@@ -179,9 +179,8 @@ impl Qemu {
             let holder = self.jobs.values().find(|job| job.nodes.iter().any(|held| held == node));
             if let Some(job) = holder {
                 let kind = job.work.name();
-                let text = format!(
-                    "Node '{node}' is busy: block device is in use by block job: {kind}"
-                );
+                let text =
+                    format!("Node '{node}' is busy: block device is in use by block job: {kind}");
                 return Err(generic(&text).ancient(self.version, "DeviceInUse"));
             }
             nodes.push(node.into());
@@ -206,12 +205,7 @@ impl Qemu {
     }
 
     /// What it will meet: by its id, or its nodes; or by chance.
-    fn plan_for(
-        &mut self,
-        id: &str,
-        work: Work,
-        arguments: &Arguments,
-    ) -> Result<Plan, Refusal> {
+    fn plan_for(&mut self, id: &str, work: Work, arguments: &Arguments) -> Result<Plan, Refusal> {
         let text = |name: &str| arguments.get(name).and_then(Value::as_str);
         let names = ["device", "target", "base-node", "base", "top-node"].map(text);
         let backing = text("device").and_then(|device| self.backing.get(device));

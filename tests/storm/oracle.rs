@@ -1,0 +1,338 @@
+//! What was knowable, and whether the library told it: once, and truly. It computes from the wires,
+//! QEMU's own truth and the journal, and shares nothing with the library.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use blockjob::model::{Event, Kind, Loss, Origin, Outcome, Pivot, Word};
+
+use crate::{
+    machine::{Key, Machine},
+    qemu::truth::{self, Truth},
+    tally::Tally,
+};
+
+/// What one life of the program was told.
+#[derive(Default)]
+pub struct Life {
+    /// Whose end was told, and how.
+    pub told: BTreeMap<(usize, Key), Kind>,
+    /// Ids of which anything was told: at a machine.
+    heard: BTreeSet<(usize, String)>,
+    /// Ends that came over the wire as a whole, to the letter.
+    arrived: BTreeSet<String>,
+    /// Ids that were lost, whose end may still come and be passed over.
+    lost: BTreeSet<(usize, String)>,
+    partial: BTreeMap<usize, Vec<u8>>,
+    /// The place of the last event that was told of each machine, to be told in QEMU's order.
+    place: BTreeMap<usize, u64>,
+}
+
+/// What is known over all lives.
+#[derive(Default)]
+pub struct Oracle {
+    pub life: Life,
+    /// Ends that the program took, in any life: these may be dismissed.
+    pub taken: BTreeSet<(usize, Key)>,
+    /// Ids that were told to be lost, in any life.
+    pub lost_ever: BTreeSet<(usize, String)>,
+    /// Ids that another client told to complete, so that nobody can say they did not pivot.
+    pub foreign_completed: BTreeSet<String>,
+    /// Ids that the program may dismiss.
+    pub ours: BTreeSet<String>,
+    /// Where each event stands in what QEMU said.
+    places: BTreeMap<String, u64>,
+    scanned: BTreeMap<(usize, usize), usize>,
+    dismissals: BTreeSet<(usize, Key)>,
+}
+
+pub type Verdict = Result<(), String>;
+
+impl Oracle {
+    /// Another life of the program begins.
+    pub fn reborn(&mut self) {
+        self.life = Life::default();
+    }
+
+    /// Bytes have reached the library; whole lines are what it can know.
+    pub fn arrived(&mut self, machine: usize, bytes: &[u8]) {
+        let partial = self.life.partial.entry(machine).or_default();
+        partial.extend_from_slice(bytes);
+        while let Some(end) = partial.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = partial.drain(..=end).collect();
+            let line = String::from_utf8_lossy(&line).trim_end().to_owned();
+            if line.contains("BLOCK_JOB_COMPLETED") || line.contains("BLOCK_JOB_CANCELLED") {
+                self.life.arrived.insert(line);
+            }
+        }
+    }
+
+    /// The connection is gone, and with it what had come of a line.
+    pub fn gap(&mut self, machine: usize) {
+        self.life.partial.remove(&machine);
+    }
+
+    /// An event that is no end was told.
+    pub fn handle_told(&mut self, machine: usize, event: &Event) -> Verdict {
+        if let Some(id) = event.text(Word::JobId) {
+            self.life.heard.insert((machine, id.to_owned()));
+        }
+        self.check_order(machine, event)
+    }
+
+    /// An end was told: is it true, and the first?
+    pub fn handle_end(
+        &mut self,
+        index: usize,
+        machine: &Machine,
+        event: &Event,
+        tally: &mut Tally,
+    ) -> Result<Option<Key>, String> {
+        let id = event.text(Word::JobId).ok_or("an end without an id")?.to_owned();
+        let key = self.identify(index, machine, &id, event)?;
+        self.life.heard.insert((index, id.clone()));
+        tally.count(format!("told {:?} {:?} {:?}", event.kind, event.outcome, event.origin));
+        if let Some(loss) = event.loss {
+            tally.count(format!("lost {loss:?}"));
+        }
+        if matches!(event.job_type_name(), Some("mirror" | "commit")) {
+            tally.count(format!("pivoted {:?}", event.pivoted));
+        }
+        if event.kind == Kind::Lost {
+            self.life.lost.insert((index, id.clone()));
+            self.lost_ever.insert((index, id.clone()));
+            self.check_loss(index, machine, &id, key, event.loss.ok_or("LOST without a loss")?)?;
+        }
+        let Some(key) = key else { return Ok(None) };
+        if let Some(before) = self.life.told.insert((index, key), event.kind) {
+            return Err(format!("two ends of {id}: {before:?}, and now {event}"));
+        }
+        if event.kind == Kind::Lost {
+            return Ok(Some(key));
+        }
+        let truth = &machine.processes[key.process].jobs()[key.number];
+        self.check_outcome(machine, &id, truth, event)?;
+        if event.get(Word::Json).is_some() && event.origin == Origin::Live && is_unique(&id) {
+            let mirror = matches!(truth.type_name, "mirror" | "commit");
+            if !mirror {
+                self.check_order(index, event)?;
+            }
+        }
+        Ok(Some(key))
+    }
+
+    /// QEMU has done something: is each dismissal one that was due?
+    pub fn check_dismissals(&mut self, index: usize, machine: &Machine) -> Verdict {
+        let process = machine.processes.len() - 1;
+        for truth in machine.now().jobs() {
+            let key = Key { process, number: truth.number };
+            if !matches!(truth.dismissed, Some(truth::Dismissed::ByClient(_)))
+                || !self.dismissals.insert((index, key))
+            {
+                continue;
+            }
+            if !self.ours.contains(&truth.id) {
+                return Err(format!("{} was dismissed, and is another's", truth.id));
+            }
+            if !self.taken.contains(&(index, key)) {
+                return Err(format!("{} was dismissed before its end was taken", truth.id));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes down in which order QEMU has said what it said.
+    pub fn scan(&mut self, index: usize, machine: &Machine) {
+        let process = machine.processes.len() - 1;
+        let journal = machine.now().journal();
+        let from = self.scanned.entry((index, process)).or_insert_with(|| {
+            process.checked_sub(1).map_or(0, |before| machine.processes[before].journal().len())
+        });
+        for line in journal[*from..].split(|byte| *byte == b'\n') {
+            let line = String::from_utf8_lossy(line).trim_end().to_owned();
+            if !line.is_empty() {
+                let place = self.places.len() as u64;
+                self.places.entry(line).or_insert(place);
+            }
+        }
+        *from = journal.len();
+    }
+
+    /// The storm is over, every connection stands and nothing is under way: nothing may be missing.
+    pub fn check_rest(&self, index: usize, machine: &Machine, closed: bool) -> Verdict {
+        for line in &self.life.arrived {
+            let found = find(machine, line);
+            let Some((key, truth)) = found else { continue };
+            if !self.life.told.contains_key(&(index, key))
+                && !self.life.lost.contains(&(index, truth.id.clone()))
+            {
+                return Err(format!("the end of {} was read and never told: {line}", truth.id));
+            }
+        }
+        for (_, id) in self.life.heard.iter().filter(|(of, id)| *of == index && is_unique(id)) {
+            let Some((key, truth)) = machine.incarnations(id).pop() else { continue };
+            let told = self.life.told.contains_key(&(index, key))
+                || self.life.lost.contains(&(index, id.clone()));
+            let lives = machine.is_listed(key) && truth.ended.is_none() && !closed;
+            if !told && !lives && truth.ran {
+                return Err(format!("{id} has gone without an end: {truth:?}"));
+            }
+        }
+        for (process, qemu) in machine.processes.iter().enumerate() {
+            for truth in qemu.jobs().iter().filter(|truth| self.ours.contains(&truth.id)) {
+                let key = Key { process, number: truth.number };
+                let kept = !truth.auto_dismiss && truth.ran && qemu.is_alive();
+                let taken = self.taken.contains(&(index, key));
+                let lost = self.lost_ever.contains(&(index, truth.id.clone()));
+                let robbed = truth.dismissed == Some(truth::Dismissed::ByForeign);
+                if kept && truth.ended.is_some() && !taken && !lost && !robbed && !closed {
+                    return Err(format!("nobody ever took the end of {}: {truth:?}", truth.id));
+                }
+                let lost_now = self.life.lost.contains(&(index, truth.id.clone()));
+                if kept && taken && truth.dismissed.is_none() && !lost_now && !closed {
+                    return Err(format!("{} was taken and never dismissed: {truth:?}", truth.id));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Which incarnation an end is of; `None` where that cannot be said.
+    fn identify(
+        &self,
+        index: usize,
+        machine: &Machine,
+        id: &str,
+        event: &Event,
+    ) -> Result<Option<Key>, String> {
+        if let Some(json) = event.text(Word::Json) {
+            let found = find(machine, json).map(|(key, _)| Some(key));
+            return found.ok_or_else(|| format!("QEMU never said this: {json}"));
+        }
+        let all = machine.incarnations(id);
+        if is_unique(id) {
+            return Ok(all.last().map(|(key, _)| *key));
+        }
+        // A name used again, and an end that no message tells: the latest that has ended.
+        let fits = |(key, truth): &&(Key, &Truth)| {
+            truth.ended.is_some() && !self.life.told.contains_key(&(index, *key))
+        };
+        match event.kind {
+            Kind::Lost => Ok(None),
+            _ => Ok(all.iter().rev().find(fits).map(|(key, _)| *key)),
+        }
+    }
+
+    fn check_loss(
+        &self,
+        index: usize,
+        machine: &Machine,
+        id: &str,
+        key: Option<Key>,
+        loss: Loss,
+    ) -> Verdict {
+        let Some(key) = key else { return Ok(()) };
+        let process = &machine.processes[key.process];
+        let truth = &process.jobs()[key.number];
+        let event = truth.ended.as_ref().and_then(|ended| ended.event.as_ref());
+        let wrong = |why: &str| Err(format!("{id} lost ({loss:?}), but {why}: {truth:?}"));
+        let read = event.is_some_and(|event| self.life.arrived.contains(event));
+        let _ = index;
+        if read {
+            return wrong("its end was read");
+        }
+        match loss {
+            Loss::Gone | Loss::Dismissed | Loss::NotStarted if machine.is_listed(key) => {
+                return wrong("QEMU has it");
+            }
+            Loss::QemuGone | Loss::QemuRestarted
+                if process.is_alive() && key.process + 1 == machine.processes.len() =>
+            {
+                return wrong("its QEMU runs");
+            }
+            Loss::Dismissed if truth.auto_dismiss => return wrong("QEMU dismissed it by itself"),
+            _ => {}
+        }
+        let written = event.is_some_and(|event| {
+            let journal = process.journal();
+            journal.windows(event.len()).any(|part| part == event.as_bytes())
+        });
+        if machine.has_journal && written && !matches!(loss, Loss::Closed) {
+            return wrong("its end stands in the journal");
+        }
+        Ok(())
+    }
+
+    fn check_outcome(&self, machine: &Machine, id: &str, truth: &Truth, event: &Event) -> Verdict {
+        let wrong = || Err(format!("told {event}, but the truth is {truth:?}"));
+        let again = machine.incarnations(id).len() > 1;
+        // What is only inferred of a name that was used again may be of the other one.
+        let excused = event.origin == Origin::Inferred && again;
+        let Some(ended) = &truth.ended else {
+            let undone = event.outcome == Outcome::Cancelled && !truth.ran;
+            return if undone || excused { Ok(()) } else { wrong() };
+        };
+        let text = event.text(Word::Error);
+        let right = match (&ended.outcome, event.outcome) {
+            (truth::Outcome::Completed, Outcome::Succeeded) => text.is_none(),
+            (truth::Outcome::Failed(why), Outcome::Failed) => text.is_none_or(|text| text == why),
+            (truth::Outcome::Cancelled, Outcome::Cancelled) => true,
+            // QEMU's listing has one word for both.
+            (truth::Outcome::Cancelled, Outcome::Failed) => {
+                event.get(Word::Json).is_none() && text == Some("Operation canceled")
+            }
+            // Undone, and so cancelled.
+            (truth::Outcome::Failed(_), Outcome::Cancelled) => !truth.ran,
+            _ => false,
+        };
+        if !right && !excused {
+            return wrong();
+        }
+        let pivot = match event.pivoted {
+            Pivot::Yes => truth.pivoted,
+            Pivot::No => !truth.pivoted || self.foreign_completed.contains(id),
+            Pivot::Unknown => true,
+        };
+        if pivot || excused { Ok(()) } else { wrong() }
+    }
+
+    /// The events of a machine are told in the order in which QEMU said them.
+    fn check_order(&mut self, machine: usize, event: &Event) -> Verdict {
+        let Some(json) = event.text(Word::Json) else { return Ok(()) };
+        let Some(place) = self.places.get(json).copied() else { return Ok(()) };
+        let last = self.life.place.entry(machine).or_default();
+        if place < *last {
+            return Err(format!("told out of order: {event}"));
+        }
+        *last = place;
+        Ok(())
+    }
+}
+
+/// Ids that are given to one job alone.
+pub fn is_unique(id: &str) -> bool {
+    id.starts_with("own-") || id.starts_with("f-")
+}
+
+/// The incarnation whose terminal event this is.
+fn find<'a>(machine: &'a Machine, json: &str) -> Option<(Key, &'a Truth)> {
+    for (process, qemu) in machine.processes.iter().enumerate() {
+        for truth in qemu.jobs() {
+            let event = truth.ended.as_ref().and_then(|ended| ended.event.as_deref());
+            if event == Some(json) {
+                return Some((Key { process, number: truth.number }, truth));
+            }
+        }
+    }
+    None
+}
+
+/// Small helper of readability.
+trait TypeName {
+    fn job_type_name(&self) -> Option<&str>;
+}
+
+impl TypeName for Event {
+    fn job_type_name(&self) -> Option<&str> {
+        self.text(Word::TypeName)
+    }
+}

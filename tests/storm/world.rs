@@ -1,0 +1,811 @@
+//! One world: machines, a program that lives, dies and comes back, and the storm between them. All
+//! chance comes from one seed, so a world can be played again to the letter.
+
+use std::collections::BTreeMap;
+
+use blockjob::{
+    model::{Event, Kind as EventKind, Settings, Word},
+    qmp::{
+        job::Verb,
+        jobs::Watch,
+        journal::{Findings, Request, Search, Want},
+    },
+};
+use serde_json::{Value, json};
+
+use crate::{
+    chance::Chance,
+    library::{Library, Out},
+    machine::{DISKS, Key, Machine, Read},
+    oracle::{Oracle, Verdict, is_unique},
+    qemu::{
+        Odds,
+        version::{Kind, Version},
+    },
+    tally::Tally,
+};
+
+pub struct World {
+    chance: Chance,
+    now_us: u64,
+    weather: Weather,
+    machines: Vec<Machine>,
+    library: Library,
+    /// Of the program's present life.
+    program: Program,
+    lives: u64,
+    ids: u64,
+    oracle: Oracle,
+    pub tally: Tally,
+    /// What happened, in readable lines; `None` where nobody reads.
+    story: Option<Vec<String>>,
+}
+
+/// How hard it blows: each is "once in so many steps", 0 never.
+struct Weather {
+    cut: u64,
+    crash: u64,
+    quit: u64,
+    stop: u64,
+    boot: u64,
+    die: u64,
+    die_in_callback: u64,
+    foreign: u64,
+    leap: u64,
+    close: u64,
+}
+
+#[derive(Default)]
+struct Program {
+    handles: Vec<Handle>,
+    /// Ends that were told and are not taken yet, by machine and job number.
+    untaken: Vec<Untaken>,
+    /// Whose end each number was.
+    ended: BTreeMap<(usize, u64), Untaken>,
+    reading: Vec<(usize, Request)>,
+    closed: Vec<usize>,
+    connected: Vec<bool>,
+    tickets: Vec<(u64, usize, u64)>,
+}
+
+#[derive(Clone)]
+struct Handle {
+    machine: usize,
+    number: u64,
+    id: String,
+    started: bool,
+    made: bool,
+    ended: bool,
+}
+
+#[derive(Clone)]
+struct Untaken {
+    machine: usize,
+    job: u64,
+    id: String,
+    key: Option<Key>,
+}
+
+const VERSIONS: [Version; 6] = [
+    Version(2, 9, 0),
+    Version(2, 12, 0),
+    Version(5, 2, 0),
+    Version(7, 2, 0),
+    Version(7, 2, 0),
+    Version(10, 0, 2),
+];
+
+impl World {
+    pub fn new(seed: u64, tells: bool) -> Self {
+        let mut chance = Chance::new(seed);
+        let mut weather = Weather {
+            cut: [0, 60, 200, 800][chance.index(4)],
+            crash: [0, 0, 600, 2000][chance.index(4)],
+            quit: [0, 0, 1500][chance.index(3)],
+            stop: [0, 0, 800][chance.index(3)],
+            boot: 40,
+            die: [0, 0, 700, 2500][chance.index(4)],
+            die_in_callback: [0, 0, 6, 20][chance.index(4)],
+            foreign: [20, 40, 120][chance.index(3)],
+            leap: [30, 100, 300][chance.index(3)],
+            close: [0, 0, 0, 3000][chance.index(4)],
+        };
+        if chance.one_in(10) {
+            weather.foreign = 0;
+        }
+        let odds = Odds {
+            early_event: 4,
+            stale_bytes: 6,
+            inf: 8,
+            late_reply: 6,
+            executing: 2,
+            busy: 4,
+            blip: 200,
+            shuffle: [0, 10, 4][chance.index(3)],
+            truncated_tail: 2,
+            fault: 4,
+            instant: 5,
+        };
+        let count = 1 + chance.index(3);
+        let machines: Vec<Machine> = (0..count)
+            .map(|_| {
+                let version = VERSIONS[chance.index(VERSIONS.len())];
+                let daemon = version.from(5, 0) && chance.one_in(3);
+                let kind = if daemon { Kind::StorageDaemon } else { Kind::System };
+                Machine::new(kind, version, odds.clone(), &mut chance)
+            })
+            .collect();
+        let library = Library::new("0", 0, |_| Settings::new(String::new()));
+        let mut world = Self {
+            chance,
+            now_us: 1_000_000_000,
+            weather,
+            machines,
+            library,
+            program: Program::default(),
+            lives: 0,
+            ids: 0,
+            oracle: Oracle::default(),
+            tally: Tally::default(),
+            story: tells.then(Vec::new),
+        };
+        world.be_born();
+        world
+    }
+
+    /// Plays the world to its end.
+    pub fn play(&mut self) -> Verdict {
+        let steps = 200 + self.chance.index(600);
+        for _ in 0..steps {
+            self.step()?;
+        }
+        self.calm()
+    }
+
+    pub fn story(&mut self) -> Vec<String> {
+        self.story.take().unwrap_or_default()
+    }
+
+    fn step(&mut self) -> Verdict {
+        self.now_us += 1 + self.chance.below(400);
+        let machine = self.chance.index(self.machines.len());
+        match self.chance.below(12) {
+            0..=3 => self.run_qemu(machine)?,
+            4..=5 => drop(self.machines[machine].forward(&mut self.chance, false)),
+            6..=8 => drop(self.read(machine, false)?),
+            9 => self.use_library(machine)?,
+            10 => self.take_an_end(),
+            _ => self.read_journal()?,
+        }
+        self.blow(machine)?;
+        self.settle()
+    }
+
+    /// The storm itself.
+    fn blow(&mut self, index: usize) -> Verdict {
+        let Weather { cut, crash, quit, stop, boot, die, foreign, leap, close, .. } = self.weather;
+        if self.chance.one_in(cut) && self.machines[index].cut(&mut self.chance) {
+            self.happens("cut", || format!("the wire of machine {index} is cut"));
+        }
+        if self.machines[index].now().is_alive() {
+            if self.chance.one_in(crash) {
+                self.machines[index].qemu().crash();
+                self.happens("crash", || format!("machine {index} crashes"));
+            } else if self.chance.one_in(quit) {
+                self.machines[index].qemu().terminate();
+                self.happens("quit", || format!("machine {index} is quit"));
+            }
+        } else if self.chance.one_in(boot) {
+            self.machines[index].boot(&mut self.chance);
+            self.happens("boot", || format!("machine {index} is started again"));
+        }
+        if self.chance.one_in(stop) {
+            self.machines[index].qemu().stop();
+            self.happens("stop", || format!("machine {index} is stopped"));
+        } else if self.chance.one_in(60) {
+            self.machines[index].qemu().cont();
+        }
+        if self.chance.one_in(foreign) {
+            self.act_as_another(index);
+        }
+        if self.chance.one_in(leap) {
+            let due = self.library.deadline_us().unwrap_or(0).max(self.now_us + 1);
+            let far = due.saturating_sub(self.now_us) > 20_000_000;
+            self.now_us = if far && !self.chance.one_in(8) { self.now_us + 2_000_000 } else { due };
+        }
+        let gone = !self.machines[index].now().is_alive() && self.machines[index].has_identity;
+        if gone && !self.machines[index].end_told && self.chance.one_in(4) {
+            self.tell_process_end(index);
+        }
+        self.library.timeouts(self.now_us);
+        if self.chance.one_in(die) {
+            self.happens("death", || "the program dies".into());
+            self.die();
+        }
+        if self.chance.one_in(close) && !self.program.closed.contains(&index) {
+            self.happens("close", || format!("the program closes machine {index}"));
+            self.program.closed.push(index);
+            self.library.close(index, self.now_us);
+        }
+        Ok(())
+    }
+
+    fn run_qemu(&mut self, index: usize) -> Verdict {
+        for _ in 0..=self.chance.index(4) {
+            self.machines[index].qemu().step(self.now_us);
+            self.oracle.scan(index, &self.machines[index]);
+            self.oracle.check_dismissals(index, &self.machines[index])?;
+        }
+        Ok(())
+    }
+
+    /// The library reads. False when there was nothing.
+    fn read(&mut self, index: usize, all: bool) -> Result<bool, String> {
+        self.oracle.scan(index, &self.machines[index]);
+        match self.machines[index].read(&mut self.chance, all) {
+            Read::Nothing => return Ok(false),
+            Read::Bytes(bytes) => {
+                self.tells(|| format!("{index} < {}", String::from_utf8_lossy(&bytes).trim_end()));
+                self.oracle.arrived(index, &bytes);
+                self.library.bytes(index, &bytes, self.now_us);
+            }
+            Read::End => {
+                self.tells(|| format!("{index} < end"));
+                self.machines[index].disconnect(&mut self.chance);
+                self.library.ended(index, false, self.now_us);
+            }
+        }
+        self.settle()?;
+        Ok(true)
+    }
+
+    /// Does what the library wants done, until it wants nothing more.
+    fn settle(&mut self) -> Verdict {
+        loop {
+            let outs = self.library.outs();
+            if outs.is_empty() {
+                break;
+            }
+            for (index, out) in outs {
+                self.carry_out(index, out)?;
+            }
+        }
+        if self.library.answered_twice.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("answered twice: {:?}", self.library.answered_twice))
+        }
+    }
+
+    fn carry_out(&mut self, index: usize, out: Out) -> Verdict {
+        match out {
+            Out::Connect => {
+                if self.machines[index].connect() {
+                    let identity = self.machines[index].identity();
+                    self.tells(|| format!("{index} connected"));
+                    self.library.connected(index, identity);
+                } else {
+                    self.tells(|| format!("{index} refused"));
+                    self.library.ended(index, true, self.now_us);
+                }
+            }
+            Out::Send(bytes) => {
+                self.tells(|| format!("{index} > {}", String::from_utf8_lossy(&bytes).trim_end()));
+                self.machines[index].send(&bytes);
+            }
+            Out::Disconnect => {
+                self.machines[index].disconnect(&mut self.chance);
+                self.oracle.gap(index);
+            }
+            Out::Read(request) => {
+                self.tally.count("journal asked");
+                self.tells(|| format!("{index} asks the journal: {request:?}"));
+                self.program.reading.push((index, request));
+            }
+            Out::Stands(_) => {}
+            Out::Tell(event) => {
+                self.tells(|| format!("{index} told {event}"));
+                self.handle_told(index, &event)?;
+            }
+            Out::End { job, handles, event } => {
+                self.tells(|| format!("{index} END {job} {event} for {handles:?}"));
+                self.handle_end(index, job, &handles, &event)?;
+            }
+            Out::Attach { handle, job } => self.attach(index, handle, job)?,
+        }
+        Ok(())
+    }
+
+    fn handle_told(&mut self, index: usize, event: &Event) -> Verdict {
+        match event.kind {
+            EventKind::Connected => {
+                if std::mem::replace(&mut self.program.connected[index], true) {
+                    return Err(format!("machine {index}: CONNECTED twice"));
+                }
+                self.tally.count("connected");
+                self.tally.count(format!("process {:?}", event.process));
+            }
+            EventKind::Disconnected => self.program.connected[index] = false,
+            EventKind::Unresponsive => self.tally.count("unresponsive"),
+            _ => {}
+        }
+        self.oracle.handle_told(index, event)
+    }
+
+    fn handle_end(&mut self, index: usize, job: u64, handles: &[u64], event: &Event) -> Verdict {
+        let key = self.oracle.handle_end(index, &self.machines[index], event, &mut self.tally)?;
+        for handle in handles {
+            let found = self.program.handles.iter_mut().find(|it| it.number == *handle);
+            let Some(found) = found else { continue };
+            if std::mem::replace(&mut found.ended, true) {
+                return Err(format!("handle {handle} was given two ends: {event}"));
+            }
+        }
+        let id = event.text(Word::JobId).unwrap_or_default().to_owned();
+        let untaken = Untaken { machine: index, job, id, key };
+        self.program.ended.insert((index, job), untaken.clone());
+        self.program.untaken.push(untaken);
+        Ok(())
+    }
+
+    fn attach(&mut self, index: usize, handle: u64, job: u64) -> Verdict {
+        if !self.program.ended.contains_key(&(index, job)) {
+            return Err(format!("handle {handle} was bound to an end that was never told: {job}"));
+        }
+        if let Some(found) = self.program.handles.iter_mut().find(|it| it.number == handle) {
+            found.ended = true;
+        }
+        self.tally.count("handle bound to an end");
+        Ok(())
+    }
+
+    /// The callback runs, or the program dies in it.
+    fn take_an_end(&mut self) {
+        if self.program.untaken.is_empty() {
+            return;
+        }
+        let at = self.chance.index(self.program.untaken.len());
+        if self.chance.one_in(self.weather.die_in_callback) {
+            self.happens("death in a callback", || "the program dies in a callback".into());
+            return self.die();
+        }
+        let Untaken { machine, job, id, key } = self.program.untaken.remove(at);
+        self.tells(|| format!("{machine} taken {job} {id}"));
+        if let Some(key) = key {
+            self.oracle.taken.insert((machine, key));
+        }
+        let early = self.chance.one_in(4);
+        self.library.acknowledge(machine, job, early, self.now_us);
+    }
+
+    fn read_journal(&mut self) -> Verdict {
+        if self.program.reading.is_empty() {
+            return Ok(());
+        }
+        let at = self.chance.index(self.program.reading.len());
+        let (index, request) = self.program.reading.remove(at);
+        let findings = search(request, self.machines[index].now().journal());
+        self.tells(|| format!("{index} finds {} in the journal", findings.jobs.len()));
+        self.library.findings(index, findings, self.now_us);
+        self.settle()
+    }
+
+    fn tell_process_end(&mut self, index: usize) {
+        if self.machines[index].link.is_some() {
+            return;
+        }
+        self.machines[index].end_told = true;
+        self.tells(|| format!("{index}: its process has ended"));
+        self.library.process_ended(index, self.now_us);
+    }
+
+    // --- The program ---------------------------------------------------------------------
+
+    /// It starts, with the same owner name as ever.
+    fn be_born(&mut self) {
+        self.lives += 1;
+        let journals: Vec<bool> = self.machines.iter().map(|it| it.has_journal).collect();
+        let lost_after = [60, 60, 5][self.chance.index(3)];
+        let keepalive = self.chance.one_in(3);
+        let marker = self.chance.one_in(4);
+        let settings = |index: usize| {
+            let second = std::time::Duration::from_secs(1);
+            let mut settings = Settings::new(format!("machine {index}"));
+            settings.owner = Some("own".into());
+            settings.journal = journals[index];
+            settings.lost_after = Some(lost_after * second);
+            settings.keepalive = keepalive.then_some((10 * second, 2 * second));
+            settings.marker = marker;
+            settings
+        };
+        self.library = Library::new(&format!("n{}", self.lives), self.machines.len(), settings);
+        self.program =
+            Program { connected: vec![false; self.machines.len()], ..Program::default() };
+        self.oracle.reborn();
+        for index in 0..self.machines.len() {
+            self.library.start(index, self.now_us);
+            // Jobs that the program knows from before, whose end it has not taken.
+            let known: Vec<String> = self
+                .oracle
+                .ours
+                .iter()
+                .filter(|id| self.machines[index].incarnations(id).len() == 1)
+                .cloned()
+                .collect();
+            for id in known {
+                if self.chance.one_in(3) {
+                    self.watch(index, &id, false, true);
+                }
+            }
+        }
+    }
+
+    fn die(&mut self) {
+        for machine in &mut self.machines {
+            machine.disconnect(&mut self.chance);
+        }
+        self.be_born();
+    }
+
+    fn watch(&mut self, index: usize, id: &str, made: bool, exists: bool) -> u64 {
+        self.ids += 1;
+        let number = self.ids;
+        let watch = Watch {
+            handle: number,
+            id: id.to_owned(),
+            exists,
+            made,
+            adopt: false,
+            ended: self
+                .program
+                .untaken
+                .iter()
+                .find(|it| it.machine == index && it.id == id)
+                .map(|it| it.job),
+        };
+        self.tells(|| format!("{index} handle {number} for {id} made={made} exists={exists}"));
+        let handle =
+            Handle { machine: index, number, id: id.into(), started: false, made, ended: false };
+        self.program.handles.push(handle);
+        self.library.watch(index, &watch, self.now_us);
+        number
+    }
+
+    /// The program uses the library.
+    fn use_library(&mut self, index: usize) -> Verdict {
+        if self.program.closed.contains(&index) {
+            return Ok(());
+        }
+        match self.chance.below(10) {
+            0..=2 => {
+                self.ids += 1;
+                let id = format!("own-{}-{}", self.lives, self.ids);
+                let number = self.watch(index, &id, true, false);
+                self.settle()?;
+                if !self.chance.one_in(10) {
+                    self.start_job(index, number, &id);
+                }
+            }
+            3..=4 => {
+                let own: Vec<Handle> = (self.program.handles.iter())
+                    .filter(|it| it.machine == index && it.made && !it.ended)
+                    .cloned()
+                    .collect();
+                let Some(handle) = own.last() else { return Ok(()) };
+                if !handle.started {
+                    self.start_job(index, handle.number, &handle.id.clone());
+                } else if self.chance.one_in(3) {
+                    let force = self.chance.one_in(2);
+                    self.tells(|| format!("{index} cancels {} force={force}", handle.id));
+                    self.library.ask_job(index, handle.number, Verb::Cancel, force);
+                } else {
+                    self.tells(|| format!("{index} completes {}", handle.id));
+                    self.library.ask_job(index, handle.number, Verb::Complete, false);
+                }
+            }
+            5 => {
+                if !self.program.handles.is_empty() && self.chance.one_in(2) {
+                    let at = self.chance.index(self.program.handles.len());
+                    let handle = self.program.handles.remove(at);
+                    self.tells(|| format!("{} frees handle {}", handle.machine, handle.number));
+                    self.library.unwatch(handle.machine, handle.number);
+                }
+            }
+            6 => {
+                // Another's job, by its name.
+                let disk = self.chance.below(DISKS);
+                let exists = self.chance.one_in(2);
+                self.watch(index, &format!("drive{disk}"), false, exists);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn start_job(&mut self, index: usize, number: u64, id: &str) {
+        let disk = self.chance.below(DISKS);
+        let device = format!("drive{disk}");
+        let speed = [0, 0, 1 << 22][self.chance.index(3)];
+        let (command, arguments) = match self.chance.below(6) {
+            0..=1 => ("block-stream", json!({"device": device, "speed": speed})),
+            2 => (
+                "blockdev-backup",
+                json!({"device": device, "target": format!("target{disk}"), "sync": "full"}),
+            ),
+            3 => (
+                "blockdev-create",
+                json!({"options": {"driver": "file", "filename": "x", "size": 1}}),
+            ),
+            _ => (
+                "blockdev-mirror",
+                json!({"device": device, "target": format!("target{disk}"), "sync": "full"}),
+            ),
+        };
+        self.oracle.ours.insert(id.to_owned());
+        if let Some(handle) = self.program.handles.iter_mut().find(|it| it.number == number) {
+            handle.started = true;
+        }
+        let text = arguments.to_string();
+        let ticket = self.library.start_job(index, number, command, &text, self.now_us);
+        self.program.tickets.push((ticket, index, number));
+        self.tells(|| format!("{index} starts {id} by {command}"));
+        // A refusal leaves the handle free to try again.
+        let answer = self.library.answer(ticket);
+        if answer.is_some_and(|answer| answer.is_err()) {
+            if let Some(handle) = self.program.handles.iter_mut().find(|it| it.number == number) {
+                handle.started = false;
+            }
+        }
+    }
+
+    // --- Others --------------------------------------------------------------------------
+
+    /// Another client of the same QEMU does something.
+    fn act_as_another(&mut self, index: usize) {
+        let chance = &mut self.chance;
+        let disk = chance.below(DISKS);
+        let target = format!("target{disk}");
+        let mut arguments = json!({"device": format!("drive{disk}")});
+        let jobs: Vec<(String, bool)> = (self.machines[index].now().jobs().iter())
+            .filter(|truth| truth.dismissed.is_none())
+            .map(|truth| (truth.id.clone(), truth.ended.is_some()))
+            .collect();
+        let command = if jobs.is_empty() || chance.one_in(2) {
+            if !chance.one_in(3) {
+                self.ids += 1;
+                arguments["job-id"] = json!(format!("f-{}", self.ids));
+            }
+            if self.machines[index].version.from(3, 1) {
+                if chance.one_in(3) {
+                    arguments["auto-dismiss"] = json!(false);
+                }
+                if chance.one_in(5) {
+                    arguments["auto-finalize"] = json!(false);
+                }
+            }
+            match chance.below(6) {
+                0 => {
+                    arguments["target"] = json!(target);
+                    arguments["sync"] = json!("full");
+                    "blockdev-mirror"
+                }
+                1 => {
+                    arguments["target"] = json!(target);
+                    arguments["sync"] = json!("full");
+                    "blockdev-backup"
+                }
+                2 if self.machines[index].version.from(3, 0) => {
+                    self.ids += 1;
+                    arguments = json!({"job-id": format!("f-{}", self.ids), "options": {}});
+                    "blockdev-create"
+                }
+                3 if chance.one_in(3) => {
+                    self.ids += 2;
+                    let action = |number: u64, disk: u64| {
+                        json!({"type": "blockdev-backup", "data":
+                        {"device": format!("drive{disk}"), "target": format!("target{disk}"),
+                         "sync": "full", "job-id": format!("f-{number}")}})
+                    };
+                    let mut actions = vec![action(self.ids, disk)];
+                    let grouped = chance.one_in(2);
+                    if chance.one_in(2) {
+                        actions.push(action(self.ids - 1, (disk + 1) % DISKS));
+                    }
+                    if chance.one_in(2) {
+                        actions.push(json!({"type": "abort", "data": {}}));
+                    }
+                    arguments = json!({"actions": actions});
+                    if grouped {
+                        arguments["properties"] = json!({"completion-mode": "grouped"});
+                    }
+                    "transaction"
+                }
+                _ => "block-stream",
+            }
+        } else {
+            let (id, ended) = &jobs[chance.index(jobs.len())];
+            let ours = self.oracle.ours.contains(id);
+            let gently = ours && !chance.one_in(6);
+            let new = self.machines[index].version.from(3, 0);
+            let verb = match chance.below(7) {
+                _ if *ended && gently => return,
+                _ if *ended => "dismiss",
+                0 => "cancel",
+                1 => "force",
+                2 => "pause",
+                3 => "resume",
+                4 => "finalize",
+                _ => "complete",
+            };
+            if verb == "complete" {
+                self.oracle.foreign_completed.insert(id.clone());
+            }
+            arguments = json!({"device": id});
+            match verb {
+                "force" => {
+                    arguments["force"] = json!(true);
+                    "block-job-cancel"
+                }
+                "cancel" => "block-job-cancel",
+                "pause" => "block-job-pause",
+                "resume" => "block-job-resume",
+                "complete" => "block-job-complete",
+                _ if !new => return,
+                other => {
+                    arguments = json!({"id": id});
+                    if other == "dismiss" { "job-dismiss" } else { "job-finalize" }
+                }
+            }
+        };
+        let reply = self.machines[index]
+            .qemu()
+            .foreign(&json!({"execute": command, "arguments": arguments}));
+        self.tells(|| format!("{index} another: {command} {arguments} -> {}", short(&reply)));
+        self.tally.count("foreign command");
+        if self.machines[index].now().is_hung() {
+            self.tally.count("hazard: hung transaction");
+        }
+    }
+
+    // --- The end -------------------------------------------------------------------------
+
+    /// The storm is over: everything comes to rest, and nothing may be missing.
+    fn calm(&mut self) -> Verdict {
+        self.happens("calm", || "the storm is over".into());
+        for index in 0..self.machines.len() {
+            self.machines[index].qemu().cont();
+            if self.machines[index].now().is_hung() {
+                self.machines[index].qemu().crash();
+            }
+            let dead = !self.machines[index].now().is_alive();
+            if dead && !self.chance.one_in(3) {
+                self.machines[index].boot(&mut self.chance);
+            }
+        }
+        let mut quiet = 0;
+        for _ in 0..CALM_MAX {
+            self.now_us += 1000;
+            let busy = self.let_all_happen()?;
+            quiet = if busy { 0 } else { quiet + 1 };
+            if quiet > 3 && !self.release_jobs() {
+                break;
+            }
+            if quiet > 0 {
+                let due = [self.library.deadline_us(), self.next_due()].into_iter().flatten().min();
+                self.now_us = self.now_us.max(due.unwrap_or(0));
+                self.library.timeouts(self.now_us);
+                self.settle()?;
+            }
+        }
+        self.check_rest()
+    }
+
+    fn let_all_happen(&mut self) -> Result<bool, String> {
+        let mut busy = false;
+        for index in 0..self.machines.len() {
+            for _ in 0..20 {
+                busy |= self.machines[index].qemu().step(self.now_us);
+                self.oracle.scan(index, &self.machines[index]);
+                self.oracle.check_dismissals(index, &self.machines[index])?;
+            }
+            busy |= self.machines[index].forward(&mut self.chance, true);
+            while self.read(index, true)? {
+                busy = true;
+            }
+            let gone = !self.machines[index].now().is_alive() && self.machines[index].has_identity;
+            if gone && !self.machines[index].end_told {
+                self.tell_process_end(index);
+            }
+        }
+        while !self.program.reading.is_empty() {
+            busy = true;
+            self.read_journal()?;
+        }
+        self.settle()?;
+        while let Some(Untaken { machine, job, key, .. }) = self.program.untaken.pop() {
+            busy = true;
+            self.oracle.taken.extend(key.map(|key| (machine, key)));
+            self.library.acknowledge(machine, job, false, self.now_us);
+            self.settle()?;
+        }
+        Ok(busy)
+    }
+
+    /// Ends the jobs that wait for somebody. False when none is left.
+    fn release_jobs(&mut self) -> bool {
+        let mut found = false;
+        for machine in &mut self.machines {
+            let living: Vec<String> = (machine.now().jobs().iter())
+                .filter(|truth| truth.dismissed.is_none() && truth.ended.is_none())
+                .map(|truth| truth.id.clone())
+                .collect();
+            for id in living {
+                found = true;
+                let cancel = json!({"execute": "block-job-cancel",
+                                    "arguments": {"device": id, "force": true}});
+                machine.qemu().foreign(&cancel);
+                let cancel = json!({"execute": "job-cancel", "arguments": {"id": id}});
+                machine.qemu().foreign(&cancel);
+            }
+        }
+        found
+    }
+
+    fn next_due(&self) -> Option<u64> {
+        self.machines.iter().filter_map(|machine| machine.now().next_due_us()).min()
+    }
+
+    fn check_rest(&mut self) -> Verdict {
+        for index in 0..self.machines.len() {
+            let closed = self.program.closed.contains(&index);
+            let alive = self.machines[index].now().is_alive();
+            if alive && !closed && !self.program.connected[index] {
+                return Err(format!("machine {index} runs and is not connected"));
+            }
+            self.oracle.check_rest(index, &self.machines[index], closed)?;
+            for handle in self.program.handles.iter().filter(|it| it.machine == index) {
+                let waits = !handle.ended && (closed || !alive);
+                if waits {
+                    return Err(format!("handle {} for {} has no end", handle.number, handle.id));
+                }
+            }
+        }
+        match self.library.unanswered() {
+            0 => Ok(()),
+            count => Err(format!("{count} tickets were never answered")),
+        }
+    }
+
+    fn happens(&mut self, what: &str, line: impl Fn() -> String) {
+        self.tally.count(format!("weather: {what}"));
+        self.tells(line);
+    }
+
+    fn tells(&mut self, line: impl Fn() -> String) {
+        if let Some(story) = &mut self.story {
+            story.push(format!("{:>10} {}", self.now_us % 10_000_000_000, line()));
+        }
+    }
+}
+
+fn short(reply: &Value) -> String {
+    reply.to_string().chars().take(100).collect()
+}
+
+/// Reads the journal as the engine does.
+fn search(request: Request, journal: &[u8]) -> Findings {
+    let mut search = Search::with_slice(request, journal.len() as u64, 4096);
+    while let Want::Read { offset, len } = search.next() {
+        let start = usize::try_from(offset).expect("a journal of a storm is short");
+        search.handle_slice(offset, &journal[start..start + len]);
+    }
+    search.finish()
+}
+
+/// Rounds after which a world must have come to rest.
+const CALM_MAX: usize = 3000;
+
+#[allow(dead_code)]
+fn unused(id: &str) -> bool {
+    is_unique(id)
+}
