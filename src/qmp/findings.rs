@@ -149,7 +149,7 @@ impl Jobs {
         for (id, events) in jobs {
             // One that QEMU has, or that was told already, is known better than by its journal.
             let ended = events.iter().any(|event| event.kind.is_final());
-            if !ended || self.current.contains_key(&id) || self.is_buried(&id) {
+            if !ended || self.current.contains_key(&id) || self.buried(&id).is_some() {
                 continue;
             }
             if self.check_room().is_err() {

@@ -122,7 +122,7 @@ impl Jobs {
                 self.last
             }
         };
-        self.bury(id);
+        self.bury(id, true);
         self.note(number, &event);
         let job = self.all.get_mut(&number).expect("it was found or made above");
         if job.former_end.is_some() && job.former_end == event.text(Word::Json).map(digest) {
@@ -135,7 +135,13 @@ impl Jobs {
         }
         job.held = Some(event);
         job.stage = if matches!(job.stage, Stage::Missing(_)) { Stage::Living } else { job.stage };
-        if !job.holds_its_end() {
+        self.release_if_due(number);
+    }
+
+    /// Tells the end that was held, unless something is still to come.
+    pub(super) fn release_if_due(&mut self, number: u64) {
+        let job = self.all.get(&number);
+        if job.is_some_and(|job| !job.held.as_ref().is_some_and(|end| job.holds(end))) {
             self.release(number);
         }
     }
@@ -152,8 +158,9 @@ impl Jobs {
 
     /// QEMU has forgotten a job, and said so.
     fn handle_null(&mut self, id: &str) {
-        self.bury(id);
-        let Some(number) = self.current.get(id).copied() else { return };
+        let number = self.current.get(id).copied();
+        self.bury(id, number.is_some());
+        let Some(number) = number else { return };
         let job = self.all.get_mut(&number).expect("current names what is there");
         match job.stage {
             Stage::Expected { .. } => return,

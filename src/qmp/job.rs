@@ -71,16 +71,32 @@ pub enum Inquiry {
     Made,
 }
 
-/// What became of a command for a job.
+/// What became of the commands of one kind for a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Asked {
-    #[default]
-    Not,
-    /// The reply has not come.
-    Sent,
-    Accepted,
-    /// The connection ended before the reply.
-    Unknown,
+pub struct Asked {
+    /// So many have not been answered.
+    pub pending: u32,
+    /// One was accepted.
+    pub accepted: bool,
+    /// The connection ended before one was answered.
+    pub unknown: bool,
+}
+
+impl Asked {
+    pub fn handle_reply(&mut self, accepted: bool) {
+        self.pending = self.pending.saturating_sub(1);
+        self.accepted |= accepted;
+    }
+
+    /// No reply will come.
+    pub fn handle_gap(&mut self) {
+        self.unknown |= std::mem::take(&mut self.pending) > 0;
+    }
+
+    /// None was sent that was accepted, or may have been.
+    fn never(self) -> bool {
+        self == Self::default()
+    }
 }
 
 /// What a program may ask of a job, as far as its end depends on it.
@@ -108,8 +124,8 @@ impl Job {
             doubt: false,
             awaited: false,
             inquiry: Inquiry::None,
-            complete: Asked::Not,
-            cancel: Asked::Not,
+            complete: Asked::default(),
+            cancel: Asked::default(),
             held: None,
             former_end: None,
             last_heard: None,
@@ -144,9 +160,21 @@ impl Job {
         self.stage == Stage::Living && self.status != Status::Null && !self.awaited && !self.doubt
     }
 
-    /// Its end, when it comes, must wait for a reply or for the journal.
-    pub fn holds_its_end(&self) -> bool {
-        self.complete == Asked::Sent || self.inquiry != Inquiry::None
+    /// Its end must wait: for the journal, or for the reply that says whether it pivoted.
+    pub fn holds(&self, end: &Event) -> bool {
+        let unsure = self.complete.pending > 0 && !self.complete.accepted;
+        let matters = end.outcome == Outcome::Succeeded && self.may_pivot(end);
+        self.inquiry != Inquiry::None || (unsure && matters)
+    }
+
+    /// Mirrors do, and active commits: only those are ever ready.
+    fn may_pivot(&self, end: &Event) -> bool {
+        match end.job_type {
+            JobType::Mirror => true,
+            JobType::Commit => self.was_ready || !self.whole,
+            JobType::Unknown => end.kind == Kind::Lost,
+            _ => false,
+        }
     }
 
     /// The types that QEMU sends `BLOCK_JOB_COMPLETED` or _CANCELLED for.
@@ -229,33 +257,24 @@ impl Job {
     /// The end of a job that has no event for it, by the statuses that it went through: none comes
     /// to `concluded` by way of `aborting` unless it failed or was cancelled.
     pub fn path_end(&self) -> Event {
-        match (self.aborted, self.cancel) {
+        match (self.aborted, self.cancel.accepted) {
             (false, _) => self.told_end(Kind::Completed, Outcome::Succeeded),
-            (true, Asked::Accepted) => self.told_end(Kind::Cancelled, Outcome::Cancelled),
-            (true, _) => self.told_end(Kind::Completed, Outcome::Failed),
+            (true, true) => self.told_end(Kind::Cancelled, Outcome::Cancelled),
+            (true, false) => self.told_end(Kind::Completed, Outcome::Failed),
         }
     }
 
-    /// Did the disk move? Only mirrors and active commits do that, when they were told to complete
-    /// and did so without an error.
+    /// Did the disk move? Only when it was told to complete and did so without an error. A refusal
+    /// leaves it open: somebody else may have been sooner.
     pub fn pivot(&self, event: &Event, soft_shutdown: bool) -> Pivot {
-        let may = match event.job_type {
-            JobType::Mirror => true,
-            // Only an active one is ever ready.
-            JobType::Commit => self.was_ready || !self.whole,
-            JobType::Unknown => event.kind == Kind::Lost,
-            _ => false,
-        };
         match event.outcome {
             Outcome::Failed | Outcome::Cancelled => Pivot::No,
-            _ if !may => Pivot::No,
+            _ if !self.may_pivot(event) => Pivot::No,
             Outcome::Unknown => Pivot::Unknown,
-            Outcome::Succeeded => match (self.complete, self.cancel) {
-                (Asked::Accepted, _) => Pivot::Yes,
-                (Asked::Not, Asked::Accepted) => Pivot::No,
-                (Asked::Not, _) if soft_shutdown => Pivot::No,
-                _ => Pivot::Unknown,
-            },
+            Outcome::Succeeded if self.complete.accepted => Pivot::Yes,
+            Outcome::Succeeded if !self.complete.never() => Pivot::Unknown,
+            Outcome::Succeeded if self.cancel.accepted || soft_shutdown => Pivot::No,
+            Outcome::Succeeded => Pivot::Unknown,
         }
     }
 }

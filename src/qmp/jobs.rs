@@ -58,9 +58,10 @@ pub struct Jobs {
     pub(super) owner: Option<String>,
     pub(super) told: Vec<Told>,
     pub(super) wishes: BTreeSet<Wish>,
-    /// Of the ids that came to their end since the listing was asked for, which may be staler than
-    /// they are. At most `GRAVES_MAX`; one more and nothing is believed to live by that listing.
-    pub(super) graves: BTreeSet<u64>,
+    /// The ids that came to their end since the listing was asked for, which may be staler than
+    /// that, and whether the end was known. At most `GRAVES_MAX`; one more and nothing is believed
+    /// to live by that listing.
+    pub(super) graves: BTreeMap<u64, bool>,
     /// QEMU tells status changes, so that each incarnation begins with `created`.
     pub(super) has_status: bool,
     /// What can't be known from QEMU may stand in a journal.
@@ -104,7 +105,7 @@ impl Jobs {
             owner: settings.owner.as_ref().map(|owner| format!("{owner}-")),
             told: Vec::new(),
             wishes: BTreeSet::new(),
-            graves: BTreeSet::new(),
+            graves: BTreeMap::new(),
             has_status: true,
             has_journal: settings.journal,
             position,
@@ -216,16 +217,27 @@ impl Jobs {
         }
     }
 
-    /// What became of `complete` or of a cancellation.
-    pub fn asked(&mut self, number: u64, verb: Verb, became: Asked) {
-        let Some(job) = self.all.get_mut(&number) else { return };
-        *(match verb {
+    /// A command for it is under way.
+    pub fn asking(&mut self, number: u64, verb: Verb) {
+        if let Some(asked) = self.asked(number, verb) {
+            asked.pending += 1;
+        }
+    }
+
+    /// The command's reply has come.
+    pub fn answered(&mut self, number: u64, verb: Verb, accepted: bool) {
+        if let Some(asked) = self.asked(number, verb) {
+            asked.handle_reply(accepted);
+            self.release_if_due(number);
+        }
+    }
+
+    fn asked(&mut self, number: u64, verb: Verb) -> Option<&mut Asked> {
+        let job = self.all.get_mut(&number)?;
+        Some(match verb {
             Verb::Complete => &mut job.complete,
             Verb::Cancel => &mut job.cancel,
-        }) = became;
-        if !job.holds_its_end() {
-            self.release(number);
-        }
+        })
     }
 
     /// The program has taken an end. Returns whether a dismissal will follow.
@@ -244,7 +256,7 @@ impl Jobs {
     /// QEMU has forgotten it, as it was asked to.
     pub fn dismissed(&mut self, number: u64) {
         if let Some(id) = self.all.get(&number).map(|job| job.id.clone()) {
-            self.bury(&id);
+            self.bury(&id, true);
             self.all.remove(&number);
             if self.current.get(&id) == Some(&number) {
                 self.current.remove(&id);
@@ -330,14 +342,19 @@ impl Jobs {
         Err(Error::new(Code::NoBuffers, text))
     }
 
-    pub(super) fn bury(&mut self, id: &str) {
+    /// An id has come to its end. `known`: also how.
+    pub(super) fn bury(&mut self, id: &str, known: bool) {
         if self.graves.len() <= GRAVES_MAX {
-            self.graves.insert(digest(id));
+            *self.graves.entry(digest(id)).or_default() |= known;
         }
     }
 
-    pub(super) fn is_buried(&self, id: &str) -> bool {
-        self.graves.len() > GRAVES_MAX || self.graves.contains(&digest(id))
+    /// Whether an id has come to its end, and if so whether it is known how.
+    pub(super) fn buried(&self, id: &str) -> Option<bool> {
+        if self.graves.len() > GRAVES_MAX {
+            return Some(true);
+        }
+        self.graves.get(&digest(id)).copied()
     }
 
     pub(super) fn remove(&mut self, id: &str) {

@@ -2,7 +2,7 @@
 //! heard. Part of [`Jobs`].
 
 use super::{
-    job::{Asked, Inquiry, Stage},
+    job::{Inquiry, Stage},
     jobs::Jobs,
     listing::Listed,
 };
@@ -14,11 +14,8 @@ impl Jobs {
         let numbers: Vec<u64> = self.all.keys().copied().collect();
         for number in numbers {
             let Some(job) = self.all.get_mut(&number) else { continue };
-            for asked in [&mut job.complete, &mut job.cancel] {
-                if *asked == Asked::Sent {
-                    *asked = Asked::Unknown;
-                }
-            }
+            job.complete.handle_gap();
+            job.cancel.handle_gap();
             if job.stage == Stage::Starting && job.status == Status::Null {
                 self.end_undone(number);
                 continue;
@@ -130,7 +127,8 @@ impl Jobs {
     }
 
     fn handle_listed(&mut self, listed: &Listed, now: Now, origin: Origin) {
-        if self.is_buried(&listed.id) {
+        let grave = self.buried(&listed.id);
+        if grave == Some(true) || (grave == Some(false) && listed.status != Status::Concluded) {
             return;
         }
         let known = self.current.get(&listed.id).map(|number| (*number, &self.all[number]));
@@ -174,7 +172,7 @@ impl Jobs {
         if undone {
             return self.end_undone(number);
         }
-        let cancelled = self.all[&number].cancel == Asked::Accepted;
+        let cancelled = self.all[&number].cancel.accepted;
         let mut event = match &listed.error {
             None => self.told_end(number, Kind::Completed, Outcome::Succeeded),
             Some(_) if cancelled => self.told_end(number, Kind::Cancelled, Outcome::Cancelled),
@@ -186,5 +184,10 @@ impl Jobs {
         };
         event.origin = if self.all[&number].doubt { Origin::Inferred } else { origin };
         self.end(number, event);
+        if grave.is_some() {
+            // QEMU has forgotten it since.
+            self.remove_number(number, &listed.id);
+            self.bury(&listed.id, true);
+        }
     }
 }

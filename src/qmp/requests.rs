@@ -6,7 +6,7 @@ use super::{
     act::Act,
     encode::member,
     exchange::{Pending, Purpose},
-    job::{Asked, Verb},
+    job::Verb,
     jobs::Watch,
     listing,
     session::{Session, Stage, Ticket},
@@ -80,7 +80,7 @@ impl<T: Ticket> Session<T> {
                 ("block-job-cancel", format!("{{\"device\":{device}{force}}}"))
             }
         };
-        self.jobs.asked(job, verb, Asked::Sent);
+        self.jobs.asking(job, verb);
         let purpose = Purpose::Ask { job, verb };
         acts.push(Act::Send(self.exchange.send(name, Some(&arguments), purpose, Some(ticket))));
     }
@@ -137,8 +137,7 @@ impl<T: Ticket> Session<T> {
             }
             Purpose::Start { job } => self.jobs.started(job, answer.is_ok()),
             Purpose::Ask { job, verb } => {
-                let became = if answer.is_ok() { Asked::Accepted } else { Asked::Not };
-                self.jobs.asked(job, verb, became);
+                self.jobs.answered(job, verb, answer.is_ok());
             }
             Purpose::Dismiss { job } => self.handle_dismissed(job, acts),
             Purpose::Keepalive => self.handle_alive(now, acts),

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use blockjob::model::{Event, Kind, Loss, Origin, Outcome, Pivot, Word};
+use blockjob::model::{Event, Kind, Loss, Origin, Outcome, Pivot, Status, Word};
 
 use crate::{
     machine::{Key, Machine},
@@ -73,7 +73,9 @@ impl Oracle {
 
     /// An event that is no end was told.
     pub fn handle_told(&mut self, machine: usize, event: &Event) -> Verdict {
-        if let Some(id) = event.text(Word::JobId) {
+        // Of a job of which only the last word is heard nothing was known.
+        let id = event.text(Word::JobId).filter(|_| event.status != Status::Null);
+        if let Some(id) = id {
             self.life.heard.insert((machine, id.to_owned()));
         }
         self.check_order(machine, event)

@@ -209,9 +209,7 @@ impl World {
             self.act_as_another(index);
         }
         if self.chance.one_in(leap) {
-            let due = self.library.deadline_us().unwrap_or(0).max(self.now_us + 1);
-            let far = due.saturating_sub(self.now_us) > 20_000_000;
-            self.now_us = if far && !self.chance.one_in(8) { self.now_us + 2_000_000 } else { due };
+            self.leap();
         }
         let gone = !self.machines[index].now().is_alive() && self.machines[index].has_identity;
         if gone && !self.machines[index].end_told && self.chance.one_in(4) {
@@ -228,6 +226,16 @@ impl World {
             self.library.close(index, self.now_us);
         }
         Ok(())
+    }
+
+    /// Time passes in which nothing happens.
+    fn leap(&mut self) {
+        let due = self.library.deadline_us().unwrap_or(0);
+        self.now_us = match self.chance.below(12) {
+            0 => due.max(self.now_us),
+            1..=3 => self.now_us + 2_000_000,
+            _ => self.now_us + 100_000,
+        };
     }
 
     fn run_qemu(&mut self, index: usize) -> Verdict {
@@ -683,11 +691,12 @@ impl World {
             }
         }
         let mut quiet = 0;
+        let rest_us = self.now_us + REST_US;
         for _ in 0..CALM_MAX {
             self.now_us += 1000;
             let busy = self.let_all_happen()?;
             quiet = if busy { 0 } else { quiet + 1 };
-            if quiet > 3 && !self.release_jobs() {
+            if quiet > 3 && !self.release_jobs() && self.now_us > rest_us {
                 break;
             }
             if quiet > 0 {
@@ -802,6 +811,8 @@ fn search(request: Request, journal: &[u8]) -> Findings {
     search.finish()
 }
 
+/// Longer than jobs are waited for without a connection.
+const REST_US: u64 = 90_000_000;
 /// Rounds after which a world must have come to rest.
 const CALM_MAX: usize = 3000;
 
