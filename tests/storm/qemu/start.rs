@@ -6,7 +6,7 @@ use super::{
     Qemu,
     command::{Refusal, generic},
     job::{Fault, Job, NEVER, Plan, Policy, ROUND_US, Status, Work},
-    truth::{Origin, Truth},
+    truth::{Dismissed, Origin, Truth},
 };
 
 pub(super) type Arguments = Map<String, Value>;
@@ -76,7 +76,7 @@ impl Qemu {
         for number in started.iter().rev() {
             self.status(*number, Status::Aborting);
             self.status(*number, Status::Concluded);
-            self.dismiss(*number, super::truth::Dismissed::Auto);
+            self.dismiss(*number, Dismissed::Auto);
             if grouped && started.len() > 1 {
                 return self.hang();
             }
@@ -112,6 +112,8 @@ impl Qemu {
         }
         let id = self.id_of(arguments)?;
         let plan = self.plan_for(&id, work, arguments)?;
+        // Such a mirror has nothing to copy at first.
+        let nothing = work == Work::Mirror && text("sync") == Some("none");
         let stream = matches!(work, Work::Stream | Work::Commit | Work::ActiveCommit);
         let number = self.truths.len();
         let auto_dismiss = block && flag("auto-dismiss");
@@ -120,7 +122,13 @@ impl Qemu {
             id: id.clone(),
             work,
             status: Status::Created,
-            len: if block { plan.len } else { 1 },
+            len: if nothing {
+                0
+            } else if block {
+                plan.len
+            } else {
+                1
+            },
             offset: 0,
             speed,
             auto_finalize: flag("auto-finalize"),
@@ -142,6 +150,7 @@ impl Qemu {
             finished: false,
             due_us: NEVER,
             actively_synced: text("copy-mode") == Some("write-blocking"),
+            endless: work == Work::Backup && text("sync") == Some("none"),
         };
         self.truths.push(Truth {
             number,
@@ -157,6 +166,10 @@ impl Qemu {
         });
         self.jobs.insert(number, job);
         self.status(number, Status::Created);
+        if let Some(Fault::Early(text)) = self.jobs[&number].fault.clone() {
+            self.dismiss(number, Dismissed::Auto);
+            return Err(generic(&text));
+        }
         Ok(number)
     }
 
@@ -179,9 +192,8 @@ impl Qemu {
             let holder = self.jobs.values().find(|job| job.nodes.iter().any(|held| held == node));
             if let Some(job) = holder {
                 let kind = job.work.name();
-                let text = format!(
-                    "Node '{node}' is busy: block device is in use by block job: {kind}"
-                );
+                let text =
+                    format!("Node '{node}' is busy: block device is in use by block job: {kind}");
                 return Err(generic(&text).ancient(self.version, "DeviceInUse"));
             }
             nodes.push(node.into());
@@ -206,12 +218,7 @@ impl Qemu {
     }
 
     /// What it will meet: by its id, or its nodes; or by chance.
-    fn plan_for(
-        &mut self,
-        id: &str,
-        work: Work,
-        arguments: &Arguments,
-    ) -> Result<Plan, Refusal> {
+    fn plan_for(&mut self, id: &str, work: Work, arguments: &Arguments) -> Result<Plan, Refusal> {
         let text = |name: &str| arguments.get(name).and_then(Value::as_str);
         let names = ["device", "target", "base-node", "base", "top-node"].map(text);
         let backing = text("device").and_then(|device| self.backing.get(device));
@@ -238,7 +245,8 @@ impl Qemu {
             plan.len = 0;
         }
         if self.chance.one_in(self.odds.fault) {
-            plan.fault = Some(match self.chance.below(6) {
+            plan.fault = Some(match self.chance.below(7) {
+                2 => Fault::Early("Permission conflict".into()),
                 0 => Fault::Silent("Source and target image have different sizes".into()),
                 1 => Fault::Finalize("Input/output error".into()),
                 _ => Fault::Io {
@@ -252,7 +260,7 @@ impl Qemu {
         plan
     }
 
-    /// A later round than the next, for a job in the middle of I/O.
+    /// Now, or some rounds later for a job in the middle of I/O.
     pub(super) fn soon_us(&mut self) -> u64 {
         let busy = self.chance.one_in(self.odds.busy);
         self.now_us + if busy { ROUND_US * (1 + self.chance.below(BUSY_ROUNDS_MAX)) } else { 0 }

@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::wire::ConnectionId;
 
 /// One incarnation of a job id in one process.
+#[allow(clippy::struct_excessive_bools, reason = "they are answers to questions")]
 #[derive(Clone, Debug)]
 pub struct Truth {
     /// Counts the jobs of the process from 0; the place in `Qemu::jobs`.

@@ -309,4 +309,4 @@ fn greeting(version: Version) -> String {
 
 /// A Linux backlog of 1 holds two.
 const WAITING_MAX: usize = 2;
-const EARLY_STEPS_MAX: u64 = 8;
+const EARLY_STEPS_MAX: u64 = 64;
