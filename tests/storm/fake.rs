@@ -307,6 +307,7 @@ fn random_world(version: Version, mut chance: Chance) -> (World, Vec<u8>) {
         early_event: 4,
         stale_bytes: 4,
         inf: 8,
+        deaf: 10,
         late_reply: 4,
         executing: 2,
         busy: 2,

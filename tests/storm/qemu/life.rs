@@ -295,7 +295,9 @@ impl Qemu {
     pub(super) fn dismiss(&mut self, number: usize, by: Dismissed) {
         self.status(number, Status::Null);
         self.jobs.remove(&number);
-        self.truths[number].dismissed = Some(by);
+        let truth = &mut self.truths[number];
+        truth.dismissed = Some(by);
+        truth.gone_us = Some(self.now_us);
     }
 
     /// Those who end together with it and have not yet, the youngest first.
@@ -320,35 +322,6 @@ impl Qemu {
             for (number, status) in &running {
                 self.status(*number, *status);
             }
-        }
-    }
-
-    /// The process ends, and its jobs before it.
-    pub(super) fn cancel_all(&mut self) {
-        if self.version.replies_late() {
-            self.blip(if self.version.from(8, 0) { 2 } else { 1 });
-        }
-        for number in self.jobs.keys().rev().copied().collect::<Vec<_>>() {
-            let Some(job) = self.jobs.get_mut(&number) else { continue };
-            if job.is_over() {
-                continue;
-            }
-            if job.ready && !job.is_settled() && !self.version.quit_forces() && !job.cancelled {
-                job.finished = true;
-                self.wake(number);
-                self.job_exit(number);
-                // It may wait for somebody to finalize it.
-                if self.jobs.get(&number).is_none_or(super::job::Job::is_over) {
-                    continue;
-                }
-            }
-            if let Some(job) = self.jobs.get_mut(&number) {
-                job.cancelled = true;
-                self.abort_group(number);
-            }
-        }
-        for number in self.jobs.keys().rev().copied().collect::<Vec<_>>() {
-            self.dismiss(number, Dismissed::WithProcess);
         }
     }
 }

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use serde_json::{Value, json};
 
 pub mod command;
+mod end;
 pub mod job;
 mod life;
 mod listing;
@@ -22,7 +23,7 @@ pub mod wire;
 use job::{Job, NEVER, Plan};
 pub use odds::Odds;
 use text::encode;
-use truth::{Dismissed, Origin, Truth};
+use truth::{Origin, Truth};
 use version::{Kind, Version};
 use wire::{ConnectionId, Request, Wire};
 
@@ -272,6 +273,11 @@ impl Qemu {
         &self.truths
     }
 
+    /// Those that are listed, the oldest first.
+    pub fn living(&self) -> impl Iterator<Item = &Job> {
+        self.jobs.values()
+    }
+
     fn step_ready(&mut self) -> bool {
         let now = self.now_us;
         let mut due: Vec<(u64, usize)> = (self.jobs.iter())
@@ -345,54 +351,11 @@ impl Qemu {
         }
     }
 
-    fn shut_down(&mut self, reason: &str, reply: Option<(ConnectionId, &str)>) {
-        self.end_exits();
-        let late = self.version.replies_late();
-        let speak = |wire: &mut Wire, version| {
-            if let Some((connection, line)) = reply {
-                wire.reply(connection, line, version);
-            }
-        };
-        if !late {
-            speak(&mut self.wire, self.version);
-        }
-        if self.kind == Kind::System {
-            let data = match self.version {
-                version if version.from(4, 0) => json!({"guest": false, "reason": reason}),
-                version if version.from(2, 10) => json!({"guest": false}),
-                _ => Value::Null,
-            };
-            self.emit("SHUTDOWN", &data);
-        }
-        // The storage daemon of 5.2 forgets its jobs.
-        if self.kind == Kind::System || late {
-            self.cancel_all();
-        }
-        if late {
-            speak(&mut self.wire, self.version);
-        }
-        let cut = self.chance.one_in(self.odds.truncated_tail);
-        self.exit(cut);
-    }
-
     /// What the main loop does before it takes the next command.
     fn end_exits(&mut self) {
         while let Some(number) = self.exits.pop_front() {
             self.job_exit(number);
         }
-    }
-
-    fn exit(&mut self, cut: bool) {
-        if self.state == State::Exited {
-            return;
-        }
-        self.state = State::Exited;
-        for number in std::mem::take(&mut self.jobs).into_keys() {
-            let dismissed = &mut self.truths[number].dismissed;
-            *dismissed = dismissed.take().or(Some(Dismissed::WithProcess));
-        }
-        let chance = &mut self.chance;
-        self.wire.end(|length| if cut { chance.index(length + 1) } else { length });
     }
 }
 

@@ -9,6 +9,8 @@ pub struct Odds {
     pub stale_bytes: u64,
     /// Of clients after the first: a stale reply with `"id": inf`.
     pub inf: u64,
+    /// Of the first clients of QEMU 4.0 to 5.2: greeted, and never answered.
+    pub deaf: u64,
     /// Of commands: the reply is written some steps after it was made up; a listing is stale then.
     pub late_reply: u64,
     /// Of disconnections with a command waiting: it is being executed, and its reply goes to the

@@ -162,6 +162,8 @@ impl Qemu {
             ran: false,
             ended: None,
             pivoted: false,
+            created_us: self.now_us,
+            gone_us: None,
             dismissed: None,
         });
         self.jobs.insert(number, job);

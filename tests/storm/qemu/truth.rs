@@ -22,6 +22,9 @@ pub struct Truth {
     /// The device now stands on the target: only a mirror or active commit that was told to
     /// complete and did.
     pub pivoted: bool,
+    pub created_us: u64,
+    /// When it left the list, by dismissal or with the process.
+    pub gone_us: Option<u64>,
     /// How it left the list, or `None`: it is listed still.
     pub dismissed: Option<Dismissed>,
 }
