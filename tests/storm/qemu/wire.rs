@@ -102,7 +102,10 @@ impl Wire {
             connection.read(id);
             self.unread = connection.output;
             self.negotiated_before = matches!(connection.stage, Stage::Ready);
-            let first = connection.requests.pop_front().filter(|_| executing);
+            let negotiating = connection.stage == Stage::Negotiating;
+            let begun = executing && (negotiating || connection.stage == Stage::Ready);
+            let first = connection.requests.pop_front().filter(|_| begun);
+            let first = first.map(|request| Request { negotiating, ..request });
             self.executing = self.executing.take().or(first);
         }
     }
