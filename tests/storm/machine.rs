@@ -6,7 +6,8 @@ use blockjob::model::Identity;
 use crate::{
     chance::Chance,
     qemu::{
-        Odds, Qemu,
+        Qemu,
+        odds::Odds,
         truth::Truth,
         version::{Kind, Version},
         wire::ConnectionId,

@@ -19,7 +19,7 @@ use crate::{
     machine::{DISKS, Key, Machine, Read},
     oracle::{Oracle, Verdict, is_unique},
     qemu::{
-        Odds,
+        odds::Odds,
         version::{Kind, Version},
     },
     tally::Tally,
@@ -117,6 +117,7 @@ impl World {
             early_event: 4,
             stale_bytes: 6,
             inf: 8,
+            deaf: 12,
             late_reply: 6,
             executing: 2,
             busy: 4,

@@ -25,6 +25,8 @@ pub enum Fault {
     Io { at: i64, write: bool, no_space: bool, once: bool },
     /// The job fails in its first round with this text and no `BLOCK_JOB_ERROR`.
     Silent(String),
+    /// It fails on being created: created and null again, and an error for a reply.
+    Early(String),
     /// It fails when all is copied, on being finalized.
     Finalize(String),
 }
@@ -64,6 +66,7 @@ pub enum Policy {
     NoSpace,
 }
 
+#[allow(clippy::struct_excessive_bools, reason = "QEMU's job has them")]
 #[derive(Clone, Debug)]
 pub struct Job {
     /// The place of its truth.
@@ -103,6 +106,8 @@ pub struct Job {
     /// When its next round is; `NEVER` while it waits for something else.
     pub due_us: u64,
     pub actively_synced: bool,
+    /// sync=none: it copies what is about to be overwritten, until it is cancelled.
+    pub endless: bool,
 }
 
 pub const NEVER: u64 = u64::MAX;
@@ -167,6 +172,8 @@ impl Job {
         let speed = u64::try_from(self.speed).unwrap_or(0);
         let chunk = u64::try_from(self.chunk(version).min(self.len)).unwrap_or(0);
         let limited = (chunk * 1_000_000).checked_div(speed).unwrap_or(0);
+        // Old QEMUs begin a new slice of time with each chunk, however slow they are told to be.
+        let limited = if version.from(2, 0) { limited } else { limited.min(SLICE_US) };
         limited.max(ROUND_US)
     }
 }
@@ -200,5 +207,7 @@ impl Status {
     }
 }
 
+/// QEMU's slice of time for limits of speed.
+pub const SLICE_US: u64 = 100_000;
 /// A round without a limit of speed.
 pub const ROUND_US: u64 = 200;

@@ -32,9 +32,9 @@ impl Qemu {
     /// The second half of a start: the node is no longer drained, and the first round begins.
     pub(super) fn run_on(&mut self, number: usize) {
         self.status(number, Status::Running);
-        let now = self.now_us;
+        let soon = self.soon_us();
         let Some(job) = self.jobs.get_mut(&number) else { return };
-        job.due_us = now + ROUND_US;
+        job.due_us = soon + ROUND_US;
         let fails_at_once =
             job.work == Work::Other("create") && matches!(job.fault, Some(Fault::Silent(_)));
         if job.len == 0 || fails_at_once {
@@ -44,7 +44,7 @@ impl Qemu {
 
     /// A round of its coroutine.
     pub(super) fn work(&mut self, number: usize) {
-        let (now, version) = (self.now_us, self.version);
+        let version = self.version;
         let Some(job) = self.jobs.get_mut(&number) else { return };
         job.due_us = NEVER;
         if job.cancelled || job.error.is_some() {
@@ -63,9 +63,13 @@ impl Qemu {
         if self.fail(number) {
             return;
         }
+        let soon = self.soon_us();
         let Some(job) = self.jobs.get_mut(&number) else { return };
+        if job.endless {
+            return;
+        }
         job.offset = (job.offset + job.chunk(version)).min(job.len);
-        job.due_us = now + job.round_us(version);
+        job.due_us = soon + job.round_us(version);
         if job.offset < job.len {
             return;
         }
@@ -104,7 +108,7 @@ impl Qemu {
                 return true;
             }
             Some(Fault::Io { at, write, no_space, once }) => (*at, *write, *no_space, *once),
-            Some(Fault::Finalize(_)) | None => return false,
+            Some(Fault::Early(_) | Fault::Finalize(_)) | None => return false,
         };
         if job.offset < at {
             return false;
@@ -210,6 +214,9 @@ impl Qemu {
             }
         }
         self.abort(number);
+        if self.version.from(8, 0) && self.chance.one_in(self.odds.shuffle) {
+            self.let_others_end(number);
+        }
         for member in &members {
             if self.version.from(8, 0) && !self.jobs[member].is_settled() {
                 self.abort(*member);
@@ -219,6 +226,17 @@ impl Qemu {
             self.abort(member);
             self.conclude(member);
         }
+    }
+
+    /// The drain before an end lets other jobs go on, and tells their end within this one's.
+    fn let_others_end(&mut self, number: usize) {
+        let Some(group) = self.jobs.get(&number).map(|job| job.group) else { return };
+        let runs = |job: &&super::job::Job| job.group != group && job.due_us != NEVER;
+        let others: Vec<usize> = self.jobs.values().filter(runs).map(|job| job.number).collect();
+        for other in others {
+            self.work(other);
+        }
+        self.end_exits();
     }
 
     fn abort(&mut self, number: usize) {
@@ -277,7 +295,9 @@ impl Qemu {
     pub(super) fn dismiss(&mut self, number: usize, by: Dismissed) {
         self.status(number, Status::Null);
         self.jobs.remove(&number);
-        self.truths[number].dismissed = Some(by);
+        let truth = &mut self.truths[number];
+        truth.dismissed = Some(by);
+        truth.gone_us = Some(self.now_us);
     }
 
     /// Those who end together with it and have not yet, the youngest first.
@@ -302,35 +322,6 @@ impl Qemu {
             for (number, status) in &running {
                 self.status(*number, *status);
             }
-        }
-    }
-
-    /// The process ends, and its jobs before it.
-    pub(super) fn cancel_all(&mut self) {
-        if self.version.replies_late() {
-            self.blip(if self.version.from(8, 0) { 2 } else { 1 });
-        }
-        for number in self.jobs.keys().rev().copied().collect::<Vec<_>>() {
-            let Some(job) = self.jobs.get_mut(&number) else { continue };
-            if job.is_over() {
-                continue;
-            }
-            if job.ready && !job.is_settled() && !self.version.quit_forces() && !job.cancelled {
-                job.finished = true;
-                self.wake(number);
-                self.job_exit(number);
-                // It may wait for somebody to finalize it.
-                if self.jobs.get(&number).is_none_or(super::job::Job::is_over) {
-                    continue;
-                }
-            }
-            if let Some(job) = self.jobs.get_mut(&number) {
-                job.cancelled = true;
-                self.abort_group(number);
-            }
-        }
-        for number in self.jobs.keys().rev().copied().collect::<Vec<_>>() {
-            self.dismiss(number, Dismissed::WithProcess);
         }
     }
 }

@@ -9,49 +9,25 @@ use std::collections::{BTreeMap, VecDeque};
 use serde_json::{Value, json};
 
 pub mod command;
+mod end;
 pub mod job;
 mod life;
+mod listing;
+pub mod odds;
 mod start;
 mod text;
 pub mod truth;
 pub mod version;
 pub mod wire;
 
-use job::{Job, NEVER, Plan, Status};
+use job::{Job, NEVER, Plan};
+pub use odds::Odds;
 use text::encode;
-use truth::{Dismissed, Origin, Truth};
+use truth::{Origin, Truth};
 use version::{Kind, Version};
 use wire::{ConnectionId, Request, Wire};
 
 use crate::chance::Chance;
-
-/// How often a hazard occurs: once in so many times, never with 0.
-#[derive(Clone, Debug, Default)]
-pub struct Odds {
-    /// Of clients after the first: events before the greeting.
-    pub early_event: u64,
-    /// Of clients after the first: the stream begins in the middle of an old message.
-    pub stale_bytes: u64,
-    /// Of clients after the first: a stale reply with `"id": inf`.
-    pub inf: u64,
-    /// Of commands: the reply is written some steps after it was made up; a listing is stale then.
-    pub late_reply: u64,
-    /// Of disconnections with a command waiting: it is being executed, and its reply goes to the
-    /// next client.
-    pub executing: u64,
-    /// Of cancellations: the job is in the middle of I/O and ends a round later.
-    pub busy: u64,
-    /// Of steps: a drain, seen as paused and running again.
-    pub blip: u64,
-    /// Of steps: another than the usual of what is ready.
-    pub shuffle: u64,
-    /// Of exits: the unread output is cut at any byte.
-    pub truncated_tail: u64,
-    /// Of jobs without a plan: something goes wrong.
-    pub fault: u64,
-    /// Of jobs without a plan: nothing to copy.
-    pub instant: u64,
-}
 
 #[derive(Debug)]
 pub struct Qemu {
@@ -79,6 +55,10 @@ pub struct Qemu {
     /// Jobs whose work is done, for the main loop to take note: before anything else.
     exits: VecDeque<usize>,
     held: Option<Held>,
+    /// How long the command that is being executed takes.
+    slow_us: u64,
+    /// An event of the guest's that the main loop has yet to emit.
+    later: Option<&'static str>,
     guest_runs: bool,
 }
 
@@ -96,6 +76,7 @@ struct Held {
     connection: ConnectionId,
     line: String,
     steps: u64,
+    until_us: u64,
 }
 
 impl Qemu {
@@ -120,6 +101,8 @@ impl Qemu {
             groups: 0,
             exits: VecDeque::new(),
             held: None,
+            slow_us: 0,
+            later: None,
             guest_runs: false,
         }
     }
@@ -188,6 +171,10 @@ impl Qemu {
     /// One thing of the main loop. False: there was nothing to do at this time.
     pub fn step(&mut self, now_us: u64) -> bool {
         self.now_us = self.now_us.max(now_us);
+        if self.state == State::Hangs && !self.stopped && self.version.has_monitor_thread() {
+            // The monitor's own thread still accepts and greets.
+            return self.wire.turn(self.version, &self.odds, &mut self.chance);
+        }
         if self.state != State::Runs || self.stopped {
             return false;
         }
@@ -195,8 +182,13 @@ impl Qemu {
             self.job_exit(number);
             return true;
         }
+        if let Some(event) = self.later.take() {
+            self.emit(event, &Value::Null);
+            return true;
+        }
         let mut waits = self.wire.is_early();
         match &mut self.held {
+            Some(held) if held.until_us > self.now_us => {}
             Some(held) if held.steps > 0 => {
                 held.steps -= 1;
                 waits = true;
@@ -218,9 +210,11 @@ impl Qemu {
         self.step_ready() || waits
     }
 
-    /// When a job will have something to do.
+    /// When a job will have something to do, or a slow command ends.
     pub fn next_due_us(&self) -> Option<u64> {
-        self.jobs.values().map(|job| job.due_us).filter(|due| *due != NEVER).min()
+        let now = self.now_us;
+        let held = self.held.iter().map(|held| held.until_us).filter(|until| *until > now);
+        self.jobs.values().map(|job| job.due_us).filter(|due| *due != NEVER).chain(held).min()
     }
 
     /// A command on another monitor of the process.
@@ -230,6 +224,7 @@ impl Qemu {
         }
         let name = command["execute"].as_str().unwrap_or_default();
         let arguments = command["arguments"].as_object().cloned().unwrap_or_default();
+        self.end_exits();
         let result = self.dispatch(name, &arguments, &Origin::Foreign);
         if result.is_ok() && name == "quit" {
             self.shut_down("host-qmp-quit", None);
@@ -278,6 +273,11 @@ impl Qemu {
         &self.truths
     }
 
+    /// Those that are listed, the oldest first.
+    pub fn living(&self) -> impl Iterator<Item = &Job> {
+        self.jobs.values()
+    }
+
     fn step_ready(&mut self) -> bool {
         let now = self.now_us;
         let mut due: Vec<(u64, usize)> = (self.jobs.iter())
@@ -288,7 +288,7 @@ impl Qemu {
         let asked = self.held.is_none() && self.wire.has_request();
         let shuffled = self.chance.one_in(self.odds.shuffle);
         // QEMU 1.1 reads all commands that have come before it lets a job go on.
-        let commands_first = !self.version.from(2, 0) != shuffled;
+        let commands_first = self.version.from(2, 0) == shuffled;
         if asked && (due.is_empty() || commands_first) {
             let request = self.wire.next_request().expect("there is one");
             self.execute(&request);
@@ -313,10 +313,11 @@ impl Qemu {
         let line = command::reply(result, request.id.as_ref(), self.version);
         if quits {
             self.shut_down("host-qmp-quit", Some((connection, &line)));
-        } else if self.version.replies_late() {
-            let late = self.chance.one_in(self.odds.late_reply);
+        } else if self.version.replies_late() || self.slow_us > 0 {
+            let late = self.version.replies_late() && self.chance.one_in(self.odds.late_reply);
             let steps = if late { 1 + self.chance.below(LATE_STEPS_MAX) } else { 0 };
-            self.held = Some(Held { connection, line, steps });
+            let until_us = self.now_us + std::mem::take(&mut self.slow_us);
+            self.held = Some(Held { connection, line, steps, until_us });
         } else {
             self.wire.reply(connection, &line, self.version);
         }
@@ -350,50 +351,11 @@ impl Qemu {
         }
     }
 
-    fn shut_down(&mut self, reason: &str, reply: Option<(ConnectionId, &str)>) {
-        let late = self.version.replies_late();
-        let speak = |wire: &mut Wire, version| {
-            if let Some((connection, line)) = reply {
-                wire.reply(connection, line, version);
-            }
-        };
-        if !late {
-            speak(&mut self.wire, self.version);
+    /// What the main loop does before it takes the next command.
+    fn end_exits(&mut self) {
+        while let Some(number) = self.exits.pop_front() {
+            self.job_exit(number);
         }
-        if self.kind == Kind::System {
-            let data = match self.version {
-                version if version.from(4, 0) => json!({"guest": false, "reason": reason}),
-                version if version.from(2, 10) => json!({"guest": false}),
-                _ => Value::Null,
-            };
-            self.emit("SHUTDOWN", &data);
-        }
-        // The storage daemon of 5.2 forgets its jobs.
-        if self.kind == Kind::System || late {
-            self.cancel_all();
-        }
-        if late {
-            speak(&mut self.wire, self.version);
-        }
-        let cut = self.chance.one_in(self.odds.truncated_tail);
-        self.exit(cut);
-    }
-
-    fn exit(&mut self, cut: bool) {
-        if self.state == State::Exited {
-            return;
-        }
-        self.state = State::Exited;
-        for number in std::mem::take(&mut self.jobs).into_keys() {
-            let dismissed = &mut self.truths[number].dismissed;
-            *dismissed = dismissed.take().or(Some(Dismissed::WithProcess));
-        }
-        let chance = &mut self.chance;
-        self.wire.end(|length| if cut { chance.index(length + 1) } else { length });
-    }
-
-    fn is_listed(&self, number: usize) -> bool {
-        self.jobs.get(&number).is_some_and(|job| job.status != Status::Null)
     }
 }
 

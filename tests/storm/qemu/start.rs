@@ -6,7 +6,7 @@ use super::{
     Qemu,
     command::{Refusal, generic},
     job::{Fault, Job, NEVER, Plan, Policy, ROUND_US, Status, Work},
-    truth::{Origin, Truth},
+    truth::{Dismissed, Origin, Truth},
 };
 
 pub(super) type Arguments = Map<String, Value>;
@@ -76,7 +76,7 @@ impl Qemu {
         for number in started.iter().rev() {
             self.status(*number, Status::Aborting);
             self.status(*number, Status::Concluded);
-            self.dismiss(*number, super::truth::Dismissed::Auto);
+            self.dismiss(*number, Dismissed::Auto);
             if grouped && started.len() > 1 {
                 return self.hang();
             }
@@ -112,6 +112,8 @@ impl Qemu {
         }
         let id = self.id_of(arguments)?;
         let plan = self.plan_for(&id, work, arguments)?;
+        // Such a mirror has nothing to copy at first.
+        let nothing = work == Work::Mirror && text("sync") == Some("none");
         let stream = matches!(work, Work::Stream | Work::Commit | Work::ActiveCommit);
         let number = self.truths.len();
         let auto_dismiss = block && flag("auto-dismiss");
@@ -120,7 +122,13 @@ impl Qemu {
             id: id.clone(),
             work,
             status: Status::Created,
-            len: if block { plan.len } else { 1 },
+            len: if nothing {
+                0
+            } else if block {
+                plan.len
+            } else {
+                1
+            },
             offset: 0,
             speed,
             auto_finalize: flag("auto-finalize"),
@@ -142,6 +150,7 @@ impl Qemu {
             finished: false,
             due_us: NEVER,
             actively_synced: text("copy-mode") == Some("write-blocking"),
+            endless: work == Work::Backup && text("sync") == Some("none"),
         };
         self.truths.push(Truth {
             number,
@@ -153,10 +162,16 @@ impl Qemu {
             ran: false,
             ended: None,
             pivoted: false,
+            created_us: self.now_us,
+            gone_us: None,
             dismissed: None,
         });
         self.jobs.insert(number, job);
         self.status(number, Status::Created);
+        if let Some(Fault::Early(text)) = self.jobs[&number].fault.clone() {
+            self.dismiss(number, Dismissed::Auto);
+            return Err(generic(&text));
+        }
         Ok(number)
     }
 
@@ -232,7 +247,8 @@ impl Qemu {
             plan.len = 0;
         }
         if self.chance.one_in(self.odds.fault) {
-            plan.fault = Some(match self.chance.below(6) {
+            plan.fault = Some(match self.chance.below(7) {
+                2 => Fault::Early("Permission conflict".into()),
                 0 => Fault::Silent("Source and target image have different sizes".into()),
                 1 => Fault::Finalize("Input/output error".into()),
                 _ => Fault::Io {
@@ -246,7 +262,7 @@ impl Qemu {
         plan
     }
 
-    /// A later round than the next, for a job in the middle of I/O.
+    /// Now, or some rounds later for a job in the middle of I/O.
     pub(super) fn soon_us(&mut self) -> u64 {
         let busy = self.chance.one_in(self.odds.busy);
         self.now_us + if busy { ROUND_US * (1 + self.chance.below(BUSY_ROUNDS_MAX)) } else { 0 }

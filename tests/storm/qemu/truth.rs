@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::wire::ConnectionId;
 
 /// One incarnation of a job id in one process.
+#[allow(clippy::struct_excessive_bools, reason = "they are answers to questions")]
 #[derive(Clone, Debug)]
 pub struct Truth {
     /// Counts the jobs of the process from 0; the place in `Qemu::jobs`.
@@ -21,6 +22,9 @@ pub struct Truth {
     /// The device now stands on the target: only a mirror or active commit that was told to
     /// complete and did.
     pub pivoted: bool,
+    pub created_us: u64,
+    /// When it left the list, by dismissal or with the process.
+    pub gone_us: Option<u64>,
     /// How it left the list, or `None`: it is listed still.
     pub dismissed: Option<Dismissed>,
 }

@@ -55,6 +55,8 @@ enum Stage {
     Early(u64),
     Negotiating,
     Ready,
+    /// Greeted in a race with the start of the process: what it says is never read.
+    Deaf,
     /// QEMU has gone; what was written before can still be read.
     Ended,
 }
@@ -100,7 +102,10 @@ impl Wire {
             connection.read(id);
             self.unread = connection.output;
             self.negotiated_before = matches!(connection.stage, Stage::Ready);
-            let first = connection.requests.pop_front().filter(|_| executing);
+            let negotiating = connection.stage == Stage::Negotiating;
+            let begun = executing && (negotiating || connection.stage == Stage::Ready);
+            let first = connection.requests.pop_front().filter(|_| begun);
+            let first = first.map(|request| Request { negotiating, ..request });
             self.executing = self.executing.take().or(first);
         }
     }
@@ -126,14 +131,16 @@ impl Wire {
                 if threaded_inf(version, self.made) && chance.one_in(odds.inf) {
                     connection.write("{\"return\": {}, \"id\": inf}");
                 }
-                connection.stage = Stage::Negotiating;
+                let races = version.has_monitor_thread() && !version.from(6, 0) && self.made == 1;
+                let deaf = races && chance.one_in(odds.deaf);
+                connection.stage = if deaf { Stage::Deaf } else { Stage::Negotiating };
             }
             Stage::Early(steps) => {
                 connection.stage = Stage::Early(steps - 1);
                 // Nothing was done: what else is ready goes on.
                 return false;
             }
-            Stage::Negotiating | Stage::Ready | Stage::Ended => return false,
+            Stage::Negotiating | Stage::Ready | Stage::Deaf | Stage::Ended => return false,
         }
         true
     }
@@ -309,4 +316,4 @@ fn greeting(version: Version) -> String {
 
 /// A Linux backlog of 1 holds two.
 const WAITING_MAX: usize = 2;
-const EARLY_STEPS_MAX: u64 = 8;
+const EARLY_STEPS_MAX: u64 = 64;
