@@ -233,7 +233,7 @@ fn replay<'a>(connection: &Connection, reads: impl IntoIterator<Item = &'a [u8]>
     let mut session = Session::<Nobody>::new(settings, "nonce", prefix.into());
     let (mut acts, mut told) = (Vec::new(), Told::default());
     session.start(None, now, &mut acts);
-    session.handle_connected(None);
+    session.handle_connected(None, now, &mut acts);
     for read in reads {
         session.handle_bytes(read, now, &mut acts);
     }

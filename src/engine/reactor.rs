@@ -187,7 +187,7 @@ impl Reactor {
                 match Stream::connect(slot.monitor.address(), self.poll.registry(), token) {
                     Ok(stream) => {
                         slot.stream = Some(stream);
-                        self.hub.handle_connected(id, None);
+                        self.hub.handle_connected(id, None, now);
                     }
                     Err(error) => self.hub.handle_end(id, &error, now),
                 }

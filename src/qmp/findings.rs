@@ -105,10 +105,10 @@ impl Jobs {
 
     /// Plays what the journal holds of one incarnation.
     fn end_by_journal(&mut self, number: u64, events: Vec<Event>, loss: Loss) {
-        use Status::{Aborting, Concluded, Created, Null};
+        use Status::{Aborting, Concluded, Created, Null, Pending};
         let known = &self.all[&number];
-        let (mut ran, mut aborted) = (known.ran, known.aborted);
-        let (mut concluded, mut whole) = (false, false);
+        let (mut ran, mut born, mut way) = (known.ran, known.born, known.status);
+        let mut concluded = false;
         for mut event in events {
             if event.kind.is_final() {
                 let job = self.all.get_mut(&number).expect("it is there until its end");
@@ -119,21 +119,24 @@ impl Jobs {
                 }
                 return self.end(number, event);
             }
-            whole |= event.status == Created;
+            born |= event.status == Created;
             ran |= !matches!(event.status, Created | Aborting | Concluded | Null);
-            aborted |= event.status == Aborting;
             concluded |= matches!(event.status, Concluded | Null);
+            if !concluded {
+                way = event.status;
+            }
         }
         let job = self.all.get_mut(&number).expect("it is there until its end");
         job.stage = Stage::Living;
-        if concluded && whole && !ran {
+        if concluded && born && !ran {
             return self.end_undone(number);
         }
-        if !concluded || job.is_block() {
+        // By which way it came to its end must be known, and that it has no event of its own there.
+        let knows = concluded && matches!(way, Pending | Aborting) && (born || ran);
+        if !knows || job.is_block() {
             return self.lose(number, loss);
         }
-        // A job that has no event of its own at its end.
-        job.aborted = aborted;
+        job.aborted = way == Aborting;
         let mut event = job.path_end();
         event.origin = Origin::Recovered;
         self.end(number, event);

@@ -9,7 +9,7 @@ use super::{
     listing::{self, Listed},
     session::{List, Session, Stage, Ticket, own},
 };
-use crate::model::{Code, Error, Kind, Loss, Now, Process, State, Version, Word};
+use crate::model::{Code, Error, Kind, Now, Process, State, Version, Word};
 
 impl<T: Ticket> Session<T> {
     pub(super) fn handle_greeting(&mut self, version: Version, text: &str, acts: &mut Vec<Act<T>>) {
@@ -24,15 +24,11 @@ impl<T: Ticket> Session<T> {
     }
 
     /// QEMU has agreed: what became of the jobs meanwhile?
-    pub(super) fn reconcile(&mut self, now: Now, acts: &mut Vec<Act<T>>) {
+    pub(super) fn reconcile(&mut self, acts: &mut Vec<Act<T>>) {
         let Stage::Negotiating { greeting } = std::mem::replace(&mut self.stage, Stage::Down)
         else {
             unreachable!("only a session that negotiates awaits that reply")
         };
-        if self.process == Process::Restarted {
-            self.jobs.handle_process_end(Loss::QemuRestarted);
-            self.tell(now, acts);
-        }
         let new = self.jobs.has_status;
         let jobs = if new { List::Awaited } else { List::Absent };
         self.stage = Stage::Reconciling { greeting, jobs, block_jobs: List::Awaited };
@@ -77,15 +73,13 @@ impl<T: Ticket> Session<T> {
     }
 
     pub(super) fn handle_marker(&mut self, found: bool, now: Now, acts: &mut Vec<Act<T>>) {
-        let restarted = !found && self.met;
-        self.process = match (self.met, found) {
-            (false, _) => Process::First,
-            (true, true) => Process::Same,
-            (true, false) => Process::Restarted,
-        };
-        if restarted {
-            self.jobs.handle_process_end(Loss::QemuRestarted);
-            self.jobs.handle_listing_asked();
+        if self.met {
+            // It knows more than the kernel could tell.
+            self.process = Process::Same;
+            self.note_process(if found { Process::Same } else { Process::Restarted });
+        }
+        if !found && self.met {
+            self.jobs.handle_marker_gone();
             self.tell(now, acts);
         }
         if !found {
@@ -101,11 +95,12 @@ impl<T: Ticket> Session<T> {
         self.timers.lost = None;
         self.backoff.reset();
         self.told_reason = None;
-        (self.met, self.process_ended) = (true, false);
+        let met = std::mem::replace(&mut self.met, true);
+        let process = std::mem::replace(&mut self.process, Process::Same);
         acts.push(Act::Stands(State::Connected, self.version));
         let mut event = own(Kind::Connected, "CONNECTED", Word::Json, &greeting, now);
         event.version = self.version;
-        event.process = Some(self.process);
+        event.process = Some(if met { process } else { Process::First });
         if let Some(position) = &self.jobs.position {
             event.set(Word::Position, &position.to_string());
         }

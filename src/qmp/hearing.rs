@@ -34,7 +34,7 @@ impl Jobs {
     fn create(&mut self, id: &str, sure: bool) -> bool {
         match self.current.get(id).and_then(|number| self.all.get_mut(number)) {
             Some(job) if matches!(job.stage, Stage::Expected { .. } | Stage::Starting) => {
-                job.whole = true;
+                (job.whole, job.born) = (true, true);
                 return true;
             }
             // Heard twice: nothing that QEMU does.
@@ -43,7 +43,8 @@ impl Jobs {
             None => {}
         }
         self.check_room().is_ok() && {
-            self.add(id, Stage::Living).whole = true;
+            let job = self.add(id, Stage::Living);
+            (job.whole, job.born) = (true, true);
             true
         }
     }

@@ -95,8 +95,8 @@ impl<T: Ticket> Hub<T> {
         self.with(id, |session, acts| session.acknowledge(job, ticket, now, acts));
     }
 
-    pub fn handle_connected(&mut self, id: MonitorId, identity: Option<Identity>) {
-        self.with(id, |session, _| session.handle_connected(identity));
+    pub fn handle_connected(&mut self, id: MonitorId, identity: Option<Identity>, now: Now) {
+        self.with(id, |session, acts| session.handle_connected(identity, now, acts));
     }
 
     pub fn handle_process_end(&mut self, id: MonitorId, now: Now) {

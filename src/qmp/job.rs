@@ -19,6 +19,8 @@ pub struct Job {
     pub stays: Option<bool>,
     /// `created` was heard, and all since.
     pub whole: bool,
+    /// `created` was heard, and all until there was no connection.
+    pub born: bool,
     pub ran: bool,
     pub aborted: bool,
     /// It was ready once: a commit that was is an active one.
@@ -118,6 +120,7 @@ impl Job {
             status: Status::Unknown,
             stays: None,
             whole: false,
+            born: false,
             ran: false,
             aborted: false,
             was_ready: false,

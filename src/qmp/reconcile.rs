@@ -61,8 +61,38 @@ impl Jobs {
         }
     }
 
+    /// The marker is not there, so QEMU was restarted. What was heard since it was asked for is of
+    /// the present one.
+    pub fn handle_marker_gone(&mut self) {
+        let former: Vec<u64> =
+            self.all.iter().filter(|(_, job)| job.awaited).map(|(number, _)| *number).collect();
+        for number in former {
+            match self.all[&number].stage {
+                Stage::Ended { .. } => {
+                    let id = self.all[&number].id.clone();
+                    self.remove_number(number, &id);
+                }
+                _ => self.leave(number, Loss::QemuRestarted),
+            }
+        }
+    }
+
+    /// It is gone, and its id may mean another job.
+    fn leave(&mut self, number: u64, loss: Loss) {
+        let id = self.all[&number].id.clone();
+        self.miss(number, loss);
+        if self.current.get(&id) == Some(&number) {
+            self.current.remove(&id);
+        }
+        if matches!(self.all.get(&number).map(|job| job.stage), Some(Stage::Ended { .. })) {
+            self.all.remove(&number);
+        }
+    }
+
     /// Nobody can hear of its jobs any more, for this reason.
     pub fn give_up(&mut self, loss: Loss) {
+        // Nobody waits for the journal of a monitor that is closed.
+        self.has_journal &= loss != Loss::Closed;
         let numbers: Vec<u64> = self.all.keys().copied().collect();
         for number in numbers {
             match self.all[&number].stage {

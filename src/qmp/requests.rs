@@ -111,7 +111,7 @@ impl<T: Ticket> Session<T> {
         let answer = reply.as_ref().map(|_| ()).map_err(Clone::clone);
         match pending.purpose {
             Purpose::Capabilities => match answer {
-                Ok(()) => self.reconcile(now, acts),
+                Ok(()) => self.reconcile(acts),
                 Err(ref error) => {
                     let what = format!("QEMU refused qmp_capabilities: {}", error.text);
                     self.end(&Error::new(Code::Remote, what), now, acts);

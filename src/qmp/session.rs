@@ -47,10 +47,11 @@ pub struct Session<T> {
     /// Of the QEMU that is, or was, connected.
     pub(super) version: Option<Version>,
     pub(super) identity: Option<Identity>,
-    /// There was a connection before.
+    /// It was usable before.
     pub(super) met: bool,
-    /// Since then its process has ended.
+    /// Its process has ended since.
     pub(super) process_ended: bool,
+    /// What is known of the process since the monitor was last usable.
     pub(super) process: Process,
     pub(super) unresponsive: bool,
     /// Why there is no connection, as it was last told. `None` when there is one.
@@ -127,7 +128,7 @@ impl<T: Ticket> Session<T> {
             identity: None,
             met: false,
             process_ended: false,
-            process: Process::First,
+            process: Process::Same,
             unresponsive: false,
             told_reason: None,
             marker: format!("blockjob-{nonce}"),
@@ -161,20 +162,29 @@ impl<T: Ticket> Session<T> {
     }
 
     /// The connection stands, with this process where that can be known.
-    pub fn handle_connected(&mut self, identity: Option<Identity>) {
+    pub fn handle_connected(
+        &mut self,
+        identity: Option<Identity>,
+        now: Now,
+        acts: &mut Vec<Act<T>>,
+    ) {
         if !matches!(self.stage, Stage::Connecting) {
             return;
         }
         self.framer.finish();
         self.stage = Stage::Greeting { stray: None };
-        self.process = match (self.identity, identity) {
-            _ if !self.met => Process::First,
+        let found = match (self.identity, identity) {
             _ if self.process_ended => Process::Restarted,
             (Some(before), Some(now)) if before == now => Process::Same,
             (Some(_), Some(_)) => Process::Restarted,
             _ => Process::Unknown,
         };
-        self.identity = identity;
+        (self.identity, self.process_ended) = (identity, false);
+        self.note_process(found);
+        if found == Process::Restarted {
+            self.jobs.handle_process_end(Loss::QemuRestarted);
+            self.tell(now, acts);
+        }
     }
 
     /// QEMU said something.
@@ -216,7 +226,7 @@ impl<T: Ticket> Session<T> {
     /// The process that was connected has ended, as its pidfd says.
     pub fn handle_process_end(&mut self, now: Now, acts: &mut Vec<Act<T>>) {
         // While there is a connection it was somebody else's process.
-        if matches!(self.stage, Stage::Down | Stage::Connecting) && self.met {
+        if matches!(self.stage, Stage::Down | Stage::Connecting) && self.identity.is_some() {
             self.process_ended = true;
             self.jobs.handle_process_end(Loss::QemuGone);
             self.inquire(acts);
@@ -284,6 +294,16 @@ impl<T: Ticket> Session<T> {
         self.timers.attempt = self.settings.connect_timeout.map(|limit| now.running + limit);
         self.stage = Stage::Connecting;
         acts.extend([Act::Stands(State::Connecting, None), Act::Connect]);
+    }
+
+    /// One connection after another may find the process to be another one, and the program is
+    /// told when it can use it: what is certain stays so, and a restart above all.
+    pub(super) fn note_process(&mut self, found: Process) {
+        self.process = match (self.process, found) {
+            (Process::Restarted, _) | (_, Process::Restarted) => Process::Restarted,
+            (Process::Unknown, _) => Process::Unknown,
+            (_, found) => found,
+        };
     }
 
     /// From now on there should be a connection; without one for too long, jobs are given up.
@@ -456,7 +476,7 @@ mod tests {
         fn greeting() -> Self {
             let mut world = Self::new();
             world.session.start(Some(1), world.now, &mut world.acts);
-            world.session.handle_connected(None);
+            world.session.handle_connected(None, world.now, &mut world.acts);
             assert_eq!(world.story(), ["stands Connecting", "connect"]);
             world
         }
@@ -650,7 +670,7 @@ mod tests {
         world.ends();
         world.story();
         world.session.start(Some(2), world.now, &mut world.acts);
-        world.session.handle_connected(None);
+        world.session.handle_connected(None, world.now, &mut world.acts);
         world.hears(GREETING);
         assert_eq!(world.story()[2], "send {\"execute\":\"qmp_capabilities\",\"id\":\"x-4\"}");
         world.hears("{\"return\": {}, \"id\": \"x-4\"}");

@@ -21,7 +21,7 @@ fn completed_before_the_start_commands_reply_finds_its_handle() {
 fn an_event_before_the_greeting_is_genuine() {
     let mut world = World::new("7.2", settings());
     world.session.start(None, world.now, &mut Vec::new());
-    world.session.handle_connected(ONE);
+    world.session.handle_connected(ONE, world.now, &mut Vec::new());
     world.completed("drive0", "stream", None);
     assert_eq!(world.ends(), ["end 1 drive0 succeeded"]);
     world.greets();
@@ -48,7 +48,7 @@ fn the_reply_to_a_former_clients_command_is_no_reply_to_ours() {
 fn a_stream_that_begins_in_mid_message_costs_only_that_message() {
     let mut world = World::new("7.2", settings());
     world.session.start(None, world.now, &mut Vec::new());
-    world.session.handle_connected(ONE);
+    world.session.handle_connected(ONE, world.now, &mut Vec::new());
     world.hears_bytes(b"\"BLOCK_JOB_COMPLETED\", \"data\": {\"device\": \"j\"}}\r\n");
     world.greets();
     world.agrees();

@@ -88,7 +88,8 @@ impl World {
     /// The connection stands, and QEMU has agreed.
     pub fn meets(&mut self, identity: Option<Identity>) {
         self.identity = identity;
-        self.session.handle_connected(identity);
+        self.session.handle_connected(identity, self.now, &mut self.acts);
+        self.act();
         self.greets();
         self.agrees();
     }

@@ -75,8 +75,8 @@ impl Library {
         self.hub.close(id(machine), "the program closed the monitor", now(now_us));
     }
 
-    pub fn connected(&mut self, machine: usize, identity: Option<Identity>) {
-        self.hub.handle_connected(id(machine), identity);
+    pub fn connected(&mut self, machine: usize, identity: Option<Identity>, now_us: u64) {
+        self.hub.handle_connected(id(machine), identity, now(now_us));
     }
 
     pub fn bytes(&mut self, machine: usize, bytes: &[u8], now_us: u64) {

@@ -90,7 +90,7 @@ impl Oracle {
         tally: &mut Tally,
     ) -> Result<Option<Key>, String> {
         let id = event.text(Word::JobId).ok_or("an end without an id")?.to_owned();
-        let key = self.identify(index, machine, &id, event)?;
+        let key = self.identify(machine, &id, event)?;
         self.life.heard.insert((index, id.clone()));
         tally.count(format!("told {:?} {:?} {:?}", event.kind, event.outcome, event.origin));
         if let Some(loss) = event.loss {
@@ -199,13 +199,7 @@ impl Oracle {
     }
 
     /// Which incarnation an end is of; `None` where that cannot be said.
-    fn identify(
-        &self,
-        index: usize,
-        machine: &Machine,
-        id: &str,
-        event: &Event,
-    ) -> Result<Option<Key>, String> {
+    fn identify(&self, machine: &Machine, id: &str, event: &Event) -> Result<Option<Key>, String> {
         if let Some(json) = event.text(Word::Json) {
             let found = find(machine, json).map(|(key, _)| Some(key));
             return found.ok_or_else(|| format!("QEMU never said this: {json}"));
@@ -214,14 +208,20 @@ impl Oracle {
         if is_unique(id) {
             return Ok(all.last().map(|(key, _)| *key));
         }
-        // A name used again, and an end that no message tells: the latest that has ended.
-        let fits = |(key, truth): &&(Key, &Truth)| {
-            truth.ended.is_some() && !self.life.told.contains_key(&(index, *key))
+        // A name used again, and an end that no message tells: some incarnation ended so.
+        let fits = |(_, truth): &(Key, &Truth)| {
+            let outcome = truth.ended.as_ref().map(|ended| &ended.outcome);
+            match event.outcome {
+                Outcome::Succeeded => outcome == Some(&truth::Outcome::Completed),
+                Outcome::Failed => matches!(outcome, Some(it) if *it != truth::Outcome::Completed),
+                Outcome::Cancelled => outcome == Some(&truth::Outcome::Cancelled) || !truth.ran,
+                Outcome::Unknown => true,
+            }
         };
-        match event.kind {
-            Kind::Lost => Ok(None),
-            _ => Ok(all.iter().rev().find(fits).map(|(key, _)| *key)),
+        if all.iter().any(fits) || event.kind == Kind::Lost {
+            return Ok(None);
         }
+        Err(format!("no job {id} ended so: {event}"))
     }
 
     fn check_loss(

@@ -292,7 +292,7 @@ impl World {
                 if self.machines[index].connect() {
                     let identity = self.machines[index].identity();
                     self.tells(|| format!("{index} connected"));
-                    self.library.connected(index, identity);
+                    self.library.connected(index, identity, self.now_us);
                 } else {
                     self.tells(|| format!("{index} refused"));
                     self.library.ended(index, true, self.now_us);
@@ -523,8 +523,7 @@ impl World {
             6 => {
                 // Another's job, by its name.
                 let disk = self.chance.below(DISKS);
-                let exists = self.chance.one_in(2);
-                self.watch(index, &format!("drive{disk}"), false, exists);
+                self.watch(index, &format!("drive{disk}"), false, false);
             }
             _ => {}
         }
@@ -691,14 +690,19 @@ impl World {
                 self.machines[index].boot(&mut self.chance);
             }
         }
-        let mut quiet = 0;
+        let (mut quiet, mut resting) = (0, 0);
         let rest_us = self.now_us + REST_US;
         for _ in 0..CALM_MAX {
             self.now_us += 1000;
             let busy = self.let_all_happen()?;
             quiet = if busy { 0 } else { quiet + 1 };
-            if quiet > 3 && !self.release_jobs() && self.now_us > rest_us {
+            let rests = self.now_us > rest_us && !self.release_jobs();
+            resting = if rests { resting + 1 } else { 0 };
+            if resting > 20 {
                 break;
+            }
+            if quiet > 2 {
+                self.release_jobs();
             }
             if quiet > 0 {
                 let due = [self.library.deadline_us(), self.next_due()].into_iter().flatten().min();
