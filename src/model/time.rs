@@ -9,6 +9,13 @@ pub struct Timestamp {
     pub microseconds: i64,
 }
 
+impl Timestamp {
+    /// For comparing.
+    pub fn micros(self) -> i128 {
+        i128::from(self.seconds) * 1_000_000 + i128::from(self.microseconds)
+    }
+}
+
 /// One look at both clocks.
 #[derive(Debug, Clone, Copy)]
 pub struct Now {

@@ -7,7 +7,7 @@ use super::{
     jobs::{Jobs, digest},
     journal::{Findings, Request, Wanted},
 };
-use crate::model::{Event, JobType, Loss, Origin, Status, Word};
+use crate::model::{Event, JobType, Loss, Origin, Status, Timestamp, Word};
 
 impl Jobs {
     /// What the journal is to be asked for now; `None` for nothing. One request at a time: what is
@@ -68,6 +68,7 @@ impl Jobs {
     }
 
     fn handle_found(&mut self, number: u64, events: Vec<Event>) {
+        let asked = self.listing_asked.map(Timestamp::micros);
         let Some(job) = self.all.get_mut(&number) else { return };
         if std::mem::take(&mut job.inquiry) != Inquiry::Made {
             return;
@@ -82,15 +83,18 @@ impl Jobs {
         let begins = events.first().is_some_and(|event| event.status == Status::Created);
         let events = if begins && job.ran { Vec::new() } else { events };
         let end = events.iter().find(|event| event.kind.is_final());
-        let end = end.and_then(|event| event.text(Word::Json)).map(digest);
-        let held = job.held.as_ref().and_then(|event| event.text(Word::Json)).map(digest);
-        if missing.is_none() && (end.is_none() || end == held) {
+        let said = |event: &Event| event.text(Word::Json).map(digest);
+        let is_held = end.is_some_and(|end| job.held.as_ref().and_then(said) == said(end));
+        if missing.is_none() && (end.is_none() || is_held) {
             // It is the one that it was before the gap.
             job.doubt = false;
             return self.release(number);
         }
-        // What lives under this id now began after the one that was known has ended.
-        let later = missing.is_none().then(|| job.later(end));
+        // What QEMU listed under this id may be the job that has ended since it was asked; else it
+        // is one that began after the known one had ended.
+        let before = |end: &Event| end.timestamp.map(Timestamp::micros) < asked;
+        let another = missing.is_none() && (end.is_some_and(before) || job.held.is_some());
+        let later = another.then(|| job.later());
         let id = job.id.clone();
         (job.held, job.doubt) = (None, false);
         self.end_by_journal(number, events, missing.unwrap_or(Loss::Gone));
@@ -132,8 +136,8 @@ impl Jobs {
             return self.end_undone(number);
         }
         // By which way it came to its end must be known, and that it has no event of its own there.
-        let knows = concluded && matches!(way, Pending | Aborting) && (born || ran);
-        if !knows || job.is_block() {
+        let sure = concluded && matches!(way, Pending | Aborting) && (born || ran);
+        if !sure || job.is_block() {
             return self.lose(number, loss);
         }
         job.aborted = way == Aborting;

@@ -24,7 +24,7 @@ impl<T: Ticket> Session<T> {
     }
 
     /// QEMU has agreed: what became of the jobs meanwhile?
-    pub(super) fn reconcile(&mut self, acts: &mut Vec<Act<T>>) {
+    pub(super) fn reconcile(&mut self, now: Now, acts: &mut Vec<Act<T>>) {
         let Stage::Negotiating { greeting } = std::mem::replace(&mut self.stage, Stage::Down)
         else {
             unreachable!("only a session that negotiates awaits that reply")
@@ -35,7 +35,7 @@ impl<T: Ticket> Session<T> {
         if self.settings.marker {
             self.ask_for_marker(acts);
         }
-        self.jobs.handle_listing_asked();
+        self.jobs.handle_listing_asked(now);
         if new {
             acts.push(Act::Send(self.exchange.send("query-jobs", None, Purpose::Jobs, None)));
         }
@@ -66,21 +66,22 @@ impl<T: Ticket> Session<T> {
         // Where neither could be had nothing is known, and nothing given up.
         if jobs.is_some() || block_jobs.is_some() {
             let listing = listing::merge(jobs, block_jobs.unwrap_or_default());
-            self.jobs.handle_listing(&listing, now);
+            self.jobs.handle_listing(&listing);
         }
         self.stage = Stage::Recovering { greeting };
         self.pump(now, acts);
     }
 
     pub(super) fn handle_marker(&mut self, found: bool, now: Now, acts: &mut Vec<Act<T>>) {
-        if self.met {
+        // Only where one was left for certain its absence says something.
+        if std::mem::replace(&mut self.marker_left, found) {
             // It knows more than the kernel could tell.
             self.process = Process::Same;
             self.note_process(if found { Process::Same } else { Process::Restarted });
-        }
-        if !found && self.met {
-            self.jobs.handle_marker_gone();
-            self.tell(now, acts);
+            if !found {
+                self.jobs.handle_marker_gone();
+                self.tell(now, acts);
+            }
         }
         if !found {
             self.leave_marker(acts);

@@ -102,7 +102,8 @@ impl Jobs {
         let number = self.current.get(id).copied();
         let number = match number.map(|number| (number, self.all[&number].stage)) {
             Some((number, Stage::Ended { lost, .. })) => {
-                if self.has_status || lost {
+                let read = self.all[&number].read_end;
+                if self.has_status || lost || read == event.text(Word::Json).map(digest) {
                     // Heard again, or too late: one end was told, and there is no other.
                     return;
                 }
@@ -126,11 +127,6 @@ impl Jobs {
         self.bury(id, true);
         self.note(number, &event);
         let job = self.all.get_mut(&number).expect("it was found or made above");
-        if job.former_end.is_some() && job.former_end == event.text(Word::Json).map(digest) {
-            // The journal told it before: there was no other incarnation.
-            job.stage = Stage::Ended { acknowledged: true, lost: false };
-            return;
-        }
         if job.held.is_some() {
             return;
         }

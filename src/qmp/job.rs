@@ -35,8 +35,8 @@ pub struct Job {
     pub cancel: Asked,
     /// Its end, which must wait for a reply or for the journal.
     pub held: Option<Event>,
-    /// The end of the incarnation before, by the journal. Heard once more it is no end of this one.
-    pub former_end: Option<u64>,
+    /// Its end, by the journal: heard once more it is no other one.
+    pub read_end: Option<u64>,
     /// When QEMU was last heard to speak of it, or when we began to watch it.
     pub last_heard: Option<Timestamp>,
     pub len: Option<i64>,
@@ -130,7 +130,7 @@ impl Job {
             complete: Asked::default(),
             cancel: Asked::default(),
             held: None,
-            former_end: None,
+            read_end: None,
             last_heard: None,
             len: None,
             offset: None,
@@ -140,7 +140,7 @@ impl Job {
 
     /// The incarnation that followed this one under the same id, unnoticed.
     #[must_use]
-    pub fn later(&self, former_end: Option<u64>) -> Self {
+    pub fn later(&self) -> Self {
         Self {
             job_type: self.job_type,
             type_name: self.type_name.clone(),
@@ -149,7 +149,6 @@ impl Job {
             ran: true,
             was_ready: self.was_ready,
             held: self.held.clone(),
-            former_end,
             last_heard: self.last_heard,
             len: self.len,
             offset: self.offset,
@@ -273,11 +272,10 @@ impl Job {
         match event.outcome {
             Outcome::Failed | Outcome::Cancelled => Pivot::No,
             _ if !self.may_pivot(event) => Pivot::No,
-            Outcome::Unknown => Pivot::Unknown,
             Outcome::Succeeded if self.complete.accepted => Pivot::Yes,
             Outcome::Succeeded if !self.complete.never() => Pivot::Unknown,
             Outcome::Succeeded if self.cancel.accepted || soft_shutdown => Pivot::No,
-            Outcome::Succeeded => Pivot::Unknown,
+            Outcome::Succeeded | Outcome::Unknown => Pivot::Unknown,
         }
     }
 }

@@ -14,7 +14,9 @@ use super::{
     job::{Asked, Inquiry, Job, Stage, Verb},
     position::Position,
 };
-use crate::model::{Code, Error, Event, Kind, Loss, Now, Origin, Outcome, Settings, Status, Word};
+use crate::model::{
+    Code, Error, Event, Kind, Loss, Now, Origin, Outcome, Settings, Status, Timestamp, Word,
+};
 
 /// What is to be told, in this order.
 #[allow(clippy::large_enum_variant, reason = "few at a time, and gone in the same turn")]
@@ -62,6 +64,8 @@ pub struct Jobs {
     /// that, and whether the end was known. At most `GRAVES_MAX`; one more and nothing is believed
     /// to live by that listing.
     pub(super) graves: BTreeMap<u64, bool>,
+    /// When the listing was asked for: what it says is no older.
+    pub(super) listing_asked: Option<Timestamp>,
     /// QEMU tells status changes, so that each incarnation begins with `created`.
     pub(super) has_status: bool,
     /// What can't be known from QEMU may stand in a journal.
@@ -106,6 +110,7 @@ impl Jobs {
             told: Vec::new(),
             wishes: BTreeSet::new(),
             graves: BTreeMap::new(),
+            listing_asked: None,
             has_status: true,
             has_journal: settings.journal,
             position,
@@ -315,7 +320,11 @@ impl Jobs {
         job.inquiry = Inquiry::None;
         let (id, handles) = (job.id.clone(), job.handles.clone());
         // An old QEMU has forgotten it by now, unless it was told to keep it.
-        let forgotten = !self.has_status && job.stays != Some(true) && !lost;
+        let stays = job.stays.unwrap_or(job.ours);
+        if event.origin == Origin::Recovered {
+            job.read_end = event.text(Word::Json).map(digest);
+        }
+        let forgotten = !self.has_status && !stays && !lost && job.read_end.is_none();
         self.told.push(Told::End(End { job: number, handles, event }));
         if gone || forgotten {
             self.remove_number(number, &id);

@@ -65,7 +65,7 @@ impl Jobs {
     /// the present one.
     pub fn handle_marker_gone(&mut self) {
         let former: Vec<u64> =
-            self.all.iter().filter(|(_, job)| job.awaited).map(|(number, _)| *number).collect();
+            self.all.iter().filter(|(_, job)| job.awaited && !job.whole).map(|(n, _)| *n).collect();
         for number in former {
             match self.all[&number].stage {
                 Stage::Ended { .. } => {
@@ -107,7 +107,8 @@ impl Jobs {
     }
 
     /// A listing is being asked for: it must speak of what lives now.
-    pub fn handle_listing_asked(&mut self) {
+    pub fn handle_listing_asked(&mut self, now: Now) {
+        self.listing_asked = Some(now.wall);
         self.graves.clear();
         for job in self.all.values_mut() {
             job.awaited = match job.stage {
@@ -119,9 +120,9 @@ impl Jobs {
     }
 
     /// What QEMU has, after a gap: whatever it does not have is gone.
-    pub fn handle_listing(&mut self, listing: &[Listed], now: Now) {
+    pub fn handle_listing(&mut self, listing: &[Listed]) {
         for listed in listing {
-            self.handle_listed(listed, now, Origin::Recovered);
+            self.handle_listed(listed, Origin::Recovered);
         }
         let gone: Vec<u64> =
             self.all.iter().filter(|(_, job)| job.awaited).map(|(number, _)| *number).collect();
@@ -150,13 +151,13 @@ impl Jobs {
     }
 
     /// What QEMU has, asked for because a job concluded without a word of how.
-    pub fn handle_conclusions(&mut self, listing: &[Listed], now: Now) {
+    pub fn handle_conclusions(&mut self, listing: &[Listed]) {
         for listed in listing.iter().filter(|listed| listed.status == Status::Concluded) {
-            self.handle_listed(listed, now, Origin::Live);
+            self.handle_listed(listed, Origin::Live);
         }
     }
 
-    fn handle_listed(&mut self, listed: &Listed, now: Now, origin: Origin) {
+    fn handle_listed(&mut self, listed: &Listed, origin: Origin) {
         let grave = self.buried(&listed.id);
         if grave == Some(true) || (grave == Some(false) && listed.status != Status::Concluded) {
             return;
@@ -188,7 +189,7 @@ impl Jobs {
                 self.told.push(super::jobs::Told::Dropped);
                 return;
             }
-            self.add(&listed.id, Stage::Living).last_heard = Some(now.wall);
+            self.add(&listed.id, Stage::Living).last_heard = self.listing_asked;
         }
         let number = self.current[&listed.id];
         let job = self.all.get_mut(&number).expect("current names what is there");

@@ -111,7 +111,7 @@ impl<T: Ticket> Session<T> {
         let answer = reply.as_ref().map(|_| ()).map_err(Clone::clone);
         match pending.purpose {
             Purpose::Capabilities => match answer {
-                Ok(()) => self.reconcile(acts),
+                Ok(()) => self.reconcile(now, acts),
                 Err(ref error) => {
                     let what = format!("QEMU refused qmp_capabilities: {}", error.text);
                     self.end(&Error::new(Code::Remote, what), now, acts);
@@ -122,7 +122,7 @@ impl<T: Ticket> Session<T> {
                 let found = reply.is_ok_and(|value| value.get().contains(&name));
                 self.handle_marker(found, now, acts);
             }
-            Purpose::LeaveMarker => {}
+            Purpose::LeaveMarker => self.marker_left |= answer.is_ok(),
             Purpose::Jobs => {
                 let list = reply.ok().and_then(|value| listing::jobs(value).ok());
                 self.handle_list(pending.purpose, list, now, acts);
@@ -133,7 +133,7 @@ impl<T: Ticket> Session<T> {
             }
             Purpose::Conclusions => {
                 let list = reply.ok().and_then(|value| listing::jobs(value).ok());
-                self.jobs.handle_conclusions(&list.unwrap_or_default(), now);
+                self.jobs.handle_conclusions(&list.unwrap_or_default());
             }
             Purpose::Start { job } => self.jobs.started(job, answer.is_ok()),
             Purpose::Ask { job, verb } => {

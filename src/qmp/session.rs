@@ -30,6 +30,7 @@ pub trait Ticket {
 }
 
 /// One monitor, and the tickets of those who wait for it.
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Debug)]
 pub struct Session<T> {
     pub(super) settings: Settings,
@@ -58,6 +59,8 @@ pub struct Session<T> {
     pub(super) told_reason: Option<String>,
     /// The object that tells a restarted QEMU, if that was asked for.
     pub(super) marker: String,
+    /// QEMU has it, or had.
+    pub(super) marker_left: bool,
 }
 
 #[derive(Debug)]
@@ -132,6 +135,7 @@ impl<T: Ticket> Session<T> {
             unresponsive: false,
             told_reason: None,
             marker: format!("blockjob-{nonce}"),
+            marker_left: false,
         }
     }
 

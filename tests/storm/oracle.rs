@@ -40,7 +40,7 @@ pub struct Oracle {
     /// Ids that the program may dismiss.
     pub ours: BTreeSet<String>,
     /// Where each event stands in what QEMU said.
-    places: BTreeMap<String, u64>,
+    places: BTreeMap<(usize, String), u64>,
     scanned: BTreeMap<(usize, usize), usize>,
     dismissals: BTreeSet<(usize, Key)>,
 }
@@ -153,7 +153,7 @@ impl Oracle {
             let line = String::from_utf8_lossy(line).trim_end().to_owned();
             if !line.is_empty() {
                 let place = self.places.len() as u64;
-                self.places.entry(line).or_insert(place);
+                self.places.entry((index, line)).or_insert(place);
             }
         }
         *from = journal.len();
@@ -300,7 +300,9 @@ impl Oracle {
     /// The events of a machine are told in the order in which QEMU said them.
     fn check_order(&mut self, machine: usize, event: &Event) -> Verdict {
         let Some(json) = event.text(Word::Json) else { return Ok(()) };
-        let Some(place) = self.places.get(json).copied() else { return Ok(()) };
+        let Some(place) = self.places.get(&(machine, json.to_owned())).copied() else {
+            return Ok(());
+        };
         let last = self.life.place.entry(machine).or_default();
         if place < *last {
             return Err(format!("told out of order: {event}"));
