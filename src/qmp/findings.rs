@@ -20,7 +20,7 @@ impl Jobs {
         for (number, job) in &mut self.all {
             if job.inquiry == Inquiry::Wanted {
                 job.inquiry = Inquiry::Made;
-                let (id, since) = (job.id.clone(), job.last_heard);
+                let (id, since) = (job.id.clone(), job.gap.or(job.last_heard));
                 request.wanted.push(Wanted { job: *number, id, since });
             }
         }
@@ -61,7 +61,9 @@ impl Jobs {
             if let Stage::Missing(loss) = job.stage {
                 self.lose(number, loss);
             } else {
-                job.doubt &= !complete;
+                if complete {
+                    (job.doubt, job.gap) = (false, None);
+                }
                 self.release(number);
             }
         }
@@ -87,7 +89,7 @@ impl Jobs {
         let is_held = end.is_some_and(|end| job.held.as_ref().and_then(said) == said(end));
         if missing.is_none() && (end.is_none() || is_held) {
             // It is the one that it was before the gap.
-            job.doubt = false;
+            (job.doubt, job.gap) = (false, None);
             return self.release(number);
         }
         // What QEMU listed under this id may be the job that has ended since it was asked; else it

@@ -33,7 +33,10 @@ impl Jobs {
     /// A `created` was heard: an incarnation begins. False when there is no room for it.
     fn create(&mut self, id: &str, sure: bool) -> bool {
         match self.current.get(id).and_then(|number| self.all.get_mut(number)) {
-            Some(job) if matches!(job.stage, Stage::Expected { .. } | Stage::Starting) => {
+            Some(job)
+                if matches!(job.stage, Stage::Expected { .. } | Stage::Starting)
+                    || (matches!(job.stage, Stage::Missing(_)) && job.is_unheard()) =>
+            {
                 (job.whole, job.born) = (true, true);
                 return true;
             }

@@ -39,6 +39,8 @@ pub struct Job {
     pub read_end: Option<u64>,
     /// When QEMU was last heard to speak of it, or when we began to watch it.
     pub last_heard: Option<Timestamp>,
+    /// The same when the earliest gap began that the journal has not closed.
+    pub gap: Option<Timestamp>,
     pub len: Option<i64>,
     pub offset: Option<i64>,
     pub speed: Option<i64>,
@@ -132,6 +134,7 @@ impl Job {
             held: None,
             read_end: None,
             last_heard: None,
+            gap: None,
             len: None,
             offset: None,
             speed: None,
@@ -160,6 +163,11 @@ impl Job {
     /// It was heard of in this connection, and not to have gone.
     pub fn lives_here(&self) -> bool {
         self.stage == Stage::Living && self.status != Status::Null && !self.awaited && !self.doubt
+    }
+
+    /// QEMU was never heard to speak of it.
+    pub fn is_unheard(&self) -> bool {
+        !self.born && !self.ran && self.status == Status::Unknown
     }
 
     /// Its end must wait: for the journal, or for the reply that says whether it pivoted.

@@ -30,6 +30,7 @@ impl Jobs {
                 continue;
             }
             job.whole = false;
+            job.gap = job.gap.or(job.last_heard);
             if matches!(job.stage, Stage::Living | Stage::Starting) {
                 job.doubt = doubt;
                 if doubt && self.has_journal && job.inquiry == Inquiry::None {

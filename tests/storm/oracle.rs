@@ -114,8 +114,9 @@ impl Oracle {
         let truth = &machine.processes[key.process].jobs()[key.number];
         self.check_outcome(machine, &id, truth, event)?;
         if event.get(Word::Json).is_some() && event.origin == Origin::Live && is_unique(&id) {
-            let mirror = matches!(truth.type_name, "mirror" | "commit");
-            if !mirror {
+            // An end may have to wait for a reply or for the journal.
+            let waits = machine.has_journal || matches!(truth.type_name, "mirror" | "commit");
+            if !waits {
                 self.check_order(index, event)?;
             }
         }
