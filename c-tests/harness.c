@@ -25,6 +25,7 @@ int world_begin(void **state)
     assert_result(blockjob_listener_new(&world->listener), 0);
     assert_result(blockjob_monitor_new(world->listener, scripted_monitor_address(world->qemu),
                                        &world->monitor), 0);
+    stay_down(world->monitor);
     world->recording = record(world->listener, NULL, world->recorder);
     return 0;
 }
@@ -67,8 +68,14 @@ blockjob_monitor *connected_monitor(blockjob_listener *listener, struct scripted
     blockjob_monitor *monitor = NULL;
 
     assert_result(blockjob_monitor_new(listener, scripted_monitor_address(qemu), &monitor), 0);
+    stay_down(monitor);
     connect_to(monitor, qemu);
     return monitor;
+}
+
+void stay_down(blockjob_monitor *monitor)
+{
+    assert_result(blockjob_monitor_set_reconnect(monitor, -1, -1), 0);
 }
 
 int64_t record(blockjob_listener *listener, blockjob_monitor *monitor, struct recorder *recorder)

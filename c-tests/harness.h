@@ -81,6 +81,9 @@ int world_end(void **state);
 /* Connects `monitor` to `qemu`, which plays its part of the greeting meanwhile. */
 void connect_to(blockjob_monitor *monitor, struct scripted_monitor *qemu);
 
+/* The monitor makes no attempt to connect but those that the test makes: as the world's does. */
+void stay_down(blockjob_monitor *monitor);
+
 /* A listener's monitor that is already connected to `qemu`; the caller unrefs it. */
 blockjob_monitor *connected_monitor(blockjob_listener *listener, struct scripted_monitor *qemu);
 

@@ -167,6 +167,29 @@ void then_negotiate(struct scripted_monitor *monitor)
     then_greet(monitor);
     then_expect(monitor, "qmp_capabilities");
     then_return(monitor);
+    then_list(monitor, "", "");
+}
+
+void then_list(struct scripted_monitor *monitor, const char *jobs, const char *block_jobs)
+{
+    then_expect(monitor, "query-jobs");
+    then_answer_list(monitor, jobs);
+    then_expect(monitor, "query-block-jobs");
+    then_answer_list(monitor, block_jobs);
+}
+
+void then_answer_list(struct scripted_monitor *monitor, const char *jobs)
+{
+    char text[2048];
+    int size = snprintf(text, sizeof text, "{'return': [%s], 'id': $ID}\r\n", jobs);
+
+    assert_in_range(size, 1, sizeof text - 1);
+    for (char *c = text; *c != '\0'; c++) {
+        if (*c == '\'') {
+            *c = '"';
+        }
+    }
+    then_answer(monitor, text);
 }
 
 void then_say(struct scripted_monitor *monitor, const char *format, ...)

@@ -30,6 +30,13 @@ void then_answer(struct scripted_monitor *monitor, const char *text); /* $ID: th
 void then_return(struct scripted_monitor *monitor);    /* answers it with {} */
 void then_negotiate(struct scripted_monitor *monitor); /* all of it: how most scripts begin */
 
+/*
+ * Answers which jobs there are, in query-jobs and query-block-jobs; with ' written for ". The
+ * second one answers the command that was expected last.
+ */
+void then_list(struct scripted_monitor *monitor, const char *jobs, const char *block_jobs);
+void then_answer_list(struct scripted_monitor *monitor, const char *jobs);
+
 /* One message as printf gives it, with ' written for ", and with CRLF after it. */
 void then_say(struct scripted_monitor *monitor, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

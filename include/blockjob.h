@@ -111,6 +111,15 @@
 /** A job was cancelled. */
 #define BLOCKJOB_EVENT_CANCELLED (1 << 1)
 
+/**
+ * A job has ended and nobody can know how; blockjob_event_get_loss() says why. Whoever asks for
+ * COMPLETED or CANCELLED gets this kind too: there is no silence.
+ */
+#define BLOCKJOB_EVENT_LOST (1 << 2)
+
+/** How a job ended: exactly one of these three for each job. */
+#define BLOCKJOB_EVENT_FINAL (((1 << 0) | (1 << 1)) | (1 << 2))
+
 /** A mirror or active commit is in step with its source, and waits to be completed. */
 #define BLOCKJOB_EVENT_READY (1 << 3)
 
@@ -123,24 +132,46 @@
 /** A job's status has changed. */
 #define BLOCKJOB_EVENT_STATUS (1 << 6)
 
-/** The monitor is usable: QEMU has greeted and agreed. Its JSON is the greeting. */
+/**
+ * The monitor is usable: QEMU has greeted and agreed, and said which jobs it has. How those ended
+ * that were missed was told before. Its JSON is the greeting.
+ */
 #define BLOCKJOB_EVENT_CONNECTED (1 << 7)
 
-/** The connection has ended, or could not be made; blockjob_event_get_reason() says why. */
+/**
+ * The connection has ended, or could not be made; blockjob_event_get_reason() says why. Another
+ * attempt follows; one that fails for the same reason is not told again.
+ */
 #define BLOCKJOB_EVENT_DISCONNECTED (1 << 8)
 
 /** The monitor was closed; nothing follows. */
 #define BLOCKJOB_EVENT_CLOSED (1 << 9)
 
 /**
- * The program was too slow: here stood STATUS or ERROR events, which were dropped; their number is
- * blockjob_event_get_dropped(). Events of other kinds are never dropped, but of READY, PENDING,
- * CONNECTED and DISCONNECTED only the latest one of a job or monitor is kept waiting.
+ * Here stood events that were dropped; their number is blockjob_event_get_dropped(). The program
+ * was too slow for STATUS or ERROR events, or QEMU had more jobs than the monitor knows at a time
+ * (blockjob_monitor_set_job_limit()). How a job that is known ended is never dropped; of READY,
+ * PENDING and the events of connections only the latest one of a job or monitor is kept waiting.
  */
 #define BLOCKJOB_EVENT_OVERFLOW (1 << 10)
 
+/**
+ * QEMU does not answer (see blockjob_monitor_set_keepalive()): it is stopped, hangs or is very
+ * busy. No end of anything.
+ */
+#define BLOCKJOB_EVENT_UNRESPONSIVE (1 << 11)
+
+/** It answers again. */
+#define BLOCKJOB_EVENT_RESPONSIVE (1 << 12)
+
 /** All of the above. A later version's new kinds are not in it until you compile anew. */
-#define BLOCKJOB_EVENT_ALL (((1 << 11) - 1) - (1 << 2))
+#define BLOCKJOB_EVENT_ALL ((1 << 13) - 1)
+
+/**
+ * With the kinds in blockjob_callback_add(), no kind itself: this callback looks on, such as a
+ * logger. How a job ended counts as taken by others only.
+ */
+#define BLOCKJOB_OBSERVE (1 << 30)
 
 /** How a job ended: no end, or none that anybody could know. */
 #define BLOCKJOB_OUTCOME_UNKNOWN 0
@@ -149,6 +180,57 @@
 /** blockjob_event_get_error() says why. */
 #define BLOCKJOB_OUTCOME_FAILED 2
 #define BLOCKJOB_OUTCOME_CANCELLED 3
+
+/** How the library knows what an event says; this number is never returned. */
+#define BLOCKJOB_ORIGIN_UNKNOWN 0
+
+/** It was read as it happened. */
+#define BLOCKJOB_ORIGIN_LIVE 1
+
+/** It was learned afterwards, from QEMU or its journal, and is as certain. */
+#define BLOCKJOB_ORIGIN_RECOVERED 2
+
+/** It is the best that anybody can say, and not certain. */
+#define BLOCKJOB_ORIGIN_INFERRED 3
+
+/** Did the guest's disk move to the target of a mirror or active commit? Nobody knows. */
+#define BLOCKJOB_PIVOTED_UNKNOWN 0
+#define BLOCKJOB_PIVOTED_YES 1
+#define BLOCKJOB_PIVOTED_NO 2
+
+/** Why a LOST job's end is not known: the event is no LOST. */
+#define BLOCKJOB_LOSS_NONE 0
+
+/** It ended while there was no connection, and QEMU has forgotten it. */
+#define BLOCKJOB_LOSS_GONE 1
+
+/** Another client dismissed it. */
+#define BLOCKJOB_LOSS_DISMISSED 2
+
+/** The connection ended while it was being started, and QEMU does not have it. */
+#define BLOCKJOB_LOSS_NOT_STARTED 3
+
+/** The process of QEMU is gone. */
+#define BLOCKJOB_LOSS_QEMU_GONE 4
+
+/** Another process of QEMU answers now. */
+#define BLOCKJOB_LOSS_QEMU_RESTARTED 5
+
+/** There was no connection for as long as blockjob_monitor_set_lost_after() says. */
+#define BLOCKJOB_LOSS_NO_CONNECTION 6
+
+/** The program closed the monitor, or it was closed because the program took no events. */
+#define BLOCKJOB_LOSS_CLOSED 7
+
+/**
+ * Has a CONNECTED met the process of QEMU that the connection before had? Nobody can tell.
+ */
+#define BLOCKJOB_PROCESS_UNKNOWN 0
+
+/** There was no connection before. */
+#define BLOCKJOB_PROCESS_FIRST 1
+#define BLOCKJOB_PROCESS_SAME 2
+#define BLOCKJOB_PROCESS_RESTARTED 3
 
 /** A job's type: a word of a newer QEMU, see blockjob_event_get_type_name(); or none. */
 #define BLOCKJOB_TYPE_UNKNOWN 0
@@ -186,11 +268,14 @@
 #define BLOCKJOB_STATE_CONNECTING 2
 #define BLOCKJOB_STATE_CONNECTED 3
 
-/** May be started again. */
+/** The next attempt follows; blockjob_monitor_start() makes it at once. */
 #define BLOCKJOB_STATE_DISCONNECTED 4
 
 /** By blockjob_monitor_close(), or with its listener. */
 #define BLOCKJOB_STATE_CLOSED 5
+
+/** Connected, but QEMU does not answer. */
+#define BLOCKJOB_STATE_UNRESPONSIVE 6
 
 /** Members for blockjob_event_has(). */
 #define BLOCKJOB_MEMBER_LEN 1
@@ -201,6 +286,27 @@
 
 /** For blockjob_callback_remove(): do not wait for a callback that runs. */
 #define BLOCKJOB_REMOVE_NOWAIT (1 << 0)
+
+/**
+ * For blockjob_job_new(): the job was started before. If QEMU does not have it, that is its end:
+ * LOST. Without this flag the handle waits for a job to come.
+ */
+#define BLOCKJOB_JOB_EXISTS (1 << 0)
+
+/**
+ * For blockjob_job_new(): the job is the program's, whoever started it. When its end was taken it
+ * is dismissed.
+ */
+#define BLOCKJOB_JOB_ADOPT (1 << 1)
+
+/**
+ * For blockjob_job_cancel(): also a ready mirror or active commit ends as CANCELLED (before QEMU
+ * 2.12 as COMPLETED).
+ */
+#define BLOCKJOB_CANCEL_FORCE (1 << 0)
+
+/** A job of one monitor that runs, has ended, or is yet to come. */
+typedef struct blockjob_job blockjob_job;
 
 /** Reads monitors and runs callbacks, on two threads of its own. */
 typedef struct blockjob_listener blockjob_listener;
@@ -277,6 +383,23 @@ const char *blockjob_last_error(void);
 int blockjob_listener_new(blockjob_listener **out_listener);
 
 /**
+ * Names the owner of the program's jobs, the same each time that the program runs: ids that the
+ * library makes begin with the name and "-", and so do, by this, the ids of all jobs that are the
+ * program's. Those that are found when a monitor is connected were left by an earlier run; they
+ * are dismissed when their ends were taken. Without an owner nothing that is found is.
+ *
+ * @param owner a letter and then letters, digits, '.', '_' or '-', at most 64 in all. No other
+ *        program that uses the same QEMUs may have it, nor one that begins with it and "-".
+ *
+ * Returns: 0. Errors: -EINVAL (not made so), -EBUSY (a monitor was made already), -EILSEQ,
+ * -ENAMETOOLONG, -ESHUTDOWN.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int blockjob_listener_set_owner(blockjob_listener *listener,
+                                const char *owner);
+
+/**
  * Ends delivery: no callback begins any more, every blocked call returns -ESHUTDOWN, and so does
  * every later one. A callback that runs may finish. What waits undelivered is given up.
  *
@@ -289,8 +412,8 @@ int blockjob_listener_stop(blockjob_listener *listener);
 /**
  * Stops the listener, waits for the callback that runs and for blocked calls, runs the free
  * functions of all that is still registered, and frees the listener. The caller must hold no lock
- * that a callback or free function takes. Monitors and events may be released after it; calls on
- * them return -ESHUTDOWN.
+ * that a callback or free function takes. Monitors, job handles and events may be released after
+ * it; calls on them return -ESHUTDOWN. How jobs ended that nobody has taken is not acknowledged.
  *
  * @param listener to be freed; NULL is fine
  *
@@ -304,7 +427,7 @@ int blockjob_listener_free(blockjob_listener *listener);
 /* ---- Monitor -----------------------------------------------------------------------------
  *
  * One QMP monitor of one virtual machine. It is made, set up, started, and lives until it is
- * closed. A QMP monitor serves one client at a time, so give the library one of its own:
+ * closed: when its connection ends, another one is made. A QMP monitor serves one client at a time, so give the library one of its own:
  * `-qmp unix:/run/vm.qmp,server=on,wait=off`.
  */
 
@@ -346,34 +469,137 @@ void blockjob_monitor_unref(blockjob_monitor *monitor);
  * Sets what errors and programs call this monitor, such as the name of its virtual machine.
  * Without it that is the address.
  *
- * Returns: 0. Errors: -EBUSY (it was started), -EILSEQ, -ENAMETOOLONG (more than 4096 bytes),
+ * Returns: 0. Errors: -EBUSY (it was started or has a job), -EILSEQ, -ENAMETOOLONG (more than 4096 bytes),
  * -ESHUTDOWN.
  *
  * Threads: any, also inside callbacks. Since: 0.1.
  */
-int blockjob_monitor_set_name(blockjob_monitor *monitor, const char *name);
+int blockjob_monitor_set_name(blockjob_monitor *monitor,
+                              const char *name);
 
 /**
- * Sets how long connecting, QEMU's greeting and the negotiation may take together.
+ * Sets how long an attempt to connect may take: the connection, QEMU's greeting, the negotiation,
+ * and what QEMU says of its jobs.
  *
  * @param timeout_ms milliseconds; -1 for no limit. Without this call 10000.
  *
- * Returns: 0. Errors: -EINVAL (below -1), -EBUSY (it was started), -ESHUTDOWN.
+ * Returns: 0. Errors: -EINVAL (below -1), -EBUSY (it was started or has a job), -ESHUTDOWN.
  *
  * Threads: any, also inside callbacks. Since: 0.1.
  */
-int blockjob_monitor_set_connect_timeout(blockjob_monitor *monitor, int timeout_ms);
+int blockjob_monitor_set_connect_timeout(blockjob_monitor *monitor,
+                                         int timeout_ms);
 
 /**
  * Sets how long a message of QEMU may be. A longer one is skipped, and what follows is read.
  *
  * @param bytes from 1024 to 1073741824. Without this call 16777216.
  *
- * Returns: 0. Errors: -EINVAL (outside these bounds), -EBUSY (it was started), -ESHUTDOWN.
+ * Returns: 0. Errors: -EINVAL (outside these bounds), -EBUSY (it was started or has a job), -ESHUTDOWN.
  *
  * Threads: any, also inside callbacks. Since: 0.1.
  */
-int blockjob_monitor_set_line_limit(blockjob_monitor *monitor, int64_t bytes);
+int blockjob_monitor_set_line_limit(blockjob_monitor *monitor,
+                                    int64_t bytes);
+
+/**
+ * Sets how long to wait before the next attempt to connect, when one has failed or the connection
+ * has ended: twice as long each time, spread by chance so that not all come at once.
+ *
+ * @param min_ms the first pause in milliseconds, from 1; without this call 100. -1 together with
+ *        max_ms: no attempt but those of blockjob_monitor_start() and blockjob_monitor_connect()
+ * @param max_ms the longest pause, not below min_ms; without this call 5000
+ *
+ * Returns: 0. Errors: -EINVAL (neither of these), -EBUSY (it was started or has a job),
+ * -ESHUTDOWN.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int blockjob_monitor_set_reconnect(blockjob_monitor *monitor,
+                                   int min_ms,
+                                   int max_ms);
+
+/**
+ * Sets after how long without a connection the monitor's jobs are given up as LOST, for nobody
+ * knows whether QEMU will ever come back. That QEMU's process has ended is noticed sooner where the
+ * kernel tells; that QEMU does not answer gives up nothing. The time also counts from the first
+ * start.
+ *
+ * @param timeout_ms milliseconds; -1 for never. Without this call 60000.
+ *
+ * Returns: 0. Errors: -EINVAL (below -1), -EBUSY (it was started or has a job), -ESHUTDOWN.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int blockjob_monitor_set_lost_after(blockjob_monitor *monitor,
+                                    int timeout_ms);
+
+/**
+ * Sets how often QEMU is asked whether it answers, by a small query. When it does not in time, that
+ * is UNRESPONSIVE, and RESPONSIVE when it does again. Neither ends a connection or a job.
+ *
+ * @param interval_ms milliseconds between an answer and the next question, from 1. -1 together with
+ *        timeout_ms: never, as it is without this call
+ * @param timeout_ms milliseconds that an answer may take, from 1
+ *
+ * Returns: 0. Errors: -EINVAL (neither of these), -EBUSY (it was started or has a job),
+ * -ESHUTDOWN.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int blockjob_monitor_set_keepalive(blockjob_monitor *monitor,
+                                   int interval_ms,
+                                   int timeout_ms);
+
+/**
+ * Sets whether a mark is left in QEMU, an object of type "secret" by the name of this listener, so
+ * that a QEMU that was restarted on the same address is known for another. Where the kernel tells
+ * with which process a connection is, that is not needed.
+ *
+ * @param on 1, or 0 as it is without this call
+ *
+ * Returns: 0. Errors: -EINVAL (neither), -EBUSY (it was started or has a job), -ESHUTDOWN.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int blockjob_monitor_set_marker(blockjob_monitor *monitor,
+                                int on);
+
+/**
+ * Sets how many jobs the monitor knows at a time, those among them that have ended and are not
+ * dismissed. A job of the program's has its place from blockjob_job_new() on; other clients' jobs
+ * beyond the limit are not known, and their events are counted in OVERFLOW.
+ *
+ * @param jobs from 1 to 65536. Without this call 4096.
+ *
+ * Returns: 0. Errors: -EINVAL (outside these bounds), -EBUSY (it was started or has a job),
+ * -ESHUTDOWN.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int blockjob_monitor_set_job_limit(blockjob_monitor *monitor,
+                                   int jobs);
+
+/**
+ * Names QEMU's event journal: a file to which QEMU writes each event, also while nobody is
+ * connected, by
+ *
+ *     -chardev null,id=journal,logfile=/var/log/vm.journal,logappend=on
+ *     -mon chardev=journal,mode=control
+ *
+ * on its command line. What would be LOST is looked for there: on connecting, after a gap, and when
+ * QEMU is gone. It must be a regular file; one that cannot be read is as good as none.
+ *
+ * @param path the file
+ * @param position from where on to read, as it was given out before; NULL for all of it
+ *
+ * Returns: 0. Errors: -EILSEQ, -ENAMETOOLONG, -EBUSY (it was started or has a job), -ESHUTDOWN.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int blockjob_monitor_set_journal(blockjob_monitor *monitor,
+                                 const char *path,
+                                 const char *position);
 
 /**
  * The name given with blockjob_monitor_set_name(), or the address.
@@ -395,8 +621,9 @@ const char *blockjob_monitor_get_address(const blockjob_monitor *monitor);
 
 /**
  * Begins to connect, and returns at once. A CONNECTED event tells that the monitor is usable, a
- * DISCONNECTED event that the attempt failed or that the connection has ended, and why; then it
- * may be started again. Register callbacks first, so that no event is missed.
+ * DISCONNECTED event that the attempt failed or that the connection has ended, and why; then the
+ * next attempt follows by itself (blockjob_monitor_set_reconnect()), or by this call at once.
+ * Register callbacks first, so that no event is missed.
  *
  * Returns: 0. Errors: -EALREADY (it was started and is not disconnected), -ESHUTDOWN (closed, or
  * the listener was stopped).
@@ -406,8 +633,8 @@ const char *blockjob_monitor_get_address(const blockjob_monitor *monitor);
 int blockjob_monitor_start(blockjob_monitor *monitor);
 
 /**
- * Starts the monitor unless that was done, and waits until it is usable. When the time is over the
- * attempt goes on, and events tell how it ends.
+ * Starts the monitor unless that was done, and waits until it is usable or this attempt has failed.
+ * When the time is over the attempt goes on, and events tell how it ends.
  *
  * @param timeout_ms milliseconds to wait; -1 for as long as the attempt lasts
  *
@@ -422,8 +649,10 @@ int blockjob_monitor_connect(blockjob_monitor *monitor,
                              int timeout_ms);
 
 /**
- * Ends the monitor for good, and returns at once. CLOSED is its last event; after it the
- * callbacks that were registered for this monitor alone are removed and freed.
+ * Ends the monitor for good, and returns at once. Jobs that have not ended are LOST by that, for
+ * this library; QEMU's jobs go on. CLOSED is the last event; after it the callbacks that were
+ * registered for this monitor alone are removed and freed. Ends that nobody has taken yet are not
+ * acknowledged.
  *
  * Returns: 0, also when it was closed before. Errors: -ESHUTDOWN (the listener was stopped).
  *
@@ -510,6 +739,130 @@ int blockjob_callback_remove(blockjob_listener *listener,
                              int64_t id,
                              uint32_t flags);
 
+/* ---- Job ---------------------------------------------------------------------------------
+ *
+ * A handle for one job of one monitor, which runs, has ended and is not dismissed, or is yet to
+ * come. It is made first and started then, so that nothing of the job is missed; one handle is for
+ * one job. As long as it is open it claims how the job ends: that is taken when
+ * blockjob_job_wait() has given it out.
+ */
+
+/**
+ * Makes a handle, which watches from this call's return on. The monitor need not be started; its
+ * settings are fixed by this.
+ *
+ * @param job_id the job's id, as QEMU has it or will; NULL for a new one that no other job has or
+ *        had, of this listener or another: the owner's name ("blockjob" without one) and what
+ *        tells it from all others
+ * @param flags 0 or a mask of BLOCKJOB_JOB_*
+ * @param out_job set on success to a handle to be freed with blockjob_job_free()
+ *
+ * Returns: 0. Errors: -EINVAL (unknown flags, EXISTS without an id), -EILSEQ and -ENAMETOOLONG
+ * (job_id), -ENOBUFS (the monitor knows as many jobs as blockjob_monitor_set_job_limit() lets it),
+ * -EALREADY (the job has ended, and its end was acknowledged), -ESHUTDOWN (closed or stopped).
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int blockjob_job_new(blockjob_monitor *monitor,
+                     const char *job_id,
+                     uint32_t flags,
+                     blockjob_job **out_job);
+
+/**
+ * The job's id.
+ *
+ * Returns: text that holds as long as the handle; NULL for NULL.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+const char *blockjob_job_get_id(const blockjob_job *job);
+
+/**
+ * Starts the job, and waits for QEMU's answer. The job's id is added to the arguments, and where
+ * this QEMU knows it that the job stays when it has concluded, until its end was acknowledged.
+ *
+ * Events of the job may come before this returns, its end too. When the time is over or the
+ * connection ends, the job may have been started or not: the handle goes on watching, and how it
+ * ends or that it was not started will be told. When QEMU refused, there is no end, and the handle
+ * may be started again.
+ *
+ * @param command QEMU's command that makes one job, such as "block-stream"; "transaction" is none
+ * @param json its arguments as a JSON object without a job id, such as "{\"device\":\"d0\"}", of
+ *        at most 65536 bytes
+ * @param timeout_ms milliseconds to wait; -1 for as long as the connection lasts
+ *
+ * Returns: 0. Errors: -EREMOTEIO (QEMU refused; blockjob_last_error() has its class and words),
+ * -ENOTCONN (nothing was sent, or the connection ended before the answer), -ETIMEDOUT, -EALREADY
+ * (it was started, or has ended), -EINVAL (no JSON object, a member that the library sets, no
+ * command that makes one job), -EOPNOTSUPP (this QEMU's jobs have no ids), -ENOBUFS (too many
+ * commands are unanswered), -EILSEQ, -ENAMETOOLONG, -ESHUTDOWN.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int blockjob_job_start(blockjob_job *job,
+                       const char *command,
+                       const char *json,
+                       int timeout_ms);
+
+/**
+ * Waits for the job's end: COMPLETED, CANCELLED or LOST. It always comes: at the latest when the
+ * monitor is closed or has been without a connection for long (blockjob_monitor_set_lost_after());
+ * but a job that was never started has no end before. Any number of threads may wait, and wait
+ * again: each is given it. A wait is not ordered against callbacks.
+ *
+ * @param timeout_ms milliseconds to wait; 0 to look, -1 for no limit
+ * @param out_event set on success to the event, to be released with blockjob_event_unref()
+ *
+ * Returns: 0. Errors: -ETIMEDOUT, -EINVAL (timeout_ms below -1), -ESHUTDOWN (the listener was
+ * stopped).
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int blockjob_job_wait(blockjob_job *job,
+                      int timeout_ms,
+                      blockjob_event **out_event);
+
+/**
+ * Completes a ready mirror or active commit: the guest's disk moves to the job's target. Waits for
+ * QEMU's answer, which is not the job's end.
+ *
+ * @param timeout_ms milliseconds to wait; -1 for as long as the connection lasts
+ *
+ * Returns: 0. Errors: -EREMOTEIO (QEMU refused, such as when the job is not ready), -ENOENT (the
+ * job has ended), -ENOTCONN, -ETIMEDOUT, -ENOBUFS, -EINVAL, -ESHUTDOWN.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int blockjob_job_complete(blockjob_job *job,
+                          int timeout_ms);
+
+/**
+ * Cancels the job. Waits for QEMU's answer, which is not the job's end: that may still be any. A
+ * mirror or active commit that is ready ends without a pivot and as COMPLETED, unless forced.
+ *
+ * @param flags 0 or BLOCKJOB_CANCEL_FORCE
+ * @param timeout_ms milliseconds to wait; -1 for as long as the connection lasts
+ *
+ * Returns: 0. Errors: -EREMOTEIO (QEMU refused), -ENOENT (the job has ended), -ENOTCONN,
+ * -ETIMEDOUT, -ENOBUFS, -EINVAL, -ESHUTDOWN.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int blockjob_job_cancel(blockjob_job *job,
+                        uint32_t flags,
+                        int timeout_ms);
+
+/**
+ * Frees a handle. The job goes on, and its callbacks are told how it ends. No call may be using
+ * the handle. An end that the handle claimed and that no blockjob_job_wait() has given out was not
+ * taken by it.
+ *
+ * @param job to be freed; NULL is fine
+ *
+ * Threads: any, also inside callbacks, and after its monitor and listener. Since: 0.1.
+ */
+void blockjob_job_free(blockjob_job *job);
+
 /* ---- Event -------------------------------------------------------------------------------
  *
  * What a callback is given. It never changes, and everything in it holds as long as the event: in
@@ -528,13 +881,31 @@ int blockjob_callback_remove(blockjob_listener *listener,
 blockjob_event *blockjob_event_ref(blockjob_event *event);
 
 /**
- * Releases a reference that blockjob_event_ref() gave.
+ * Releases a reference that blockjob_event_ref() or blockjob_job_wait() gave. With the last one,
+ * the end of a job that everybody has taken who claimed it is acknowledged.
  *
  * @param event to be released; NULL is fine
  *
  * Threads: any, also inside callbacks. Since: 0.1.
  */
 void blockjob_event_unref(blockjob_event *event);
+
+/**
+ * Takes how a job ended, now and whoever else claims it, and waits until QEMU has dismissed the job
+ * if it is one to be dismissed: then another one can be started on the same node at once, from the
+ * callback too. Without this call an end is acknowledged by itself.
+ *
+ * @param event a final one
+ * @param timeout_ms milliseconds to wait; -1 for as long as the connection lasts
+ *
+ * Returns: 0, also when it was acknowledged before. Errors: -EINVAL (no end of a job), -ENOTCONN
+ * and -ETIMEDOUT (it is acknowledged, and the job is dismissed when QEMU can be reached),
+ * -ESHUTDOWN (the monitor was closed, or the listener stopped).
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int blockjob_event_acknowledge(blockjob_event *event,
+                               int timeout_ms);
 
 /**
  * What happened.
@@ -547,7 +918,8 @@ int blockjob_event_get_kind(const blockjob_event *event);
 
 /**
  * What happened, as a word: QEMU's name of the event ("BLOCK_JOB_COMPLETED"), or for the
- * library's own events "CONNECTED", "DISCONNECTED", "CLOSED", "OVERFLOW".
+ * library's own events "LOST", "CONNECTED", "DISCONNECTED", "CLOSED", "OVERFLOW", "UNRESPONSIVE",
+ * "RESPONSIVE".
  *
  * Threads: any, also inside callbacks. Since: 0.1.
  */
@@ -565,7 +937,7 @@ blockjob_monitor *blockjob_event_get_monitor(const blockjob_event *event);
 /**
  * The id of the job. For a job started without an id it is the name of its device.
  *
- * Returns: text; NULL for an event of no job (CONNECTED, DISCONNECTED, CLOSED, OVERFLOW).
+ * Returns: text; NULL for an event of no job.
  *
  * Threads: any, also inside callbacks. Since: 0.1.
  */
@@ -575,7 +947,8 @@ const char *blockjob_event_get_job_id(const blockjob_event *event);
  * How the job ended, by QEMU's rule: COMPLETED without an error has succeeded, with one failed;
  * len and offset prove nothing. A ready mirror that is cancelled without force is completed, too.
  *
- * Returns: one of BLOCKJOB_OUTCOME_*; UNKNOWN for an event that is no end. Errors: -EINVAL (NULL).
+ * Returns: one of BLOCKJOB_OUTCOME_*; UNKNOWN for LOST, and for an event that is no end. Errors:
+ * -EINVAL (NULL).
  *
  * Threads: any, also inside callbacks. Since: 0.1.
  */
@@ -584,11 +957,41 @@ int blockjob_event_get_outcome(const blockjob_event *event);
 /**
  * How the job ended, as a word: "succeeded", "failed" or "cancelled".
  *
- * Returns: text; NULL for an event that is no end.
+ * Returns: text; NULL for LOST, and for an event that is no end.
  *
  * Threads: any, also inside callbacks. Since: 0.1.
  */
 const char *blockjob_event_get_outcome_name(const blockjob_event *event);
+
+/**
+ * How the library knows what the event says.
+ *
+ * Returns: one of BLOCKJOB_ORIGIN_*. Errors: -EINVAL (NULL).
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int blockjob_event_get_origin(const blockjob_event *event);
+
+/**
+ * Has the guest's disk moved to the job's target? Of the end of a job: YES for a mirror or active
+ * commit that was told to complete and has succeeded, NO where that cannot have happened, UNKNOWN
+ * where nobody saw what it was told. COMPLETED alone does not say it.
+ *
+ * Returns: one of BLOCKJOB_PIVOTED_*; UNKNOWN for an event that is no end. Errors: -EINVAL (NULL).
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int blockjob_event_get_pivoted(const blockjob_event *event);
+
+/**
+ * Why nobody can know how the job of a LOST event ended; blockjob_event_get_reason() is the
+ * sentence for people.
+ *
+ * Returns: one of BLOCKJOB_LOSS_*; NONE for an event of another kind. Errors: -EINVAL (NULL).
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int blockjob_event_get_loss(const blockjob_event *event);
 
 /**
  * The type of the job.
@@ -687,7 +1090,8 @@ const char *blockjob_event_get_action(const blockjob_event *event);
 const char *blockjob_event_get_operation(const blockjob_event *event);
 
 /**
- * Why a connection ended or was not made, of DISCONNECTED and CLOSED; a sentence for people.
+ * Why: of LOST why nobody knows, of DISCONNECTED and CLOSED why the connection ended or was not
+ * made, of UNRESPONSIVE how long QEMU has not answered; a sentence for people.
  *
  * Threads: any, also inside callbacks. Since: 0.1.
  */
@@ -699,6 +1103,24 @@ const char *blockjob_event_get_reason(const blockjob_event *event);
  * Threads: any, also inside callbacks. Since: 0.1.
  */
 int64_t blockjob_event_get_dropped(const blockjob_event *event);
+
+/**
+ * How many ends of jobs were told since the connection before CONNECTED ended without having been
+ * heard as they happened. They came before it.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int64_t blockjob_event_get_recovered(const blockjob_event *event);
+
+/**
+ * Of CONNECTED: is it the process of QEMU that the connection before had?
+ *
+ * Returns: one of BLOCKJOB_PROCESS_*; UNKNOWN where nobody can tell, and for an event of another
+ * kind. Errors: -EINVAL (NULL).
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int blockjob_event_get_process(const blockjob_event *event);
 
 /**
  * QEMU's message to the letter, for what has no getter. Bytes that are not UTF-8, which QEMU never

@@ -10,7 +10,7 @@ use std::{
 
 use super::error;
 use crate::{
-    engine::{Listener, Monitor, Report},
+    engine::{Job, Listener, Monitor, Report},
     model::{Code, Error},
 };
 
@@ -77,6 +77,24 @@ pub unsafe fn shared<T: Handle>(pointer: *const T) -> Result<Arc<T>, Error> {
 ///
 /// `pointer` is NULL or a string that ends in NUL and does not change during the call.
 pub unsafe fn text<'a>(pointer: *const c_char, name: &str) -> Result<&'a str, Error> {
+    // SAFETY: promised by the caller.
+    unsafe { text_up_to(TEXT_MAX, pointer, name) }
+}
+
+/// The same for the arguments of a command, at most [`ARGUMENTS_MAX`] bytes.
+///
+/// # Safety
+///
+/// As for [`text`].
+pub unsafe fn arguments<'a>(pointer: *const c_char, name: &str) -> Result<&'a str, Error> {
+    // SAFETY: promised by the caller.
+    unsafe { text_up_to(ARGUMENTS_MAX, pointer, name) }
+}
+
+/// # Safety
+///
+/// As for [`text`].
+unsafe fn text_up_to<'a>(max: usize, pointer: *const c_char, name: &str) -> Result<&'a str, Error> {
     let refused = |code, what: &str| Err(Error::new(code, format!("{name} {what}")));
     if pointer.is_null() {
         return refused(Code::Invalid, "is NULL; wanted text");
@@ -87,8 +105,8 @@ pub unsafe fn text<'a>(pointer: *const c_char, name: &str) -> Result<&'a str, Er
     if bytes.is_empty() {
         return refused(Code::Invalid, "is empty; wanted text");
     }
-    if bytes.len() > TEXT_MAX {
-        let what = format!("has {} bytes; at most {TEXT_MAX} are taken", bytes.len());
+    if bytes.len() > max {
+        let what = format!("has {} bytes; at most {max} are taken", bytes.len());
         return refused(Code::TooLong, &what);
     }
     text.to_str().or_else(|error| refused(Code::NotUtf8, &format!("is not UTF-8: {error}")))
@@ -96,11 +114,16 @@ pub unsafe fn text<'a>(pointer: *const c_char, name: &str) -> Result<&'a str, Er
 
 /// Milliseconds of C; -1 is for ever.
 pub fn timeout(milliseconds: c_int) -> Result<Option<Duration>, Error> {
+    time(milliseconds, "timeout_ms")
+}
+
+/// The same by another name.
+pub fn time(milliseconds: c_int, name: &str) -> Result<Option<Duration>, Error> {
     match milliseconds {
         -1 => Ok(None),
         0.. => Ok(Some(Duration::from_millis(u64::from(milliseconds.unsigned_abs())))),
         _ => {
-            let text = format!("timeout_ms is {milliseconds}; wanted 0 or more, or -1 for none");
+            let text = format!("{name} is {milliseconds}; wanted 0 or more, or -1 for none");
             Err(Error::new(Code::Invalid, text))
         }
     }
@@ -148,6 +171,14 @@ impl Handle for Report {
 
     fn check_process(&self) -> Result<(), Error> {
         self.monitor.check_process()
+    }
+}
+
+impl Handle for Job {
+    const NAME: &'static str = "job";
+
+    fn check_process(&self) -> Result<(), Error> {
+        Job::check_process(self)
     }
 }
 
@@ -207,3 +238,5 @@ fn errno(code: Code) -> c_int {
 
 /// Names, addresses and job ids are far shorter; QEMU itself sets no limit.
 const TEXT_MAX: usize = 4096;
+/// Far more than a command for a job says, far less than what the socket's buffer is bound to.
+const ARGUMENTS_MAX: usize = 64 << 10;

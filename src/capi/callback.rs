@@ -12,7 +12,7 @@ use std::{
 
 use super::{
     boundary::{guard, required, text},
-    constants::BLOCKJOB_REMOVE_NOWAIT,
+    constants::{BLOCKJOB_OBSERVE, BLOCKJOB_REMOVE_NOWAIT},
     foreign::{Foreign, blockjob_event_fn, blockjob_free_fn},
 };
 use crate::{
@@ -59,11 +59,16 @@ pub unsafe extern "C" fn blockjob_callback_add(
         let monitor = (!monitor.is_null()).then(|| unsafe { required(monitor) }).transpose()?;
         // SAFETY: the header asks for text.
         let job = (!job_id.is_null()).then(|| unsafe { text(job_id, "job_id") }).transpose()?;
-        let kinds = known(kinds)?;
+        let observes = kinds & BLOCKJOB_OBSERVE != 0;
+        let kinds = known(kinds & !BLOCKJOB_OBSERVE)?;
         let invalid = || Error::new(Code::Invalid, "callback is NULL; wanted a function to call");
         let function = callback.ok_or_else(invalid)?;
-        let filter =
-            Filter { monitor: monitor.map(Monitor::id), job: job.map(str::to_owned), kinds };
+        let filter = Filter {
+            monitor: monitor.map(Monitor::id),
+            job: job.map(str::to_owned),
+            kinds,
+            observes,
+        };
         let foreign = foreign.take().expect("it was made above and is taken once");
         let callback: Callback = Arc::new(move |id, report| foreign.call(function, id, report));
         listener.add_callback(filter, monitor, callback)

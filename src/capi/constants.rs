@@ -6,6 +6,11 @@
 pub const BLOCKJOB_EVENT_COMPLETED: u32 = 1 << 0;
 /// A job was cancelled.
 pub const BLOCKJOB_EVENT_CANCELLED: u32 = 1 << 1;
+/// A job has ended and nobody can know how; blockjob_event_get_loss() says why. Whoever asks for
+/// COMPLETED or CANCELLED gets this kind too: there is no silence.
+pub const BLOCKJOB_EVENT_LOST: u32 = 1 << 2;
+/// How a job ended: exactly one of these three for each job.
+pub const BLOCKJOB_EVENT_FINAL: u32 = (1 << 0) | (1 << 1) | (1 << 2);
 /// A mirror or active commit is in step with its source, and waits to be completed.
 pub const BLOCKJOB_EVENT_READY: u32 = 1 << 3;
 /// A job started with auto-finalize=false waits to be finalized.
@@ -14,18 +19,29 @@ pub const BLOCKJOB_EVENT_PENDING: u32 = 1 << 4;
 pub const BLOCKJOB_EVENT_ERROR: u32 = 1 << 5;
 /// A job's status has changed.
 pub const BLOCKJOB_EVENT_STATUS: u32 = 1 << 6;
-/// The monitor is usable: QEMU has greeted and agreed. Its JSON is the greeting.
+/// The monitor is usable: QEMU has greeted and agreed, and said which jobs it has. How those ended
+/// that were missed was told before. Its JSON is the greeting.
 pub const BLOCKJOB_EVENT_CONNECTED: u32 = 1 << 7;
-/// The connection has ended, or could not be made; blockjob_event_get_reason() says why.
+/// The connection has ended, or could not be made; blockjob_event_get_reason() says why. Another
+/// attempt follows; one that fails for the same reason is not told again.
 pub const BLOCKJOB_EVENT_DISCONNECTED: u32 = 1 << 8;
 /// The monitor was closed; nothing follows.
 pub const BLOCKJOB_EVENT_CLOSED: u32 = 1 << 9;
-/// The program was too slow: here stood STATUS or ERROR events, which were dropped; their number is
-/// blockjob_event_get_dropped(). Events of other kinds are never dropped, but of READY, PENDING,
-/// CONNECTED and DISCONNECTED only the latest one of a job or monitor is kept waiting.
+/// Here stood events that were dropped; their number is blockjob_event_get_dropped(). The program
+/// was too slow for STATUS or ERROR events, or QEMU had more jobs than the monitor knows at a time
+/// (blockjob_monitor_set_job_limit()). How a job that is known ended is never dropped; of READY,
+/// PENDING and the events of connections only the latest one of a job or monitor is kept waiting.
 pub const BLOCKJOB_EVENT_OVERFLOW: u32 = 1 << 10;
+/// QEMU does not answer (see blockjob_monitor_set_keepalive()): it is stopped, hangs or is very
+/// busy. No end of anything.
+pub const BLOCKJOB_EVENT_UNRESPONSIVE: u32 = 1 << 11;
+/// It answers again.
+pub const BLOCKJOB_EVENT_RESPONSIVE: u32 = 1 << 12;
 /// All of the above. A later version's new kinds are not in it until you compile anew.
-pub const BLOCKJOB_EVENT_ALL: u32 = (1 << 11) - 1 - (1 << 2);
+pub const BLOCKJOB_EVENT_ALL: u32 = (1 << 13) - 1;
+/// With the kinds in blockjob_callback_add(), no kind itself: this callback looks on, such as a
+/// logger. How a job ended counts as taken by others only.
+pub const BLOCKJOB_OBSERVE: u32 = 1 << 30;
 
 /// How a job ended: no end, or none that anybody could know.
 pub const BLOCKJOB_OUTCOME_UNKNOWN: i32 = 0;
@@ -33,6 +49,44 @@ pub const BLOCKJOB_OUTCOME_SUCCEEDED: i32 = 1;
 /// blockjob_event_get_error() says why.
 pub const BLOCKJOB_OUTCOME_FAILED: i32 = 2;
 pub const BLOCKJOB_OUTCOME_CANCELLED: i32 = 3;
+
+/// How the library knows what an event says; this number is never returned.
+pub const BLOCKJOB_ORIGIN_UNKNOWN: i32 = 0;
+/// It was read as it happened.
+pub const BLOCKJOB_ORIGIN_LIVE: i32 = 1;
+/// It was learned afterwards, from QEMU or its journal, and is as certain.
+pub const BLOCKJOB_ORIGIN_RECOVERED: i32 = 2;
+/// It is the best that anybody can say, and not certain.
+pub const BLOCKJOB_ORIGIN_INFERRED: i32 = 3;
+
+/// Did the guest's disk move to the target of a mirror or active commit? Nobody knows.
+pub const BLOCKJOB_PIVOTED_UNKNOWN: i32 = 0;
+pub const BLOCKJOB_PIVOTED_YES: i32 = 1;
+pub const BLOCKJOB_PIVOTED_NO: i32 = 2;
+
+/// Why a LOST job's end is not known: the event is no LOST.
+pub const BLOCKJOB_LOSS_NONE: i32 = 0;
+/// It ended while there was no connection, and QEMU has forgotten it.
+pub const BLOCKJOB_LOSS_GONE: i32 = 1;
+/// Another client dismissed it.
+pub const BLOCKJOB_LOSS_DISMISSED: i32 = 2;
+/// The connection ended while it was being started, and QEMU does not have it.
+pub const BLOCKJOB_LOSS_NOT_STARTED: i32 = 3;
+/// The process of QEMU is gone.
+pub const BLOCKJOB_LOSS_QEMU_GONE: i32 = 4;
+/// Another process of QEMU answers now.
+pub const BLOCKJOB_LOSS_QEMU_RESTARTED: i32 = 5;
+/// There was no connection for as long as blockjob_monitor_set_lost_after() says.
+pub const BLOCKJOB_LOSS_NO_CONNECTION: i32 = 6;
+/// The program closed the monitor, or it was closed because the program took no events.
+pub const BLOCKJOB_LOSS_CLOSED: i32 = 7;
+
+/// Has a CONNECTED met the process of QEMU that the connection before had? Nobody can tell.
+pub const BLOCKJOB_PROCESS_UNKNOWN: i32 = 0;
+/// There was no connection before.
+pub const BLOCKJOB_PROCESS_FIRST: i32 = 1;
+pub const BLOCKJOB_PROCESS_SAME: i32 = 2;
+pub const BLOCKJOB_PROCESS_RESTARTED: i32 = 3;
 
 /// A job's type: a word of a newer QEMU, see blockjob_event_get_type_name(); or none.
 pub const BLOCKJOB_TYPE_UNKNOWN: i32 = 0;
@@ -67,10 +121,12 @@ pub const BLOCKJOB_STATE_UNKNOWN: i32 = 0;
 pub const BLOCKJOB_STATE_NEW: i32 = 1;
 pub const BLOCKJOB_STATE_CONNECTING: i32 = 2;
 pub const BLOCKJOB_STATE_CONNECTED: i32 = 3;
-/// May be started again.
+/// The next attempt follows; blockjob_monitor_start() makes it at once.
 pub const BLOCKJOB_STATE_DISCONNECTED: i32 = 4;
 /// By blockjob_monitor_close(), or with its listener.
 pub const BLOCKJOB_STATE_CLOSED: i32 = 5;
+/// Connected, but QEMU does not answer.
+pub const BLOCKJOB_STATE_UNRESPONSIVE: i32 = 6;
 
 /// Members for blockjob_event_has().
 pub const BLOCKJOB_MEMBER_LEN: i32 = 1;
@@ -81,3 +137,14 @@ pub const BLOCKJOB_MEMBER_TIMESTAMP: i32 = 5;
 
 /// For blockjob_callback_remove(): do not wait for a callback that runs.
 pub const BLOCKJOB_REMOVE_NOWAIT: u32 = 1 << 0;
+
+/// For blockjob_job_new(): the job was started before. If QEMU does not have it, that is its end:
+/// LOST. Without this flag the handle waits for a job to come.
+pub const BLOCKJOB_JOB_EXISTS: u32 = 1 << 0;
+/// For blockjob_job_new(): the job is the program's, whoever started it. When its end was taken it
+/// is dismissed.
+pub const BLOCKJOB_JOB_ADOPT: u32 = 1 << 1;
+
+/// For blockjob_job_cancel(): also a ready mirror or active commit ends as CANCELLED (before QEMU
+/// 2.12 as COMPLETED).
+pub const BLOCKJOB_CANCEL_FORCE: u32 = 1 << 0;

@@ -14,7 +14,7 @@ use std::{
 };
 
 use super::{
-    boundary::{guard, out, required, shared},
+    boundary::{guard, out, required, shared, timeout},
     constants::{
         BLOCKJOB_MEMBER_ERROR, BLOCKJOB_MEMBER_LEN, BLOCKJOB_MEMBER_OFFSET, BLOCKJOB_MEMBER_SPEED,
         BLOCKJOB_MEMBER_TIMESTAMP,
@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     engine::{Monitor, Report},
-    model::{Code, Error, Event, Word},
+    model::{Code, Error, Event, Process, Word},
 };
 
 /// Adds a reference, to keep the event after the callback has returned.
@@ -37,7 +37,8 @@ pub unsafe extern "C" fn blockjob_event_ref(event: *mut Report) -> *mut Report {
     guard(|| Ok(Arc::into_raw(unsafe { shared(event) }?).cast_mut()))
 }
 
-/// Releases a reference that blockjob_event_ref() gave.
+/// Releases a reference that blockjob_event_ref() or blockjob_job_wait() gave. With the last one,
+/// the end of a job that everybody has taken who claimed it is acknowledged.
 ///
 /// @param event to be released; NULL is fine
 ///
@@ -55,6 +56,32 @@ pub unsafe extern "C" fn blockjob_event_unref(event: *mut Report) {
     });
 }
 
+/// Takes how a job ended, now and whoever else claims it, and waits until QEMU has dismissed the job
+/// if it is one to be dismissed: then another one can be started on the same node at once, from the
+/// callback too. Without this call an end is acknowledged by itself.
+///
+/// @param event a final one
+/// @param timeout_ms milliseconds to wait; -1 for as long as the connection lasts
+///
+/// Returns: 0, also when it was acknowledged before. Errors: -EINVAL (no end of a job), -ENOTCONN
+/// and -ETIMEDOUT (it is acknowledged, and the job is dismissed when QEMU can be reached),
+/// -ESHUTDOWN (the monitor was closed, or the listener stopped).
+///
+/// Threads: any, also inside callbacks. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn blockjob_event_acknowledge(
+    event: *mut Report,
+    timeout_ms: c_int,
+) -> c_int {
+    guard(|| {
+        // SAFETY: the header asks for a handle of ours.
+        let event = unsafe { required(event) }?;
+        let taken = event.acknowledge(timeout(timeout_ms)?);
+        taken.map_err(|error| event.monitor.named(error))?;
+        Ok(0)
+    })
+}
+
 /// What happened.
 ///
 /// Returns: one bit of BLOCKJOB_EVENT_*. Errors: -EINVAL (NULL).
@@ -67,7 +94,8 @@ pub unsafe extern "C" fn blockjob_event_get_kind(event: *const Report) -> c_int 
 }
 
 /// What happened, as a word: QEMU's name of the event ("BLOCK_JOB_COMPLETED"), or for the
-/// library's own events "CONNECTED", "DISCONNECTED", "CLOSED", "OVERFLOW".
+/// library's own events "LOST", "CONNECTED", "DISCONNECTED", "CLOSED", "OVERFLOW", "UNRESPONSIVE",
+/// "RESPONSIVE".
 ///
 /// Threads: any, also inside callbacks. Since: 0.1.
 #[unsafe(no_mangle)]
@@ -89,7 +117,7 @@ pub unsafe extern "C" fn blockjob_event_get_monitor(event: *const Report) -> *mu
 
 /// The id of the job. For a job started without an id it is the name of its device.
 ///
-/// Returns: text; NULL for an event of no job (CONNECTED, DISCONNECTED, CLOSED, OVERFLOW).
+/// Returns: text; NULL for an event of no job.
 ///
 /// Threads: any, also inside callbacks. Since: 0.1.
 #[unsafe(no_mangle)]
@@ -101,7 +129,8 @@ pub unsafe extern "C" fn blockjob_event_get_job_id(event: *const Report) -> *con
 /// How the job ended, by QEMU's rule: COMPLETED without an error has succeeded, with one failed;
 /// len and offset prove nothing. A ready mirror that is cancelled without force is completed, too.
 ///
-/// Returns: one of BLOCKJOB_OUTCOME_*; UNKNOWN for an event that is no end. Errors: -EINVAL (NULL).
+/// Returns: one of BLOCKJOB_OUTCOME_*; UNKNOWN for LOST, and for an event that is no end. Errors:
+/// -EINVAL (NULL).
 ///
 /// Threads: any, also inside callbacks. Since: 0.1.
 #[unsafe(no_mangle)]
@@ -112,7 +141,7 @@ pub unsafe extern "C" fn blockjob_event_get_outcome(event: *const Report) -> c_i
 
 /// How the job ended, as a word: "succeeded", "failed" or "cancelled".
 ///
-/// Returns: text; NULL for an event that is no end.
+/// Returns: text; NULL for LOST, and for an event that is no end.
 ///
 /// Threads: any, also inside callbacks. Since: 0.1.
 #[unsafe(no_mangle)]
@@ -122,6 +151,42 @@ pub unsafe extern "C" fn blockjob_event_get_outcome_name(event: *const Report) -
         let word = unsafe { required(event) }?.event.outcome.word();
         Ok(word.map_or(ptr::null(), CStr::as_ptr))
     })
+}
+
+/// How the library knows what the event says.
+///
+/// Returns: one of BLOCKJOB_ORIGIN_*. Errors: -EINVAL (NULL).
+///
+/// Threads: any, also inside callbacks. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn blockjob_event_get_origin(event: *const Report) -> c_int {
+    // SAFETY: the header asks for a handle of ours.
+    unsafe { number(event, |event| event.origin as c_int) }
+}
+
+/// Has the guest's disk moved to the job's target? Of the end of a job: YES for a mirror or active
+/// commit that was told to complete and has succeeded, NO where that cannot have happened, UNKNOWN
+/// where nobody saw what it was told. COMPLETED alone does not say it.
+///
+/// Returns: one of BLOCKJOB_PIVOTED_*; UNKNOWN for an event that is no end. Errors: -EINVAL (NULL).
+///
+/// Threads: any, also inside callbacks. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn blockjob_event_get_pivoted(event: *const Report) -> c_int {
+    // SAFETY: the header asks for a handle of ours.
+    unsafe { number(event, |event| event.pivoted as c_int) }
+}
+
+/// Why nobody can know how the job of a LOST event ended; blockjob_event_get_reason() is the
+/// sentence for people.
+///
+/// Returns: one of BLOCKJOB_LOSS_*; NONE for an event of another kind. Errors: -EINVAL (NULL).
+///
+/// Threads: any, also inside callbacks. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn blockjob_event_get_loss(event: *const Report) -> c_int {
+    // SAFETY: the header asks for a handle of ours.
+    unsafe { number(event, |event| event.loss.map_or(0, |loss| loss as c_int)) }
 }
 
 /// The type of the job.
@@ -256,7 +321,8 @@ pub unsafe extern "C" fn blockjob_event_get_operation(event: *const Report) -> *
     unsafe { word(event, Word::Operation) }
 }
 
-/// Why a connection ended or was not made, of DISCONNECTED and CLOSED; a sentence for people.
+/// Why: of LOST why nobody knows, of DISCONNECTED and CLOSED why the connection ended or was not
+/// made, of UNRESPONSIVE how long QEMU has not answered; a sentence for people.
 ///
 /// Threads: any, also inside callbacks. Since: 0.1.
 #[unsafe(no_mangle)]
@@ -272,6 +338,28 @@ pub unsafe extern "C" fn blockjob_event_get_reason(event: *const Report) -> *con
 pub unsafe extern "C" fn blockjob_event_get_dropped(event: *const Report) -> i64 {
     // SAFETY: the header asks for a handle of ours.
     unsafe { value(event, |event| event.dropped) }
+}
+
+/// How many ends of jobs were told since the connection before CONNECTED ended without having been
+/// heard as they happened. They came before it.
+///
+/// Threads: any, also inside callbacks. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn blockjob_event_get_recovered(event: *const Report) -> i64 {
+    // SAFETY: the header asks for a handle of ours.
+    unsafe { value(event, |event| event.recovered) }
+}
+
+/// Of CONNECTED: is it the process of QEMU that the connection before had?
+///
+/// Returns: one of BLOCKJOB_PROCESS_*; UNKNOWN where nobody can tell, and for an event of another
+/// kind. Errors: -EINVAL (NULL).
+///
+/// Threads: any, also inside callbacks. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn blockjob_event_get_process(event: *const Report) -> c_int {
+    // SAFETY: the header asks for a handle of ours.
+    unsafe { number(event, |event| event.process.unwrap_or(Process::Unknown) as c_int) }
 }
 
 /// QEMU's message to the letter, for what has no getter. Bytes that are not UTF-8, which QEMU never

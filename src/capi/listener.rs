@@ -4,9 +4,9 @@
 //!
 //! Owns the two threads, and with them all monitors and callbacks. One is enough for a program.
 
-use std::ffi::c_int;
+use std::ffi::{c_char, c_int};
 
-use super::boundary::{guard, out, required};
+use super::boundary::{guard, out, required, text};
 use crate::engine::Listener;
 
 /// Makes a listener and starts its threads, "blockjob-read" and "blockjob-call". They block all
@@ -28,6 +28,32 @@ pub unsafe extern "C" fn blockjob_listener_new(out_listener: *mut *mut Listener)
     })
 }
 
+/// Names the owner of the program's jobs, the same each time that the program runs: ids that the
+/// library makes begin with the name and "-", and so do, by this, the ids of all jobs that are the
+/// program's. Those that are found when a monitor is connected were left by an earlier run; they
+/// are dismissed when their ends were taken. Without an owner nothing that is found is.
+///
+/// @param owner a letter and then letters, digits, '.', '_' or '-', at most 64 in all. No other
+///        program that uses the same QEMUs may have it, nor one that begins with it and "-".
+///
+/// Returns: 0. Errors: -EINVAL (not made so), -EBUSY (a monitor was made already), -EILSEQ,
+/// -ENAMETOOLONG, -ESHUTDOWN.
+///
+/// Threads: any, also inside callbacks. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn blockjob_listener_set_owner(
+    listener: *mut Listener,
+    owner: *const c_char,
+) -> c_int {
+    guard(|| {
+        // SAFETY: the header asks for a handle of ours.
+        let listener = unsafe { required(listener) }?.shared();
+        // SAFETY: the header asks for text.
+        listener.set_owner(unsafe { text(owner, "owner") }?)?;
+        Ok(0)
+    })
+}
+
 /// Ends delivery: no callback begins any more, every blocked call returns -ESHUTDOWN, and so does
 /// every later one. A callback that runs may finish. What waits undelivered is given up.
 ///
@@ -45,8 +71,8 @@ pub unsafe extern "C" fn blockjob_listener_stop(listener: *mut Listener) -> c_in
 
 /// Stops the listener, waits for the callback that runs and for blocked calls, runs the free
 /// functions of all that is still registered, and frees the listener. The caller must hold no lock
-/// that a callback or free function takes. Monitors and events may be released after it; calls on
-/// them return -ESHUTDOWN.
+/// that a callback or free function takes. Monitors, job handles and events may be released after
+/// it; calls on them return -ESHUTDOWN. How jobs ended that nobody has taken is not acknowledged.
 ///
 /// @param listener to be freed; NULL is fine
 ///

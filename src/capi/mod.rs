@@ -18,6 +18,8 @@ pub mod monitor;
 
 pub mod callback;
 
+pub mod job;
+
 pub mod event;
 
 mod boundary;

@@ -2,7 +2,7 @@
 
 use super::constants::*;
 use super::version::*;
-use crate::model::{JobType, Kind, Kinds, Outcome, State, Status};
+use crate::model::{JobType, Kind, Kinds, Loss, Origin, Outcome, Pivot, Process, State, Status};
 
 #[test]
 fn the_version_of_the_header_is_the_crates() {
@@ -15,6 +15,7 @@ fn the_version_of_the_header_is_the_crates() {
 fn kinds_have_their_numbers() {
     assert_eq!(BLOCKJOB_EVENT_COMPLETED, Kind::Completed as u32);
     assert_eq!(BLOCKJOB_EVENT_CANCELLED, Kind::Cancelled as u32);
+    assert_eq!(BLOCKJOB_EVENT_LOST, Kind::Lost as u32);
     assert_eq!(BLOCKJOB_EVENT_READY, Kind::Ready as u32);
     assert_eq!(BLOCKJOB_EVENT_PENDING, Kind::Pending as u32);
     assert_eq!(BLOCKJOB_EVENT_ERROR, Kind::Error as u32);
@@ -23,7 +24,13 @@ fn kinds_have_their_numbers() {
     assert_eq!(BLOCKJOB_EVENT_DISCONNECTED, Kind::Disconnected as u32);
     assert_eq!(BLOCKJOB_EVENT_CLOSED, Kind::Closed as u32);
     assert_eq!(BLOCKJOB_EVENT_OVERFLOW, Kind::Overflow as u32);
+    assert_eq!(BLOCKJOB_EVENT_UNRESPONSIVE, Kind::Unresponsive as u32);
+    assert_eq!(BLOCKJOB_EVENT_RESPONSIVE, Kind::Responsive as u32);
     assert_eq!(BLOCKJOB_EVENT_ALL, Kinds::all().mask());
+    assert_eq!(BLOCKJOB_EVENT_ALL & BLOCKJOB_OBSERVE, 0);
+    let ends = [Kind::Completed, Kind::Cancelled, Kind::Lost];
+    assert_eq!(BLOCKJOB_EVENT_FINAL, ends.iter().fold(0, |mask, kind| mask | *kind as u32));
+    assert!(ends.iter().all(|kind| kind.is_final()));
 }
 
 #[test]
@@ -37,6 +44,30 @@ fn outcomes_and_states_have_their_numbers() {
     assert_eq!(BLOCKJOB_STATE_CONNECTED, State::Connected as i32);
     assert_eq!(BLOCKJOB_STATE_DISCONNECTED, State::Disconnected as i32);
     assert_eq!(BLOCKJOB_STATE_CLOSED, State::Closed as i32);
+    assert_eq!(BLOCKJOB_STATE_UNRESPONSIVE, State::Unresponsive as i32);
+}
+
+#[test]
+fn what_is_known_of_an_end_has_its_numbers() {
+    assert_eq!(BLOCKJOB_ORIGIN_UNKNOWN, 0);
+    assert_eq!(BLOCKJOB_ORIGIN_LIVE, Origin::Live as i32);
+    assert_eq!(BLOCKJOB_ORIGIN_RECOVERED, Origin::Recovered as i32);
+    assert_eq!(BLOCKJOB_ORIGIN_INFERRED, Origin::Inferred as i32);
+    assert_eq!(BLOCKJOB_PIVOTED_UNKNOWN, Pivot::Unknown as i32);
+    assert_eq!(BLOCKJOB_PIVOTED_YES, Pivot::Yes as i32);
+    assert_eq!(BLOCKJOB_PIVOTED_NO, Pivot::No as i32);
+    assert_eq!(BLOCKJOB_LOSS_NONE, 0);
+    assert_eq!(BLOCKJOB_LOSS_GONE, Loss::Gone as i32);
+    assert_eq!(BLOCKJOB_LOSS_DISMISSED, Loss::Dismissed as i32);
+    assert_eq!(BLOCKJOB_LOSS_NOT_STARTED, Loss::NotStarted as i32);
+    assert_eq!(BLOCKJOB_LOSS_QEMU_GONE, Loss::QemuGone as i32);
+    assert_eq!(BLOCKJOB_LOSS_QEMU_RESTARTED, Loss::QemuRestarted as i32);
+    assert_eq!(BLOCKJOB_LOSS_NO_CONNECTION, Loss::NoConnection as i32);
+    assert_eq!(BLOCKJOB_LOSS_CLOSED, Loss::Closed as i32);
+    assert_eq!(BLOCKJOB_PROCESS_UNKNOWN, Process::Unknown as i32);
+    assert_eq!(BLOCKJOB_PROCESS_FIRST, Process::First as i32);
+    assert_eq!(BLOCKJOB_PROCESS_SAME, Process::Same as i32);
+    assert_eq!(BLOCKJOB_PROCESS_RESTARTED, Process::Restarted as i32);
 }
 
 #[test]

@@ -1,23 +1,39 @@
 //! What a listener shares with all its handles, which may outlive it: in which process it was made,
-//! and how many calls wait, which must end before it does.
+//! the names and numbers that it gives, and how many calls wait, which must end before it does.
 
 #![forbid(unsafe_code)]
 
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::{
+    collections::hash_map::RandomState,
+    hash::{BuildHasher as _, Hasher as _},
+    sync::atomic::{AtomicU64, Ordering::SeqCst},
+};
 
 use super::{
     fork::Birth,
     lock::{Condvar, Mutex},
 };
-use crate::model::{Error, MonitorId};
+use crate::model::{Code, Error, MonitorId};
 
 #[derive(Debug)]
 pub struct Life {
     birth: Birth,
-    monitors: AtomicU64,
+    /// Differs from listener to listener, in this process and in others.
+    nonce: String,
+    names: Mutex<Names>,
+    handles: AtomicU64,
     waiting: Mutex<usize>,
     /// Nobody waits any more.
     quiet: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Names {
+    /// How many monitors were made; with the first the owner is settled.
+    monitors: u64,
+    owner: Option<String>,
+    /// How many ids of jobs were made.
+    jobs: u64,
 }
 
 /// A call that may wait, as long as it lasts.
@@ -28,7 +44,9 @@ impl Life {
     pub fn new() -> Result<Self, Error> {
         Ok(Self {
             birth: Birth::here()?,
-            monitors: AtomicU64::new(0),
+            nonce: nonce(),
+            names: Mutex::default(),
+            handles: AtomicU64::new(0),
             waiting: Mutex::default(),
             quiet: Condvar::default(),
         })
@@ -39,8 +57,47 @@ impl Life {
         self.birth.check()
     }
 
-    pub fn next_monitor(&self) -> MonitorId {
-        MonitorId(self.monitors.fetch_add(1, SeqCst) + 1)
+    pub fn nonce(&self) -> &str {
+        &self.nonce
+    }
+
+    /// A new monitor's number, and the owner of its jobs.
+    pub fn next_monitor(&self) -> (MonitorId, Option<String>) {
+        let mut names = self.names.lock();
+        names.monitors += 1;
+        (MonitorId(names.monitors), names.owner.clone())
+    }
+
+    /// A new handle's number.
+    pub fn next_handle(&self) -> u64 {
+        self.handles.fetch_add(1, SeqCst) + 1
+    }
+
+    /// An id for a job, which no other one has or had.
+    pub fn next_job_id(&self) -> String {
+        let mut names = self.names.lock();
+        names.jobs += 1;
+        let owner = names.owner.as_deref().unwrap_or(NOBODY);
+        format!("{owner}-{}-{}", self.nonce, names.jobs)
+    }
+
+    pub fn set_owner(&self, owner: &str) -> Result<(), Error> {
+        let starts = owner.starts_with(|c: char| c.is_ascii_alphabetic());
+        let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        if !starts || !owner.chars().all(plain) || owner.len() > OWNER_MAX {
+            let text = format!(
+                "owner is {owner:?}; wanted a letter and then letters, digits, '.', '_' or '-', at \
+                 most {OWNER_MAX} in all, as QEMU's ids are made"
+            );
+            return Err(Error::new(Code::Invalid, text));
+        }
+        let mut names = self.names.lock();
+        if names.monitors > 0 {
+            let text = "a monitor was made already; set the owner before the first one";
+            return Err(Error::new(Code::Busy, text));
+        }
+        names.owner = Some(owner.to_owned());
+        Ok(())
     }
 
     pub fn wait(&self) -> Waiting<'_> {
@@ -60,3 +117,13 @@ impl Drop for Waiting<'_> {
         self.0.quiet.notify_all();
     }
 }
+
+fn nonce() -> String {
+    let chance = RandomState::new().build_hasher().finish();
+    format!("{}-{chance:016x}", std::process::id())
+}
+
+/// What made ids begin with where no owner is named.
+const NOBODY: &str = "blockjob";
+/// Leaves room for the rest of an id in QEMU's messages, and is longer than any name of a program.
+const OWNER_MAX: usize = 64;

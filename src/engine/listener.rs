@@ -3,8 +3,6 @@
 #![forbid(unsafe_code)]
 
 use std::{
-    collections::hash_map::RandomState,
-    hash::{BuildHasher as _, Hasher as _},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     thread::JoinHandle,
@@ -49,7 +47,7 @@ impl Listener {
     }
 
     fn start(&self) -> Result<(), Error> {
-        let reactor = Reactor::new(self.shared(), nonce())?;
+        let reactor = Reactor::new(self.shared())?;
         let read = thread::spawn("blockjob-read", READER_STACK, move || reactor.run())?;
         self.threads.lock().push(read);
         let shared = self.shared();
@@ -73,12 +71,6 @@ impl Listener {
         self.shared.life.wait_for_quiet();
         self.shared.roster.clear();
     }
-}
-
-/// Differs from listener to listener, in this process and in others.
-fn nonce() -> String {
-    let chance = RandomState::new().build_hasher().finish();
-    format!("{}-{chance:016x}", std::process::id())
 }
 
 /// Nothing of the program runs here, and nothing recurses.

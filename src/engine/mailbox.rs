@@ -1,5 +1,6 @@
 //! What callers post to the reader. Bounded by its callers: a monitor is started once until it is
-//! down again and closed once, and whoever posts a ticket waits for it.
+//! down again and closed once, a handle is made and freed once, an end is acknowledged by itself
+//! once, a journal is read when it was asked for; and whoever posts a ticket waits for it.
 
 #![forbid(unsafe_code)]
 

@@ -3,7 +3,7 @@
 //! Two threads a listener. **The reader** (`reactor`) owns all sockets and sessions and runs no
 //! foreign code, ever. **Delivery** calls whoever asked. What they share is small, each with one
 //! lock that is never held while foreign code runs: the `mailbox` (callers to reader), the `queue`
-//! (reader to delivery) and the `roster` (who wants what).
+//! (reader to delivery) and the `roster` (who wants what, and who has taken how a job ended).
 //!
 //! A turn of the reader is this list, in this order:
 //! 1. sleep until a socket is ready, a deadline has passed or a post has come;
@@ -12,30 +12,41 @@
 //! 4. let sessions whose deadline has passed act;
 //! 5. carry out what the hub wants done, and hand what is to be told to delivery in one batch.
 //!
-//! `unsafe` is allowed in `fork`, `stream`, `thread` and `wake`, which stand on the kernel, and
-//! nowhere else.
+//! `unsafe` is allowed in `fork`, `process`, `stream`, `thread` and `wake`, which stand on the
+//! kernel, and nowhere else.
 
+mod claims;
 mod clock;
-mod delivery;
+pub mod delivery;
 mod fork;
 pub mod inside;
+mod job;
 pub mod journal;
+mod ledger;
 mod life;
 mod listener;
 mod lock;
 mod mailbox;
 mod monitor;
+mod process;
 mod queue;
 mod reactor;
 mod report;
 mod roster;
 mod shared;
+mod slot;
 mod stream;
 mod thread;
 mod ticket;
 mod wake;
 
+pub use job::{Job, Purpose};
+pub use ledger::{Claimant, Key, Ledger};
 pub use listener::Listener;
-pub use monitor::Monitor;
+pub use mailbox::Mailbox;
+pub use monitor::{Monitor, Post};
+pub use queue::{Next, Queue};
 pub use report::Report;
-pub use roster::{Callback, Filter, Removed};
+pub use roster::{Callback, Filter, Removed, Roster};
+pub use shared::Shared;
+pub use ticket::{Answer, Stub, Ticket, ticket};

@@ -5,6 +5,7 @@
 use std::{
     ffi::{CStr, CString},
     fmt,
+    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
@@ -13,15 +14,20 @@ use super::{
     life::Life,
     lock::Mutex,
     mailbox::Mailbox,
+    roster::Roster,
     ticket::{Ticket, ticket},
 };
-use crate::model::{Address, Code, Error, MonitorId, Settings, State, Version};
+use crate::{
+    model::{Address, Code, Error, MonitorId, Settings, State, Version},
+    qmp::{job::Verb, jobs::Watch, journal::Findings},
+};
 
 /// One QMP endpoint of one QEMU.
 pub struct Monitor {
     id: MonitorId,
     life: Arc<Life>,
     mailbox: Arc<Mailbox<Post>>,
+    roster: Arc<Roster>,
     address: Address,
     address_text: CString,
     inner: Mutex<Inner>,
@@ -32,13 +38,38 @@ pub struct Monitor {
 pub enum Post {
     Start(Arc<Monitor>, Option<Ticket>),
     Close(Arc<Monitor>),
+    Watch(Arc<Monitor>, Watch, Ticket),
+    Unwatch(MonitorId, u64),
+    StartJob {
+        monitor: MonitorId,
+        handle: u64,
+        command: String,
+        arguments: String,
+        ticket: Ticket,
+    },
+    AskJob {
+        monitor: MonitorId,
+        handle: u64,
+        verb: Verb,
+        force: bool,
+        ticket: Ticket,
+    },
+    /// An end was taken, or the program says so.
+    Acknowledge(MonitorId, u64, Option<Ticket>),
+    /// A journal was read.
+    Journal(MonitorId, Findings),
 }
 
 struct Inner {
     settings: Settings,
     /// The name again, for C; replaced before the start only.
     name: CString,
+    /// QEMU's journal, and where its reading is to begin.
+    journal: Option<PathBuf>,
+    position: Option<String>,
     state: State,
+    /// The reader knows it, with these settings.
+    settled: bool,
     /// Its last event was told; the reader has forgotten it.
     ended: bool,
     version: Option<Version>,
@@ -48,21 +79,30 @@ impl Monitor {
     pub fn new(
         life: &Arc<Life>,
         mailbox: &Arc<Mailbox<Post>>,
+        roster: &Arc<Roster>,
         address: &str,
     ) -> Result<Self, Error> {
+        let parsed = Address::parse(address)?;
+        let text = c_text(address)?;
+        let (id, owner) = life.next_monitor();
+        let settings = Settings { owner, ..Settings::new(address.to_owned()) };
         let inner = Inner {
-            settings: Settings::new(address.to_owned()),
-            name: c_text(address)?,
+            settings,
+            name: text.clone(),
+            journal: None,
+            position: None,
             state: State::New,
+            settled: false,
             ended: false,
             version: None,
         };
         Ok(Self {
-            id: life.next_monitor(),
+            id,
             life: Arc::clone(life),
             mailbox: Arc::clone(mailbox),
-            address: Address::parse(address)?,
-            address_text: c_text(address)?,
+            roster: Arc::clone(roster),
+            address: parsed,
+            address_text: text,
             inner: Mutex::new(inner),
         })
     }
@@ -79,6 +119,18 @@ impl Monitor {
     /// Does this mailbox's listener read it?
     pub fn posts_to(&self, mailbox: &Arc<Mailbox<Post>>) -> bool {
         Arc::ptr_eq(&self.mailbox, mailbox)
+    }
+
+    pub fn life(&self) -> &Life {
+        &self.life
+    }
+
+    pub fn roster(&self) -> &Arc<Roster> {
+        &self.roster
+    }
+
+    pub fn post(&self, post: Post) -> Result<(), Error> {
+        self.mailbox.post(post)
     }
 
     pub fn address(&self) -> &Address {
@@ -98,6 +150,16 @@ impl Monitor {
         self.inner.lock().settings.clone()
     }
 
+    pub fn job_limit(&self) -> usize {
+        self.inner.lock().settings.job_limit
+    }
+
+    /// The journal, and where its reading is to begin.
+    pub fn journal(&self) -> Option<(PathBuf, Option<String>)> {
+        let inner = self.inner.lock();
+        inner.journal.clone().map(|path| (path, inner.position.clone()))
+    }
+
     pub fn set_name(&self, name: &str) -> Result<(), Error> {
         let for_c = c_text(name)?;
         self.set(|inner| {
@@ -112,6 +174,36 @@ impl Monitor {
 
     pub fn set_line_limit(&self, bytes: usize) -> Result<(), Error> {
         self.set(|inner| inner.settings.line_limit = bytes)
+    }
+
+    /// The first pause between attempts to connect, and the longest; `None`: none is made.
+    pub fn set_reconnect(&self, pauses: Option<(Duration, Duration)>) -> Result<(), Error> {
+        self.set(|inner| inner.settings.reconnect = pauses)
+    }
+
+    pub fn set_lost_after(&self, limit: Option<Duration>) -> Result<(), Error> {
+        self.set(|inner| inner.settings.lost_after = limit)
+    }
+
+    /// How often QEMU is asked whether it answers, and how long that may take.
+    pub fn set_keepalive(&self, keepalive: Option<(Duration, Duration)>) -> Result<(), Error> {
+        self.set(|inner| inner.settings.keepalive = keepalive)
+    }
+
+    pub fn set_marker(&self, on: bool) -> Result<(), Error> {
+        self.set(|inner| inner.settings.marker = on)
+    }
+
+    pub fn set_job_limit(&self, jobs: usize) -> Result<(), Error> {
+        self.set(|inner| inner.settings.job_limit = jobs)
+    }
+
+    pub fn set_journal(&self, path: &str, position: Option<&str>) -> Result<(), Error> {
+        self.set(|inner| {
+            inner.settings.journal = true;
+            inner.journal = Some(PathBuf::from(path));
+            inner.position = position.map(str::to_owned);
+        })
     }
 
     pub fn state(&self) -> State {
@@ -154,6 +246,11 @@ impl Monitor {
             return Ok(());
         }
         self.mailbox.post(Post::Close(Arc::clone(self)))
+    }
+
+    /// The reader will know it, with the settings that it has now.
+    pub fn settle(&self) {
+        self.inner.lock().settled = true;
     }
 
     /// How the reader finds it. What is closed stays so.
@@ -208,9 +305,12 @@ impl Monitor {
         self.mailbox.check()?;
         let mut inner = self.inner.lock();
         match inner.state {
-            State::New => change(&mut inner),
+            State::New if !inner.settled => change(&mut inner),
             State::Closed => return Err(closed()),
-            _ => return Err(Error::new(Code::Busy, "it was started; set this before the start")),
+            _ => {
+                let text = "it was started or has a job; set this before";
+                return Err(Error::new(Code::Busy, text));
+            }
         }
         Ok(())
     }
@@ -220,7 +320,7 @@ fn c_text(text: &str) -> Result<CString, Error> {
     CString::new(text).map_err(|_| Error::new(Code::Invalid, "U+0000 stands in the text"))
 }
 
-fn closed() -> Error {
+pub fn closed() -> Error {
     Error::new(Code::Shutdown, "it was closed; make a new one for this address")
 }
 

@@ -27,7 +27,17 @@ struct Inner {
     /// Invariant: each line holds something, and its monitor stands once in `turns`.
     lines: HashMap<MonitorId, Line>,
     turns: VecDeque<MonitorId>,
+    /// Somebody registered who has missed an end.
+    late: bool,
     stopped: bool,
+}
+
+/// What delivery is to do next.
+#[derive(Debug)]
+pub enum Next {
+    Report(Arc<Report>),
+    /// Some registration is to be told what it has missed.
+    Late,
 }
 
 /// The reports of one monitor. Each bears its place, and the lowest place is served first.
@@ -78,23 +88,21 @@ impl Queue {
         full
     }
 
-    /// The next report; waits for one. `None` when the listener was stopped.
-    pub fn pop(&self) -> Option<Arc<Report>> {
-        let empty = |inner: &mut Inner| !inner.stopped && inner.turns.is_empty();
-        let mut inner = self.filled.wait_while(self.inner.lock(), empty);
-        if inner.stopped {
-            return None;
-        }
-        let Inner { lines, turns, .. } = &mut *inner;
-        let id = turns.pop_front()?;
-        let line = lines.get_mut(&id).expect("a monitor in turns has a line");
-        let report = line.pop().expect("a line holds something");
-        if line.is_empty() {
-            lines.remove(&id);
-        } else {
-            turns.push_back(id);
-        }
-        Some(report)
+    /// A registration has missed an end: `pop` says so first of all.
+    pub fn nudge(&self) {
+        self.inner.lock().late = true;
+        self.filled.notify_one();
+    }
+
+    /// What is next; waits for it. `None` when the listener was stopped.
+    pub fn pop(&self) -> Option<Next> {
+        let empty = |inner: &mut Inner| !inner.stopped && !inner.late && inner.turns.is_empty();
+        self.filled.wait_while(self.inner.lock(), empty).take_next()
+    }
+
+    /// What is next, if there is something.
+    pub fn try_pop(&self) -> Option<Next> {
+        self.inner.lock().take_next()
     }
 
     /// Gives up what is queued, and ends every wait.
@@ -106,6 +114,26 @@ impl Queue {
         drop(inner);
         self.filled.notify_all();
         drop(lines);
+    }
+}
+
+impl Inner {
+    fn take_next(&mut self) -> Option<Next> {
+        if self.stopped {
+            return None;
+        }
+        if std::mem::take(&mut self.late) {
+            return Some(Next::Late);
+        }
+        let id = self.turns.pop_front()?;
+        let line = self.lines.get_mut(&id).expect("a monitor in turns has a line");
+        let report = line.pop().expect("a line holds something");
+        if line.is_empty() {
+            self.lines.remove(&id);
+        } else {
+            self.turns.push_back(id);
+        }
+        Some(Next::Report(report))
     }
 }
 
@@ -121,6 +149,10 @@ impl Line {
             }
             return true;
         }
+        if report.event.kind == Kind::Overflow {
+            self.add_dropped(place, report);
+            return true;
+        }
         if report.event.kind.latest_counts() {
             self.kept.remove_like(&report);
         }
@@ -130,8 +162,21 @@ impl Line {
 
     fn drop_oldest(&mut self) {
         let Some((place, first)) = self.droppable.pop() else { return };
-        let overflow = self.overflow.get_or_insert(Overflow { place, first, dropped: 0 });
-        overflow.dropped += 1;
+        self.add_dropped(place, first);
+    }
+
+    /// Counts what is dropped here, or was before it came here, where the first of it stood.
+    fn add_dropped(&mut self, place: u64, report: Arc<Report>) {
+        let more = report.event.dropped.unwrap_or(1);
+        let overflow = match self.overflow.take() {
+            Some(before) if before.place < place => before,
+            before => {
+                let dropped = before.map_or(0, |before| before.dropped);
+                Overflow { place, first: report, dropped }
+            }
+        };
+        let dropped = overflow.dropped.saturating_add(more);
+        self.overflow = Some(Overflow { dropped, ..overflow });
     }
 
     fn pop(&mut self) -> Option<Arc<Report>> {

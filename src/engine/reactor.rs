@@ -11,20 +11,22 @@ use std::{
     time::Duration,
 };
 
-use mio::{Events, Interest, Poll, Token, unix::SourceFd};
+use mio::{Events, Interest, Poll, unix::SourceFd};
 
 use super::{
     clock::Clock,
     fork::Held,
-    monitor::{Monitor, Post},
+    ledger::Key,
+    monitor::{Monitor, Post, closed},
     report::Report,
     shared::Shared,
-    stream::{Found, Stream},
+    slot::{Slot, Source},
+    stream::Found,
     ticket::Ticket,
 };
 use crate::{
-    model::{Error, Event, Kind, MonitorId, Now, Word},
-    qmp::{act::Act, hub::Hub},
+    model::{Code, Error, Event, Kind, MonitorId, Now, Word},
+    qmp::{act::Act, hub::Hub, journal::Findings},
 };
 
 pub struct Reactor {
@@ -37,28 +39,25 @@ pub struct Reactor {
     /// Monitors that may have more to read. Each at most once.
     readable: VecDeque<MonitorId>,
     buffer: Box<[u8]>,
+    /// Those whose process was found to have ended with the connection, which must be told first.
+    gone: Vec<MonitorId>,
+    /// The handle that waits for its answer, and whose job's end is no longer to be had.
+    too_late: Option<u64>,
     /// What this turn has to tell.
     batch: Vec<Arc<Report>>,
     /// When what is told now was read.
     tick: u64,
 }
 
-/// A monitor that was started, with its connection if it has one.
-struct Slot {
-    monitor: Arc<Monitor>,
-    stream: Option<Stream>,
-    /// Stands in `readable`.
-    queued: bool,
-}
-
 impl Reactor {
-    pub fn new(shared: Arc<Shared>, nonce: String) -> Result<Self, Error> {
+    pub fn new(shared: Arc<Shared>) -> Result<Self, Error> {
         let poll = Held::open(Poll::new);
         let poll = poll.map_err(|error| Error::os("cannot make an epoll", &error))?;
         let bell = shared.mailbox.wake().as_raw_fd();
         poll.registry()
-            .register(&mut SourceFd(&bell), BELL, Interest::READABLE)
+            .register(&mut SourceFd(&bell), Source::Bell.token(), Interest::READABLE)
             .map_err(|error| Error::os("cannot watch an eventfd", &error))?;
+        let nonce = shared.life.nonce().to_owned();
         Ok(Self {
             shared,
             clock: Clock::start(),
@@ -68,6 +67,8 @@ impl Reactor {
             slots: HashMap::new(),
             readable: VecDeque::new(),
             buffer: vec![0; READ_MAX].into(),
+            gone: Vec::new(),
+            too_late: None,
             batch: Vec::new(),
             tick: 0,
         })
@@ -107,7 +108,16 @@ impl Reactor {
             Err(error) => panic!("epoll_wait failed on our own descriptor: {error}"),
         }
         for event in &self.ready {
-            let id = MonitorId(event.token().0 as u64);
+            let id = match Source::of(event.token()) {
+                Source::Bell => continue,
+                Source::Process(id) => {
+                    if self.slots.get_mut(&id).is_some_and(Slot::handle_process_end) {
+                        self.hub.handle_process_end(id, self.clock.now());
+                    }
+                    continue;
+                }
+                Source::Connection(id) => id,
+            };
             let Some(slot) = self.slots.get_mut(&id) else { continue };
             let Some(stream) = &mut slot.stream else { continue };
             if event.is_writable() {
@@ -124,22 +134,53 @@ impl Reactor {
 
     fn take_posts(&mut self) -> bool {
         let Some(posts) = self.shared.mailbox.take() else { return false };
-        let now = self.clock.now();
         for post in posts {
-            match post {
-                Post::Start(monitor, ticket) => match (self.admit(monitor), ticket) {
-                    (Ok(id), ticket) => self.hub.start(id, ticket, now),
-                    (Err(error), Some(ticket)) => ticket.answer(Err(error)),
-                    (Err(_), None) => {}
-                },
-                Post::Close(monitor) => {
-                    if let Ok(id) = self.admit(monitor) {
-                        self.hub.close(id, "the program closed the monitor", now);
-                    }
-                }
-            }
+            self.take_post(post, self.clock.now());
         }
         true
+    }
+
+    fn take_post(&mut self, post: Post, now: Now) {
+        match post {
+            Post::Start(monitor, ticket) => match (self.admit(monitor), ticket) {
+                (Ok(id), ticket) => self.hub.start(id, ticket, now),
+                (Err(error), Some(ticket)) => ticket.answer(Err(error)),
+                (Err(_), None) => {}
+            },
+            Post::Close(monitor) => {
+                if let Ok(id) = self.admit(monitor) {
+                    self.hub.close(id, "the program closed the monitor", now);
+                }
+            }
+            Post::Watch(monitor, mut watch, ticket) => match self.admit(monitor) {
+                Ok(id) => {
+                    // An end on its way to the roster must be found there.
+                    self.carry_out();
+                    watch.ended = self.shared.roster.latest_end(id, &watch.id);
+                    self.hub.watch(id, &watch, ticket, now);
+                    self.carry_out();
+                }
+                Err(error) => ticket.answer(Err(error)),
+            },
+            Post::Unwatch(id, handle) => self.hub.unwatch(id, handle),
+            Post::StartJob { monitor: id, handle, command, arguments, ticket } => {
+                if let Some(ticket) = self.unless_ended(id, ticket) {
+                    self.hub.start_job(id, handle, &command, &arguments, ticket, now);
+                }
+            }
+            Post::AskJob { monitor: id, handle, verb, force, ticket } => {
+                if let Some(ticket) = self.unless_ended(id, ticket) {
+                    self.hub.ask_job(id, handle, verb, force, ticket);
+                }
+            }
+            Post::Acknowledge(id, job, ticket) => {
+                let ticket = ticket.map(|ticket| self.unless_ended(id, ticket));
+                if let None | Some(Some(_)) = ticket {
+                    self.hub.acknowledge(id, job, ticket.flatten(), now);
+                }
+            }
+            Post::Journal(id, findings) => self.hub.handle_findings(id, findings, now),
+        }
     }
 
     /// Reads once from each monitor that has something; who has more comes again next turn.
@@ -175,6 +216,9 @@ impl Reactor {
             for (id, act) in acts {
                 self.act(id, act, self.clock.now());
             }
+            for id in std::mem::take(&mut self.gone) {
+                self.hub.handle_process_end(id, self.clock.now());
+            }
             self.hand_over();
         }
     }
@@ -182,28 +226,40 @@ impl Reactor {
     fn act(&mut self, id: MonitorId, act: Act<Ticket>, now: Now) {
         let Some(slot) = self.slots.get_mut(&id) else { return };
         match act {
-            Act::Connect => {
-                let token = Token(usize::try_from(id.0).expect("usize has 64 bits here"));
-                match Stream::connect(slot.monitor.address(), self.poll.registry(), token) {
-                    Ok(stream) => {
-                        slot.stream = Some(stream);
-                        self.hub.handle_connected(id, None, now);
-                    }
-                    Err(error) => self.hub.handle_end(id, &error, now),
-                }
-            }
+            Act::Connect => match slot.connect(self.poll.registry()) {
+                Ok(process) => self.hub.handle_connected(id, process, now),
+                Err(error) => self.hub.handle_end(id, &error, now),
+            },
             Act::Send(bytes) => {
                 let sent = slot.stream.as_mut().map_or(Ok(()), |stream| stream.send(&bytes));
                 if let Err(error) = sent {
                     self.hub.handle_end(id, &error, now);
                 }
             }
-            Act::Disconnect => slot.stream = None,
+            Act::Disconnect => {
+                if slot.disconnect(self.poll.registry()) {
+                    self.gone.push(id);
+                }
+            }
             Act::Stands(state, version) => slot.monitor.stands(state, version),
             Act::Tell(event) => self.tell(id, event),
-            Act::End(end) => self.tell(id, end.event),
-            Act::Attach { .. } | Act::Read(_) => {}
-            Act::Answer(ticket, answer) => ticket.answer(answer),
+            Act::End(end) => {
+                let report = self.shared.roster.take_end(&slot.monitor, end, self.tick);
+                self.batch.push(report);
+            }
+            Act::Attach { handle, job } => {
+                if !self.shared.roster.attach(handle, Key { monitor: id, job }) {
+                    self.too_late = Some(handle);
+                }
+            }
+            Act::Read(_) => {
+                let problem = Some("the library cannot read journals yet".to_owned());
+                self.hub.handle_findings(id, Findings { problem, ..Findings::default() }, now);
+            }
+            Act::Answer(ticket, answer) => {
+                let too_late = self.too_late.take().map(|_| Err(acknowledged()));
+                ticket.answer(too_late.unwrap_or(answer));
+            }
         }
     }
 
@@ -237,8 +293,17 @@ impl Reactor {
         monitor.check_not_ended()?;
         let id = monitor.id();
         self.hub.add(id, || monitor.settings());
-        self.slots.entry(id).or_insert(Slot { monitor, stream: None, queued: false });
+        self.slots.entry(id).or_insert_with(|| Slot::new(monitor));
         Ok(id)
+    }
+
+    /// Gives back the ticket, unless the monitor's last event was told: then it is answered.
+    fn unless_ended(&self, id: MonitorId, ticket: Ticket) -> Option<Ticket> {
+        if self.slots.contains_key(&id) {
+            return Some(ticket);
+        }
+        ticket.answer(Err(closed()));
+        None
     }
 
     /// After a fault of our own: every monitor is told to be closed, nobody waits for ever.
@@ -252,11 +317,15 @@ impl Reactor {
         });
         self.shared.queue.push(closed.collect());
         self.shared.mailbox.stop();
+        self.shared.roster.go_deaf();
     }
 }
 
-/// No monitor has this number: they begin at 1.
-const BELL: Token = Token(0);
+fn acknowledged() -> Error {
+    let text = "the job of this id has ended, and its end was acknowledged";
+    Error::new(Code::Already, text)
+}
+
 /// Readiness taken from the kernel at once; what is over comes with the next turn.
 const READY_MAX: usize = 1024;
 /// Read from one monitor in a turn. Four times as much would cost 8 ns a line less, and let a flood

@@ -7,22 +7,39 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use super::monitor::Monitor;
+use super::{ledger::Key, monitor::Monitor};
 use crate::model::Event;
 
 /// What happened at a monitor.
 #[derive(Debug)]
 pub struct Report {
     pub monitor: Arc<Monitor>,
-    pub event: Event,
+    pub event: Arc<Event>,
     /// When it was read, to be compared with registrations.
     pub tick: u64,
+    /// Of a job's end, which is acknowledged only when nobody holds a report of it.
+    pub key: Option<Key>,
     /// The event as a line for people, once somebody has asked for it.
     pub line: OnceLock<CString>,
 }
 
 impl Report {
     pub fn new(monitor: Arc<Monitor>, event: Event, tick: u64) -> Arc<Self> {
-        Arc::new(Self { monitor, event, tick, line: OnceLock::new() })
+        let event = Arc::new(event);
+        Arc::new(Self { monitor, event, tick, key: None, line: OnceLock::new() })
+    }
+
+    /// A job's end; the ledger has counted this report.
+    pub fn of_end(monitor: Arc<Monitor>, event: Arc<Event>, tick: u64, key: Key) -> Arc<Self> {
+        Arc::new(Self { monitor, event, tick, key: Some(key), line: OnceLock::new() })
+    }
+}
+
+impl Drop for Report {
+    /// The last reference is gone. Takes the roster's lock: none is dropped while that is held.
+    fn drop(&mut self) {
+        if let Some(key) = self.key {
+            self.monitor.roster().release(key);
+        }
     }
 }

@@ -1,22 +1,25 @@
 //! Who wants what: the registrations, and the promises about their ends. A callback and its drop
-//! (which frees what the program gave along) run without the lock, always.
+//! (which frees what the program gave along) run without the lock, always; so does the drop of a
+//! report, which asks for it. How the ends of jobs are claimed is in `ledger`, by whom in `claims`.
 
 #![forbid(unsafe_code)]
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     ops::Bound,
     sync::{
-        Arc,
+        Arc, MutexGuard,
         atomic::{AtomicU64, Ordering::SeqCst},
     },
 };
 
 use super::{
+    claims::{Told, Watcher},
     inside,
+    ledger::{Claimant, Key, Ledger},
     lock::{Condvar, Mutex},
-    mailbox::stopped,
-    monitor::Monitor,
+    mailbox::{Mailbox, stopped},
+    monitor::{Monitor, Post},
     report::Report,
 };
 use crate::model::{Code, Error, Event, Kinds, MonitorId, Word};
@@ -33,6 +36,8 @@ pub struct Filter {
     /// `None`: of all jobs. An event of no job, a connection's, passes any job.
     pub job: Option<String>,
     pub kinds: Kinds,
+    /// It looks on, and claims nothing.
+    pub observes: bool,
 }
 
 /// How a removal went.
@@ -44,30 +49,38 @@ pub enum Removed {
     Later,
 }
 
-#[derive(Default)]
 pub struct Roster {
-    inner: Mutex<Inner>,
+    pub(super) inner: Mutex<Inner>,
     /// A registration has gone for good.
     gone: Condvar,
     /// The time by which registrations and events are compared. Odd while a socket is being read.
     ticks: AtomicU64,
+    /// Where the reader is told what was acknowledged.
+    mailbox: Arc<Mailbox<Post>>,
 }
 
 #[derive(Default)]
-struct Inner {
+pub(super) struct Inner {
     last_id: i64,
-    entries: BTreeMap<i64, Entry>,
+    pub(super) entries: BTreeMap<i64, Entry>,
     running: Option<Running>,
-    stopped: bool,
+    pub(super) ledger: Ledger<Told>,
+    /// The open handles of jobs.
+    pub(super) watchers: HashMap<u64, Watcher>,
+    pub(super) stopped: bool,
+    /// The reader has failed: nothing new will come.
+    pub(super) deaf: bool,
 }
 
-struct Entry {
-    filter: Filter,
+pub(super) struct Entry {
+    pub(super) filter: Filter,
     /// Events of this tick and later ones.
     since: u64,
     callback: Callback,
     /// Removed, but its callback or free still runs; nobody calls it again.
-    leaving: bool,
+    pub(super) leaving: bool,
+    /// The ends that it has missed are among these, by the numbers that they have passed with.
+    late: Option<(u64, u64)>,
 }
 
 /// The one callback that runs.
@@ -75,9 +88,28 @@ struct Entry {
 struct Running {
     id: i64,
     thread: usize,
+    /// The end that it is told of.
+    key: Option<Key>,
+}
+
+/// A callback's turn.
+struct Turn {
+    id: i64,
+    callback: Callback,
+    /// What it has missed, which comes first.
+    late: Option<Arc<Report>>,
 }
 
 impl Roster {
+    pub fn new(mailbox: Arc<Mailbox<Post>>) -> Self {
+        Self {
+            inner: Mutex::default(),
+            gone: Condvar::default(),
+            ticks: AtomicU64::new(0),
+            mailbox,
+        }
+    }
+
     /// Does something that may bring events, a read of a socket. They bear the tick returned:
     /// whoever registered before the end of it sees them.
     pub fn tick<R>(&self, read: impl FnOnce() -> R) -> (u64, R) {
@@ -87,13 +119,14 @@ impl Roster {
         (tick, result)
     }
 
-    /// Registers. What is read after this has returned will be seen.
+    /// Registers. What is read after this has returned will be seen, and so will be the ends of
+    /// before that are kept. True beside the id: delivery must be nudged to tell those.
     pub fn add(
         &self,
         filter: Filter,
         monitor: Option<&Monitor>,
         callback: Callback,
-    ) -> Result<i64, Error> {
+    ) -> Result<(i64, bool), Error> {
         let mut inner = self.inner.lock();
         let open = monitor.map_or(Ok(()), Monitor::check_open);
         if let Err(error) = if inner.stopped { Err(stopped()) } else { open } {
@@ -105,8 +138,15 @@ impl Roster {
         let id = inner.last_id;
         // A read that is under way may bring bytes that arrive after this call: it counts too.
         let since = self.ticks.load(SeqCst) | 1;
-        inner.entries.insert(id, Entry { filter, since, callback, leaving: false });
-        Ok(id)
+        let kept: Vec<Key> = inner.kept(&filter).collect();
+        let late = (!kept.is_empty()).then(|| (1, inner.ledger.last_passed()));
+        if !filter.observes {
+            for key in kept {
+                inner.ledger.claim(key, Claimant::Registration(id));
+            }
+        }
+        inner.entries.insert(id, Entry { filter, since, callback, leaving: false, late });
+        Ok((id, late.is_some()))
     }
 
     /// Would anybody be called for this event?
@@ -118,11 +158,18 @@ impl Roster {
     /// Calls everybody who asked for this event, in the order of registration.
     pub fn deliver(&self, report: &Arc<Report>) {
         let mut after = 0;
-        while let Some((id, callback)) = self.begin(after, report) {
-            callback(id, report);
-            drop(callback);
-            self.finish(id);
-            after = id;
+        while let Some(turn) = self.begin(after, report) {
+            if turn.late.is_none() {
+                after = turn.id;
+            }
+            self.call(turn, report);
+        }
+    }
+
+    /// Calls those who have missed ends of jobs that are still to be had.
+    pub fn deliver_late(&self) {
+        while let Some((turn, report)) = self.begin_late() {
+            self.call(turn, &report);
         }
     }
 
@@ -142,6 +189,10 @@ impl Roster {
             }
             return Err(unknown());
         }
+        // What it is being told of now it has taken.
+        let but = running.and_then(|running| running.key);
+        let done = inner.ledger.withdraw_registration(id, but);
+        self.acknowledge_all(&inner, done);
         match running {
             None => {
                 drop(inner);
@@ -157,9 +208,11 @@ impl Roster {
         }
     }
 
-    /// Removes the registrations of a monitor that is closed and so takes no new ones.
+    /// Removes the registrations of a monitor that is closed and so takes no new ones, and forgets
+    /// the ends that nobody can acknowledge any more.
     pub fn retire(&self, monitor: &Monitor) {
         let mut inner = self.inner.lock();
+        inner.ledger.forget(monitor.id());
         let own = |entry: &Entry| entry.filter.monitor == Some(monitor.id()) && !entry.leaving;
         let leaving: Vec<i64> = inner
             .entries
@@ -176,9 +229,11 @@ impl Roster {
         }
     }
 
-    /// Nobody is called any more.
+    /// Nobody is called any more, and nobody waits.
     pub fn stop(&self) {
-        self.inner.lock().stopped = true;
+        let mut inner = self.inner.lock();
+        inner.stopped = true;
+        inner.wake_watchers();
     }
 
     /// Frees all that is left. Only when nobody is being called any more.
@@ -193,23 +248,68 @@ impl Roster {
             drop(inner);
             self.free(id);
         }
+        let ends = std::mem::take(&mut self.inner.lock().ledger);
+        drop(ends);
     }
 
-    fn begin(&self, after: i64, report: &Report) -> Option<(i64, Callback)> {
+    /// Tells the reader. Those of a stopped listener stay as they are.
+    pub(super) fn acknowledge_all(&self, inner: &MutexGuard<'_, Inner>, keys: Vec<Key>) {
+        for key in keys.into_iter().filter(|_| !inner.stopped) {
+            let _ = self.mailbox.post(Post::Acknowledge(key.monitor, key.job, None));
+        }
+    }
+
+    fn begin(&self, after: i64, report: &Report) -> Option<Turn> {
         let mut inner = self.inner.lock();
         if inner.stopped {
             return None;
         }
+        // An end that is still to be had goes to those as well who came after it was read.
+        let is_kept = report.key.is_some_and(|key| inner.ledger.has(key));
         let later = (Bound::Excluded(after), Bound::Unbounded);
-        let (&id, entry) = inner.entries.range(later).find(|(_, entry)| entry.wants(report))?;
-        let callback = Arc::clone(&entry.callback);
-        inner.running = Some(Running { id, thread: inside::thread_mark() });
-        Some((id, callback))
+        let next = inner.entries.range(later).find(|(_, entry)| entry.wants(report, is_kept));
+        let Some((&id, _)) = next else {
+            if let Some(key) = report.key {
+                inner.ledger.pass(key);
+            }
+            return None;
+        };
+        let late = inner.next_late(id);
+        let key = late.as_ref().map_or(report.key, |late| late.key);
+        Some(inner.turn(id, late, key))
+    }
+
+    fn begin_late(&self) -> Option<(Turn, Arc<Report>)> {
+        let mut inner = self.inner.lock();
+        if inner.stopped {
+            return None;
+        }
+        let late =
+            |(id, entry): (&i64, &Entry)| (!entry.leaving && entry.late.is_some()).then_some(*id);
+        while let Some(id) = inner.entries.iter().find_map(late) {
+            if let Some(report) = inner.next_late(id) {
+                let key = report.key;
+                return Some((inner.turn(id, None, key), report));
+            }
+        }
+        None
+    }
+
+    fn call(&self, turn: Turn, report: &Arc<Report>) {
+        let Turn { id, callback, late } = turn;
+        callback(id, late.as_ref().unwrap_or(report));
+        drop(callback);
+        self.finish(id);
     }
 
     fn finish(&self, id: i64) {
         let mut inner = self.inner.lock();
-        inner.running = None;
+        let key = inner.running.take().and_then(|running| running.key);
+        if let Some(key) = key {
+            if inner.ledger.serve(key, Claimant::Registration(id)) {
+                self.acknowledge_all(&inner, vec![key]);
+            }
+        }
         let leaving = inner.entries.get(&id).is_some_and(|entry| entry.leaving);
         drop(inner);
         if leaving {
@@ -233,16 +333,40 @@ impl Roster {
     }
 }
 
+impl Inner {
+    fn turn(&mut self, id: i64, late: Option<Arc<Report>>, key: Option<Key>) -> Turn {
+        let callback = Arc::clone(&self.entries[&id].callback);
+        self.running = Some(Running { id, thread: inside::thread_mark(), key });
+        Turn { id, callback, late }
+    }
+
+    /// The next end that a registration has missed, as a report of its own.
+    fn next_late(&mut self, id: i64) -> Option<Arc<Report>> {
+        let Self { entries, ledger, .. } = self;
+        let entry = entries.get_mut(&id)?;
+        let (first, last) = entry.late?;
+        let filter = &entry.filter;
+        let next = ledger.passed(first, last).find(|(_, key, told)| told.passes(filter, *key));
+        let Some((number, key, told)) = next else {
+            entry.late = None;
+            return None;
+        };
+        entry.late = Some((number + 1, last));
+        let told = told.clone();
+        Some(told.report(key, ledger))
+    }
+}
+
 impl Entry {
-    fn wants(&self, report: &Report) -> bool {
+    fn wants(&self, report: &Report, is_kept: bool) -> bool {
         !self.leaving
-            && self.since <= report.tick
+            && (is_kept || self.since <= report.tick)
             && self.filter.passes(&report.event, report.monitor.id())
     }
 }
 
 impl Filter {
-    fn passes(&self, event: &Event, from: MonitorId) -> bool {
+    pub(super) fn passes(&self, event: &Event, from: MonitorId) -> bool {
         self.kinds.contains(event.kind)
             && self.monitor.is_none_or(|monitor| monitor == from)
             && match (&self.job, event.get(Word::JobId)) {

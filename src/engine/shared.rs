@@ -15,20 +15,21 @@ use super::{
 use crate::model::{Code, Error};
 
 pub struct Shared {
-    // These two are the monitors' as well.
+    // These three are the monitors' as well.
     pub life: Arc<Life>,
     pub mailbox: Arc<Mailbox<Post>>,
+    pub roster: Arc<Roster>,
     pub queue: Queue,
-    pub roster: Roster,
 }
 
 impl Shared {
     pub fn new() -> Result<Self, Error> {
+        let mailbox = Arc::new(Mailbox::new()?);
         Ok(Self {
             life: Arc::new(Life::new()?),
-            mailbox: Arc::new(Mailbox::new()?),
+            roster: Arc::new(Roster::new(Arc::clone(&mailbox))),
+            mailbox,
             queue: Queue::default(),
-            roster: Roster::default(),
         })
     }
 
@@ -41,7 +42,12 @@ impl Shared {
 
     pub fn monitor(&self, address: &str) -> Result<Monitor, Error> {
         self.mailbox.check()?;
-        Monitor::new(&self.life, &self.mailbox, address)
+        Monitor::new(&self.life, &self.mailbox, &self.roster, address)
+    }
+
+    pub fn set_owner(&self, owner: &str) -> Result<(), Error> {
+        self.mailbox.check()?;
+        self.life.set_owner(owner)
     }
 
     pub fn add_callback(
@@ -54,7 +60,11 @@ impl Shared {
             let error = Error::new(Code::Invalid, "it belongs to another listener");
             return Err(monitor.named(error));
         }
-        self.roster.add(filter, monitor, callback)
+        let (id, missed) = self.roster.add(filter, monitor, callback)?;
+        if missed {
+            self.queue.nudge();
+        }
+        Ok(id)
     }
 
     pub fn remove_callback(&self, id: i64, wait: bool) -> Result<Removed, Error> {

@@ -11,8 +11,8 @@ use std::{
 
 use mio::{Interest, Registry, Token, net::UnixStream};
 
-use super::fork::Held;
-use crate::model::{Address, Code, Error};
+use super::{fork::Held, process};
+use crate::model::{Address, Code, Error, Identity};
 
 #[derive(Debug)]
 pub struct Stream {
@@ -40,6 +40,11 @@ impl Stream {
             .register(&mut *socket, token, Interest::READABLE | Interest::WRITABLE)
             .map_err(|error| Error::os("cannot watch the connection", &error))?;
         Ok(Self { socket, unsent: Vec::new() })
+    }
+
+    /// Who holds the other end, where the kernel can tell.
+    pub fn peer(&self) -> Option<Identity> {
+        process::peer(self.socket.as_raw_fd())
     }
 
     /// Reads once.

@@ -11,7 +11,7 @@ use crate::{
     qmp::session,
 };
 
-type Answer = Result<(), Error>;
+pub type Answer = Result<(), Error>;
 
 /// To be answered.
 #[derive(Debug)]
@@ -55,6 +55,11 @@ impl Stub {
     pub fn wait(self, timeout: Option<Duration>) -> Option<Answer> {
         let answer = self.0.answer.lock();
         self.0.answered.wait_while_for(answer, |answer| answer.is_none(), timeout).take()
+    }
+
+    /// The answer, if it is there.
+    pub fn try_wait(&self) -> Option<Answer> {
+        self.0.answer.lock().take()
     }
 }
 

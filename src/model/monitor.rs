@@ -105,3 +105,5 @@ pub(crate) const RECONNECT_MAX: Duration = Duration::from_secs(5);
 pub(crate) const LOST_AFTER: Duration = Duration::from_secs(60);
 /// A virtual machine runs a job a disk, a few at most.
 pub(crate) const JOB_LIMIT: usize = 4096;
+/// Each is about a kilobyte, and each turn goes through what is known.
+pub(crate) const JOB_LIMIT_MAX: usize = 1 << 16;

@@ -3,7 +3,11 @@
 
 use std::fmt::{self, Display, Formatter, Write as _};
 
-use super::event::{Event, Word};
+use super::{
+    event::{Event, Word},
+    job::{JobType, Origin, Pivot},
+    monitor::Process,
+};
 
 /// The name and then each member that the event has, as `label=value`.
 impl Display for Event {
@@ -24,11 +28,35 @@ impl Display for Event {
         if let Some(word) = self.outcome.word() {
             write!(f, " outcome={}", word.to_string_lossy())?;
         }
+        let known = match self.origin {
+            Origin::Live => None,
+            Origin::Recovered => Some("recovered"),
+            Origin::Inferred => Some("inferred"),
+        };
+        let moves = matches!(self.job_type, JobType::Mirror | JobType::Commit);
+        let pivoted = match self.pivoted {
+            _ if !moves || !self.kind.is_final() => None,
+            Pivot::Unknown => Some("unknown"),
+            Pivot::Yes => Some("yes"),
+            Pivot::No => Some("no"),
+        };
+        let process = self.process.map(|process| match process {
+            Process::Unknown => "unknown",
+            Process::First => "first",
+            Process::Same => "same",
+            Process::Restarted => "restarted",
+        });
+        for (label, word) in [("origin", known), ("pivoted", pivoted), ("process", process)] {
+            if let Some(word) = word {
+                write!(f, " {label}={word}")?;
+            }
+        }
         let numbers = [
             ("len", self.len),
             ("offset", self.offset),
             ("speed", self.speed),
             ("dropped", self.dropped),
+            ("recovered", self.recovered),
         ];
         for (label, number) in numbers {
             if let Some(number) = number {
@@ -106,7 +134,14 @@ mod tests {
         );
         let mut event = Event::new(Kind::Connected, "CONNECTED", None, 0);
         event.version = Some(Version { major: 7, minor: 2, micro: 22 });
-        assert_eq!(event.to_string(), "CONNECTED qemu=7.2.22");
+        (event.process, event.recovered) = (Some(Process::Restarted), Some(3));
+        assert_eq!(event.to_string(), "CONNECTED process=restarted recovered=3 qemu=7.2.22");
+        let mut event = Event::new(Kind::Lost, "LOST", None, 0);
+        event.set(Word::Reason, "it is gone");
+        (event.job_type, event.origin) = (JobType::Mirror, Origin::Inferred);
+        assert_eq!(event.to_string(), "LOST origin=inferred pivoted=unknown reason=\"it is gone\"");
+        (event.origin, event.pivoted) = (Origin::Recovered, Pivot::Yes);
+        assert_eq!(event.to_string(), "LOST origin=recovered pivoted=yes reason=\"it is gone\"");
     }
 
     #[test]

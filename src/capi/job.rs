@@ -1,0 +1,223 @@
+//! The job handle's functions.
+//!
+//! # Job
+//!
+//! A handle for one job of one monitor, which runs, has ended and is not dismissed, or is yet to
+//! come. It is made first and started then, so that nothing of the job is missed; one handle is for
+//! one job. As long as it is open it claims how the job ends: that is taken when
+//! blockjob_job_wait() has given it out.
+
+use std::{
+    ffi::{CStr, c_char, c_int},
+    sync::Arc,
+};
+
+use super::{
+    boundary::{arguments, guard, out, required, shared, text, timeout},
+    constants::{BLOCKJOB_CANCEL_FORCE, BLOCKJOB_JOB_ADOPT, BLOCKJOB_JOB_EXISTS},
+};
+use crate::{
+    engine::{Job, Monitor, Purpose, Report},
+    model::{Code, Error},
+};
+
+/// Makes a handle, which watches from this call's return on. The monitor need not be started; its
+/// settings are fixed by this.
+///
+/// @param job_id the job's id, as QEMU has it or will; NULL for a new one that no other job has or
+///        had, of this listener or another: the owner's name ("blockjob" without one) and what
+///        tells it from all others
+/// @param flags 0 or a mask of BLOCKJOB_JOB_*
+/// @param out_job set on success to a handle to be freed with blockjob_job_free()
+///
+/// Returns: 0. Errors: -EINVAL (unknown flags, EXISTS without an id), -EILSEQ and -ENAMETOOLONG
+/// (job_id), -ENOBUFS (the monitor knows as many jobs as blockjob_monitor_set_job_limit() lets it),
+/// -EALREADY (the job has ended, and its end was acknowledged), -ESHUTDOWN (closed or stopped).
+///
+/// Threads: any, also inside callbacks. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn blockjob_job_new(
+    monitor: *mut Monitor,
+    job_id: *const c_char,
+    flags: u32,
+    out_job: *mut *mut Job,
+) -> c_int {
+    guard(|| {
+        // SAFETY: the header asks for a handle of ours.
+        let monitor = unsafe { shared(monitor) }?;
+        // SAFETY: the header asks for text.
+        let id = (!job_id.is_null()).then(|| unsafe { text(job_id, "job_id") }).transpose()?;
+        let purpose = purpose(flags, id)?;
+        // SAFETY: the header asks for a place to write to.
+        let place = unsafe { out(out_job, "out_job") }?;
+        let job = Job::new(&monitor, id, purpose).map_err(|error| monitor.named(error))?;
+        place.set(Box::into_raw(Box::new(job)));
+        Ok(0)
+    })
+}
+
+/// The job's id.
+///
+/// Returns: text that holds as long as the handle; NULL for NULL.
+///
+/// Threads: any, also inside callbacks. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn blockjob_job_get_id(job: *const Job) -> *const c_char {
+    // SAFETY: the header asks for a handle of ours.
+    guard(|| Ok(CStr::as_ptr(unsafe { required(job) }?.id())))
+}
+
+/// Starts the job, and waits for QEMU's answer. The job's id is added to the arguments, and where
+/// this QEMU knows it that the job stays when it has concluded, until its end was acknowledged.
+///
+/// Events of the job may come before this returns, its end too. When the time is over or the
+/// connection ends, the job may have been started or not: the handle goes on watching, and how it
+/// ends or that it was not started will be told. When QEMU refused, there is no end, and the handle
+/// may be started again.
+///
+/// @param command QEMU's command that makes one job, such as "block-stream"; "transaction" is none
+/// @param json its arguments as a JSON object without a job id, such as "{\"device\":\"d0\"}", of
+///        at most 65536 bytes
+/// @param timeout_ms milliseconds to wait; -1 for as long as the connection lasts
+///
+/// Returns: 0. Errors: -EREMOTEIO (QEMU refused; blockjob_last_error() has its class and words),
+/// -ENOTCONN (nothing was sent, or the connection ended before the answer), -ETIMEDOUT, -EALREADY
+/// (it was started, or has ended), -EINVAL (no JSON object, a member that the library sets, no
+/// command that makes one job), -EOPNOTSUPP (this QEMU's jobs have no ids), -ENOBUFS (too many
+/// commands are unanswered), -EILSEQ, -ENAMETOOLONG, -ESHUTDOWN.
+///
+/// Threads: any, also inside callbacks. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn blockjob_job_start(
+    job: *mut Job,
+    command: *const c_char,
+    json: *const c_char,
+    timeout_ms: c_int,
+) -> c_int {
+    let start = |job: &Job| {
+        // SAFETY: the header asks for text.
+        let command = unsafe { text(command, "command") }?;
+        // SAFETY: the same.
+        let json = unsafe { arguments(json, "json") }?;
+        job.start(command, json, timeout(timeout_ms)?)
+    };
+    // SAFETY: the header asks for a handle of ours.
+    unsafe { on(job, start) }
+}
+
+/// Waits for the job's end: COMPLETED, CANCELLED or LOST. It always comes: at the latest when the
+/// monitor is closed or has been without a connection for long (blockjob_monitor_set_lost_after());
+/// but a job that was never started has no end before. Any number of threads may wait, and wait
+/// again: each is given it. A wait is not ordered against callbacks.
+///
+/// @param timeout_ms milliseconds to wait; 0 to look, -1 for no limit
+/// @param out_event set on success to the event, to be released with blockjob_event_unref()
+///
+/// Returns: 0. Errors: -ETIMEDOUT, -EINVAL (timeout_ms below -1), -ESHUTDOWN (the listener was
+/// stopped).
+///
+/// Threads: any, also inside callbacks. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn blockjob_job_wait(
+    job: *mut Job,
+    timeout_ms: c_int,
+    out_event: *mut *mut Report,
+) -> c_int {
+    let wait = |job: &Job| {
+        // SAFETY: the header asks for a place to write to.
+        let place = unsafe { out(out_event, "out_event") }?;
+        let report = job.wait(timeout(timeout_ms)?)?;
+        place.set(Arc::into_raw(report).cast_mut());
+        Ok(())
+    };
+    // SAFETY: the header asks for a handle of ours.
+    unsafe { on(job, wait) }
+}
+
+/// Completes a ready mirror or active commit: the guest's disk moves to the job's target. Waits for
+/// QEMU's answer, which is not the job's end.
+///
+/// @param timeout_ms milliseconds to wait; -1 for as long as the connection lasts
+///
+/// Returns: 0. Errors: -EREMOTEIO (QEMU refused, such as when the job is not ready), -ENOENT (the
+/// job has ended), -ENOTCONN, -ETIMEDOUT, -ENOBUFS, -EINVAL, -ESHUTDOWN.
+///
+/// Threads: any, also inside callbacks. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn blockjob_job_complete(job: *mut Job, timeout_ms: c_int) -> c_int {
+    // SAFETY: the header asks for a handle of ours.
+    unsafe { on(job, |job| job.complete(timeout(timeout_ms)?)) }
+}
+
+/// Cancels the job. Waits for QEMU's answer, which is not the job's end: that may still be any. A
+/// mirror or active commit that is ready ends without a pivot and as COMPLETED, unless forced.
+///
+/// @param flags 0 or BLOCKJOB_CANCEL_FORCE
+/// @param timeout_ms milliseconds to wait; -1 for as long as the connection lasts
+///
+/// Returns: 0. Errors: -EREMOTEIO (QEMU refused), -ENOENT (the job has ended), -ENOTCONN,
+/// -ETIMEDOUT, -ENOBUFS, -EINVAL, -ESHUTDOWN.
+///
+/// Threads: any, also inside callbacks. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn blockjob_job_cancel(
+    job: *mut Job,
+    flags: u32,
+    timeout_ms: c_int,
+) -> c_int {
+    let cancel = |job: &Job| {
+        if flags & !BLOCKJOB_CANCEL_FORCE != 0 {
+            let text = format!("flags is {flags:#x}; wanted 0 or BLOCKJOB_CANCEL_FORCE");
+            return Err(Error::new(Code::Invalid, text));
+        }
+        job.cancel(flags & BLOCKJOB_CANCEL_FORCE != 0, timeout(timeout_ms)?)
+    };
+    // SAFETY: the header asks for a handle of ours.
+    unsafe { on(job, cancel) }
+}
+
+/// Frees a handle. The job goes on, and its callbacks are told how it ends. No call may be using
+/// the handle. An end that the handle claimed and that no blockjob_job_wait() has given out was not
+/// taken by it.
+///
+/// @param job to be freed; NULL is fine
+///
+/// Threads: any, also inside callbacks, and after its monitor and listener. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn blockjob_job_free(job: *mut Job) {
+    guard(|| {
+        if !job.is_null() {
+            // SAFETY: the header asks for a handle of ours.
+            unsafe { required(job) }?;
+            // SAFETY: it came from blockjob_job_new, and the header forbids its use from here on.
+            drop(unsafe { Box::from_raw(job) });
+        }
+        Ok(())
+    });
+}
+
+fn purpose(flags: u32, id: Option<&str>) -> Result<Purpose, Error> {
+    let refused = |text: String| Err(Error::new(Code::Invalid, text));
+    if flags & !(BLOCKJOB_JOB_EXISTS | BLOCKJOB_JOB_ADOPT) != 0 {
+        return refused(format!("flags is {flags:#x}; wanted 0 or a mask of BLOCKJOB_JOB_*"));
+    }
+    let exists = flags & BLOCKJOB_JOB_EXISTS != 0;
+    if exists && id.is_none() {
+        return refused("job_id is NULL, but flags has EXISTS: wanted that job's id".to_owned());
+    }
+    Ok(Purpose { exists, adopt: flags & BLOCKJOB_JOB_ADOPT != 0 })
+}
+
+/// Does something with the job behind a handle; an error says which job it is about.
+///
+/// # Safety
+///
+/// As for [`required`].
+unsafe fn on(job: *const Job, deed: impl FnOnce(&Job) -> Result<(), Error>) -> c_int {
+    guard(|| {
+        // SAFETY: promised by the caller.
+        let job = unsafe { required(job) }?;
+        deed(job).map_err(|error| job.named(error))?;
+        Ok(0)
+    })
+}

@@ -1,0 +1,140 @@
+//! Who holds the other end of a connection, and whether it still lives. Where the kernel cannot
+//! tell, nobody claims to know.
+
+#![allow(unsafe_code)]
+
+use std::{
+    fs,
+    io::{self, ErrorKind},
+    mem::size_of,
+    os::fd::{AsRawFd, FromRawFd as _, OwnedFd, RawFd},
+};
+
+use super::fork::Held;
+use crate::model::Identity;
+
+/// The process that listens at the other end of a connected unix socket. Not our own, which would
+/// have made the socket for QEMU: its end would say nothing of QEMU's.
+pub fn peer(socket: RawFd) -> Option<Identity> {
+    let mut peer = libc::ucred { pid: 0, uid: 0, gid: 0 };
+    let mut size = libc::socklen_t::try_from(size_of::<libc::ucred>()).ok()?;
+    // SAFETY: the kernel writes at most `size` bytes to `peer`, which has as many.
+    let result = unsafe {
+        libc::getsockopt(
+            socket,
+            libc::SOL_SOCKET,
+            libc::SO_PEERCRED,
+            (&raw mut peer).cast(),
+            &raw mut size,
+        )
+    };
+    // A process of another namespace that is not seen from here has number 0.
+    let own = i32::try_from(std::process::id()).ok();
+    let pid = (result == 0 && peer.pid > 0 && Some(peer.pid) != own).then_some(peer.pid)?;
+    Some(Identity { pid, started: started(pid)? })
+}
+
+/// A process that is to be heard of when it ends.
+#[derive(Debug)]
+pub struct Watched(Held<OwnedFd>);
+
+/// What became of a process.
+#[derive(Debug)]
+pub enum Found {
+    /// Its descriptor becomes readable when it ends.
+    Lives(Watched),
+    Gone,
+    /// The kernel is too old, or forbids it.
+    Unknown,
+}
+
+pub fn watch(process: Identity) -> Found {
+    let open = || {
+        // SAFETY: no pointers are passed.
+        let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, process.pid, 0) };
+        let fd = RawFd::try_from(fd).unwrap_or(-1);
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the kernel has just given it to us; it is close-on-exec.
+        Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    };
+    match Held::open(open) {
+        // Only now is it sure that its number is not given to another one after this look.
+        Ok(fd) if started(process.pid) == Some(process.started) => Found::Lives(Watched(fd)),
+        Ok(_) => Found::Gone,
+        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Found::Gone,
+        Err(_) => Found::Unknown,
+    }
+}
+
+impl AsRawFd for Watched {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
+/// When a process began, in the kernel's ticks since it booted.
+fn started(pid: i32) -> Option<u64> {
+    let read = || fs::read_to_string(format!("/proc/{pid}/stat"));
+    let text = loop {
+        match read() {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            text => break text.ok()?,
+        }
+    };
+    start_time(&text)
+}
+
+/// The 22nd field. The second is the program's name in parentheses, and may hold anything, spaces
+/// and parentheses too: the last parenthesis ends it.
+fn start_time(stat: &str) -> Option<u64> {
+    let (_, fields) = stat.rsplit_once(')')?;
+    fields.split_ascii_whitespace().nth(22 - 3)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        os::{
+            fd::AsRawFd as _,
+            unix::net::{UnixListener, UnixStream},
+        },
+        process::Command,
+    };
+
+    use super::*;
+
+    #[test]
+    fn the_start_is_found_behind_any_name() {
+        let fields = "S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 987654 20 21";
+        for name in ["qemu-system-x86", "a b", "((1) 2)", ") R 1 2"] {
+            assert_eq!(start_time(&format!("42 ({name}) {fields}\n")), Some(987_654), "{name}");
+        }
+        assert_eq!(start_time("42 (a) S 1 2"), None);
+        assert_eq!(start_time(""), None);
+    }
+
+    #[test]
+    fn a_process_that_listens_itself_is_not_its_own_peer() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("socket");
+        let _listener = UnixListener::bind(&path).unwrap();
+        let stream = UnixStream::connect(&path).unwrap();
+        assert_eq!(peer(stream.as_raw_fd()), None);
+    }
+
+    #[test]
+    fn a_process_lives_until_it_has_ended_and_its_successor_is_another() {
+        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+        let pid = i32::try_from(child.id()).unwrap();
+        let process = Identity { pid, started: started(pid).unwrap() };
+        assert!(!matches!(watch(process), Found::Gone));
+        let other = Identity { started: process.started + 1, ..process };
+        assert!(!matches!(watch(other), Found::Lives(_)));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(!matches!(watch(process), Found::Lives(_)));
+        assert_eq!(started(pid), None);
+    }
+}
