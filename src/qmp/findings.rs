@@ -100,7 +100,15 @@ impl Jobs {
         let id = job.id.clone();
         (job.held, job.doubt) = (None, false);
         self.end_by_journal(number, events, missing.unwrap_or(Loss::Gone));
-        let Some(mut later) = later else { return };
+        let Some(mut later) = later else {
+            // QEMU does not have it any more, unless it could only not be asked.
+            let lost = Stage::Ended { acknowledged: false, lost: true };
+            let kept = self.all.get(&number).is_none_or(|job| job.stage == lost);
+            if missing.is_some_and(|loss| loss != Loss::NoConnection) && !kept {
+                self.remove_number(number, &id);
+            }
+            return;
+        };
         self.remove_number(number, &id);
         if self.check_room().is_ok() {
             later.ours = self.is_owners(&id);
@@ -144,7 +152,9 @@ impl Jobs {
         }
         job.aborted = way == Aborting;
         let mut event = job.path_end();
-        event.origin = Origin::Recovered;
+        if event.origin == Origin::Live {
+            event.origin = Origin::Recovered;
+        }
         self.end(number, event);
     }
 

@@ -1,7 +1,7 @@
 //! One incarnation of a job, as far as it is known. The rules that need no other job stand here.
 
 use super::listing::Listed;
-use crate::model::{Event, JobType, Kind, Loss, Outcome, Pivot, Status, Timestamp, Word};
+use crate::model::{Event, JobType, Kind, Loss, Origin, Outcome, Pivot, Status, Timestamp, Word};
 
 /// One incarnation.
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
@@ -270,7 +270,12 @@ impl Job {
         match (self.aborted, self.cancel.accepted) {
             (false, _) => self.told_end(Kind::Completed, Outcome::Succeeded),
             (true, true) => self.told_end(Kind::Cancelled, Outcome::Cancelled),
-            (true, false) => self.told_end(Kind::Completed, Outcome::Failed),
+            (true, false) => {
+                // Another client may have cancelled it.
+                let mut event = self.told_end(Kind::Completed, Outcome::Failed);
+                event.origin = Origin::Inferred;
+                event
+            }
         }
     }
 

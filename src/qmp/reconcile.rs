@@ -97,9 +97,9 @@ impl Jobs {
         let numbers: Vec<u64> = self.all.keys().copied().collect();
         for number in numbers {
             match self.all[&number].stage {
-                // Its process is gone, but the next one may be asked to start it.
-                Stage::Expected { made: true, .. }
-                    if matches!(loss, Loss::QemuRestarted | Loss::QemuGone) => {}
+                // Nobody was asked to start it yet; the next process may be, or may have it.
+                Stage::Expected { exists: false, .. } if loss == Loss::QemuGone => {}
+                Stage::Expected { .. } if loss == Loss::QemuRestarted => {}
                 Stage::Expected { .. } | Stage::Starting | Stage::Living => self.miss(number, loss),
                 Stage::Missing(_) if loss == Loss::Closed => self.lose(number, loss),
                 Stage::Missing(_) | Stage::Ended { .. } => {}

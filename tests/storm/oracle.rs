@@ -279,9 +279,10 @@ impl Oracle {
             (truth::Outcome::Completed, Outcome::Succeeded) => text.is_none(),
             (truth::Outcome::Failed(why), Outcome::Failed) => text.is_none_or(|text| text == why),
             (truth::Outcome::Cancelled, Outcome::Cancelled) => true,
-            // QEMU's listing has one word for both.
+            // QEMU's listing has one word for both, and so has the way of a job without events.
             (truth::Outcome::Cancelled, Outcome::Failed) => {
-                event.get(Word::Json).is_none() && text == Some("Operation canceled")
+                let way = text.is_none() && event.origin == Origin::Inferred;
+                event.get(Word::Json).is_none() && (way || text == Some("Operation canceled"))
             }
             // Undone, and so cancelled.
             (truth::Outcome::Failed(_), Outcome::Cancelled) => !truth.ran,
