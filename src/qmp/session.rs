@@ -156,6 +156,8 @@ impl<T: Ticket> Session<T> {
             Stage::Ready => acts.extend(ticket.map(|ticket| Act::Answer(ticket, Ok(())))),
             Stage::Down => {
                 self.waiting.extend(ticket);
+                // Who asks for an attempt is told how it ends.
+                self.told_reason = None;
                 self.expect_connection(now);
                 self.connect(now, acts);
             }
