@@ -95,8 +95,10 @@ impl Jobs {
         // What QEMU listed under this id may be the job that has ended since it was asked; else it
         // is one that began after the known one had ended.
         let before = |end: &Event| end.timestamp.map(Timestamp::micros) < asked;
+        let read = end.filter(|end| !before(end)).and_then(said);
         let another = missing.is_none() && (end.is_some_and(before) || job.held.is_some());
         let later = another.then(|| job.later());
+        self.read.extend(read);
         let id = job.id.clone();
         (job.held, job.doubt) = (None, false);
         self.end_by_journal(number, events, missing.unwrap_or(Loss::Gone));

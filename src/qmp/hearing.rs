@@ -2,7 +2,7 @@
 //! [`Jobs`].
 
 use super::{
-    job::Stage,
+    job::{Inquiry, Stage},
     jobs::{Jobs, Told, Wish, digest},
 };
 use crate::model::{Event, Kind, Loss, Origin, Status, Timestamp, Word};
@@ -102,11 +102,13 @@ impl Jobs {
 
     /// `BLOCK_JOB_COMPLETED` or _CANCELLED.
     fn handle_end(&mut self, id: &str, event: Event) {
+        if event.text(Word::Json).is_some_and(|json| self.read.remove(&digest(json))) {
+            return self.settle_read(id);
+        }
         let number = self.current.get(id).copied();
         let number = match number.map(|number| (number, self.all[&number].stage)) {
             Some((number, Stage::Ended { lost, .. })) => {
-                let read = self.all[&number].read_end;
-                if self.has_status || lost || read == event.text(Word::Json).map(digest) {
+                if self.has_status || lost {
                     // Heard again, or too late: one end was told, and there is no other.
                     return;
                 }
@@ -136,6 +138,18 @@ impl Jobs {
         job.held = Some(event);
         job.stage = if matches!(job.stage, Stage::Missing(_)) { Stage::Living } else { job.stage };
         self.release_if_due(number);
+    }
+
+    /// The journal was faster than the wire: this end was told, of the job that began meanwhile.
+    fn settle_read(&mut self, id: &str) {
+        self.bury(id, true);
+        let Some(job) = self.current.get(id).and_then(|number| self.all.get_mut(number)) else {
+            return;
+        };
+        if !matches!(job.stage, Stage::Ended { .. }) {
+            job.stage = Stage::Ended { acknowledged: true, lost: false };
+            job.inquiry = Inquiry::None;
+        }
     }
 
     /// Tells the end that was held, unless something is still to come.

@@ -35,8 +35,6 @@ pub struct Job {
     pub cancel: Asked,
     /// Its end, which must wait for a reply or for the journal.
     pub held: Option<Event>,
-    /// Its end, by the journal: heard once more it is no other one.
-    pub read_end: Option<u64>,
     /// When QEMU was last heard to speak of it, or when we began to watch it.
     pub last_heard: Option<Timestamp>,
     /// The same when the earliest gap began that the journal has not closed.
@@ -132,7 +130,6 @@ impl Job {
             complete: Asked::default(),
             cancel: Asked::default(),
             held: None,
-            read_end: None,
             last_heard: None,
             gap: None,
             len: None,

@@ -109,6 +109,7 @@ impl Jobs {
 
     /// A listing is being asked for: it must speak of what lives now.
     pub fn handle_listing_asked(&mut self, now: Now) {
+        self.read.clear();
         self.listing_asked = Some(now.wall);
         self.graves.clear();
         for job in self.all.values_mut() {
