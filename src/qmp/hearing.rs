@@ -2,7 +2,7 @@
 //! [`Jobs`].
 
 use super::{
-    job::{Inquiry, Stage},
+    job::{Inquiry, Job, Stage},
     jobs::{Jobs, Told, Wish, digest},
 };
 use crate::model::{Event, Kind, Loss, Origin, Status, Timestamp, Word};
@@ -18,6 +18,9 @@ impl Jobs {
         if event.status == Status::Null {
             self.told.push(Told::Event(event));
             return self.handle_null(&id);
+        }
+        if event.status != Status::Concluded {
+            self.renew(&id);
         }
         let Some(number) = self.heard(&id, event.timestamp, sure).filter(|_| known) else {
             self.told.push(Told::Dropped);
@@ -49,6 +52,15 @@ impl Jobs {
             let job = self.add(id, Stage::Living);
             (job.whole, job.born) = (true, true);
             true
+        }
+    }
+
+    /// A job that ended before a gap does nothing more: what its id does now, another job does.
+    fn renew(&mut self, id: &str) {
+        let known = self.current.get(id).map(|number| &self.all[number]);
+        let over = |job: &Job| matches!(job.stage, Stage::Ended { lost: false, .. });
+        if known.is_some_and(|job| job.doubt && over(job)) {
+            self.supersede(id);
         }
     }
 
@@ -102,6 +114,7 @@ impl Jobs {
 
     /// `BLOCK_JOB_COMPLETED` or _CANCELLED.
     fn handle_end(&mut self, id: &str, event: Event) {
+        self.renew(id);
         if event.text(Word::Json).is_some_and(|json| self.read.remove(&digest(json))) {
             return self.settle_read(id);
         }

@@ -31,8 +31,8 @@ impl Jobs {
             }
             job.whole = false;
             job.gap = job.gap.or(job.last_heard);
+            job.doubt = doubt;
             if matches!(job.stage, Stage::Living | Stage::Starting) {
-                job.doubt = doubt;
                 if doubt && self.has_journal && job.inquiry == Inquiry::None {
                     job.inquiry = Inquiry::Wanted;
                 }
