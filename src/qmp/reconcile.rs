@@ -32,10 +32,12 @@ impl Jobs {
             job.whole = false;
             job.gap = job.gap.or(job.last_heard);
             job.doubt = doubt;
-            if matches!(job.stage, Stage::Living | Stage::Starting) {
-                if doubt && self.has_journal && job.inquiry == Inquiry::None {
-                    job.inquiry = Inquiry::Wanted;
-                }
+            if matches!(job.stage, Stage::Living | Stage::Starting)
+                && doubt
+                && self.has_journal
+                && job.inquiry == Inquiry::None
+            {
+                job.inquiry = Inquiry::Wanted;
             }
             if let Stage::Expected { exists, made: false } = &mut job.stage {
                 // It may have come and gone meanwhile.
