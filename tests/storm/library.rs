@@ -9,7 +9,7 @@ use blockjob::{
         act::Act,
         hub::Hub,
         job::Verb,
-        jobs::Watch,
+        jobs::{End, Watch},
         journal::{Findings, Request},
         session,
     },
@@ -46,7 +46,7 @@ pub enum Out {
     Read(Request),
     Stands(State),
     Tell(Event),
-    End { job: u64, handles: Vec<u64>, event: Event },
+    End(End),
     Attach { handle: u64, job: u64 },
 }
 
@@ -176,7 +176,7 @@ impl Library {
                 Act::Disconnect => Out::Disconnect,
                 Act::Stands(state, _) => Out::Stands(state),
                 Act::Tell(event) => Out::Tell(event),
-                Act::End(end) => Out::End { job: end.job, handles: end.handles, event: end.event },
+                Act::End(end) => Out::End(end),
                 Act::Attach { handle, job } => Out::Attach { handle, job },
                 Act::Read(request) => Out::Read(request),
                 Act::Answer(ticket, answer) => {

@@ -1,6 +1,7 @@
 //! The storm: worlds of fake QEMUs around the real core, each from one seed.
 
 mod chance;
+mod delivery;
 mod fake;
 mod library;
 mod machine;

@@ -7,7 +7,7 @@ use blockjob::{
     model::{Event, Kind as EventKind, Settings, Word},
     qmp::{
         job::Verb,
-        jobs::Watch,
+        jobs::{End, Watch},
         journal::{Findings, Request, Search, Want},
     },
 };
@@ -15,9 +15,10 @@ use serde_json::{Value, json};
 
 use crate::{
     chance::Chance,
+    delivery::Delivery,
     library::{Library, Out},
     machine::{DISKS, Key, Machine, Read},
-    oracle::{Oracle, Verdict, is_unique},
+    oracle::{Oracle, Verdict},
     qemu::{
         odds::Odds,
         version::{Kind, Version},
@@ -31,6 +32,7 @@ pub struct World {
     weather: Weather,
     machines: Vec<Machine>,
     library: Library,
+    delivery: Delivery,
     /// Of the program's present life.
     program: Program,
     lives: u64,
@@ -58,10 +60,8 @@ struct Weather {
 #[derive(Default)]
 struct Program {
     handles: Vec<Handle>,
-    /// Ends that were told and are not taken yet, by machine and job number.
-    untaken: Vec<Untaken>,
-    /// Whose end each number was.
-    ended: BTreeMap<(usize, u64), Untaken>,
+    /// Whose end each number was, as far as that can be said.
+    ended: BTreeMap<(usize, u64), Option<Key>>,
     reading: Vec<(usize, Request)>,
     closed: Vec<usize>,
     connected: Vec<bool>,
@@ -76,14 +76,6 @@ struct Handle {
     started: bool,
     made: bool,
     ended: bool,
-}
-
-#[derive(Clone)]
-struct Untaken {
-    machine: usize,
-    job: u64,
-    id: String,
-    key: Option<Key>,
 }
 
 const VERSIONS: [Version; 6] = [
@@ -143,6 +135,7 @@ impl World {
             weather,
             machines,
             library,
+            delivery: Delivery::new(0),
             program: Program::default(),
             lives: 0,
             ids: 0,
@@ -175,7 +168,7 @@ impl World {
             4..=5 => drop(self.machines[machine].forward(&mut self.chance, false)),
             6..=8 => drop(self.read(machine, false)?),
             9 => self.use_library(machine)?,
-            10 => self.take_an_end(),
+            10 => self.use_delivery()?,
             _ => self.read_journal()?,
         }
         self.blow(machine)?;
@@ -272,7 +265,8 @@ impl World {
     fn settle(&mut self) -> Verdict {
         loop {
             let outs = self.library.outs();
-            if outs.is_empty() {
+            let taken = self.check_acknowledged()?;
+            if outs.is_empty() && !taken {
                 break;
             }
             for (index, out) in outs {
@@ -284,6 +278,28 @@ impl World {
         } else {
             Err(format!("answered twice: {:?}", self.library.answered_twice))
         }
+    }
+
+    /// The ledger must have acknowledged just those ends that are due by what DESIGN says.
+    fn check_acknowledged(&mut self) -> Result<bool, String> {
+        let (mut real, due) = (self.delivery.acknowledged(), self.delivery.due());
+        real.sort_unstable();
+        if real != due {
+            return Err(format!("acknowledged are {real:?}, and should be {due:?}"));
+        }
+        for id in &due {
+            self.acknowledge(*id, false);
+        }
+        Ok(!due.is_empty())
+    }
+
+    fn acknowledge(&mut self, (machine, job): (usize, u64), early: bool) {
+        self.tells(|| format!("{machine} acknowledged {job} early={early}"));
+        self.tally.count(if early { "acknowledged early" } else { "acknowledged" });
+        if let Some(Some(key)) = self.program.ended.get(&(machine, job)) {
+            self.oracle.taken.insert((machine, *key));
+        }
+        self.library.acknowledge(machine, job, early, self.now_us);
     }
 
     fn carry_out(&mut self, index: usize, out: Out) -> Verdict {
@@ -315,10 +331,13 @@ impl World {
             Out::Tell(event) => {
                 self.tells(|| format!("{index} told {event}"));
                 self.handle_told(index, &event)?;
+                self.delivery.tell(index, event);
             }
-            Out::End { job, handles, event } => {
+            Out::End(end) => {
+                let End { job, handles, event } = &end;
                 self.tells(|| format!("{index} END {job} {event} for {handles:?}"));
-                self.handle_end(index, job, &handles, &event)?;
+                self.handle_end(index, *job, handles, event)?;
+                self.delivery.take_end(index, end);
             }
             Out::Attach { handle, job } => self.attach(index, handle, job)?,
         }
@@ -350,10 +369,7 @@ impl World {
                 return Err(format!("handle {handle} was given two ends: {event}"));
             }
         }
-        let id = event.text(Word::JobId).unwrap_or_default().to_owned();
-        let untaken = Untaken { machine: index, job, id, key };
-        self.program.ended.insert((index, job), untaken.clone());
-        self.program.untaken.push(untaken);
+        self.program.ended.insert((index, job), key);
         Ok(())
     }
 
@@ -361,30 +377,61 @@ impl World {
         if !self.program.ended.contains_key(&(index, job)) {
             return Err(format!("handle {handle} was bound to an end that was never told: {job}"));
         }
-        if let Some(found) = self.program.handles.iter_mut().find(|it| it.number == handle) {
-            found.ended = true;
-        }
         self.tally.count("handle bound to an end");
+        if self.delivery.attach(index, handle, job) {
+            if let Some(found) = self.program.handles.iter_mut().find(|it| it.number == handle) {
+                found.ended = true;
+            }
+        } else {
+            self.tally.count("handle too late for an end");
+            self.program.handles.retain(|it| it.number != handle);
+            self.delivery.close_handle(handle);
+        }
         Ok(())
     }
 
-    /// The callback runs, or the program dies in it.
-    fn take_an_end(&mut self) {
-        if self.program.untaken.is_empty() {
-            return;
+    /// The program takes what there is for it, or dies in its callback.
+    fn use_delivery(&mut self) -> Verdict {
+        match self.chance.below(12) {
+            0..=5 => {
+                let dies = self.chance.one_in(self.weather.die_in_callback);
+                if self.delivery.deliver(dies)? == Some(true) {
+                    self.happens("death in a callback", || "the program dies in a callback".into());
+                    self.die();
+                }
+            }
+            6..=7 => {
+                let ended: Vec<u64> = (self.program.handles.iter())
+                    .filter(|it| it.ended)
+                    .map(|it| it.number)
+                    .collect();
+                if !ended.is_empty() {
+                    let handle = ended[self.chance.index(ended.len())];
+                    let found = self.delivery.wait(handle)?;
+                    if found.is_none() {
+                        return Err(format!("a wait on handle {handle} gave nothing"));
+                    }
+                    self.tells(|| format!("a wait on {handle} gave {found:?}"));
+                }
+            }
+            8..=9 => drop(self.delivery.release(&mut self.chance)),
+            10 => {
+                if let Some(id) = self.delivery.acknowledge_early(&mut self.chance) {
+                    self.acknowledge(id, true);
+                }
+            }
+            _ if self.delivery.registrations() > 4 || self.chance.one_in(2) => {
+                drop(self.delivery.remove(&mut self.chance));
+            }
+            _ => {
+                let machine = self.chance.index(self.machines.len());
+                let machine = self.chance.one_in(2).then_some(machine);
+                let observes = self.chance.one_in(3);
+                self.tells(|| format!("registers for {machine:?}, observes={observes}"));
+                self.delivery.add(machine, observes);
+            }
         }
-        let at = self.chance.index(self.program.untaken.len());
-        if self.chance.one_in(self.weather.die_in_callback) {
-            self.happens("death in a callback", || "the program dies in a callback".into());
-            return self.die();
-        }
-        let Untaken { machine, job, id, key } = self.program.untaken.remove(at);
-        self.tells(|| format!("{machine} taken {job} {id}"));
-        if let Some(key) = key {
-            self.oracle.taken.insert((machine, key));
-        }
-        let early = self.chance.one_in(4);
-        self.library.acknowledge(machine, job, early, self.now_us);
+        Ok(())
     }
 
     fn read_journal(&mut self) -> Verdict {
@@ -430,6 +477,10 @@ impl World {
         self.library = Library::new(&format!("n{}", self.lives), self.machines.len(), settings);
         self.program =
             Program { connected: vec![false; self.machines.len()], ..Program::default() };
+        self.delivery = Delivery::new(self.machines.len());
+        if !self.chance.one_in(5) {
+            self.delivery.add(None, false);
+        }
         self.oracle.reborn();
         for index in 0..self.machines.len() {
             self.library.start(index, self.now_us);
@@ -465,17 +516,13 @@ impl World {
             exists,
             made,
             adopt: false,
-            ended: self
-                .program
-                .untaken
-                .iter()
-                .find(|it| it.machine == index && it.id == id)
-                .map(|it| it.job),
+            ended: self.delivery.latest_end(index, id),
         };
         self.tells(|| format!("{index} handle {number} for {id} made={made} exists={exists}"));
         let handle =
             Handle { machine: index, number, id: id.into(), started: false, made, ended: false };
         self.program.handles.push(handle);
+        self.delivery.open_handle(number);
         self.library.watch(index, &watch, self.now_us);
         number
     }
@@ -517,6 +564,7 @@ impl World {
                     let at = self.chance.index(self.program.handles.len());
                     let handle = self.program.handles.remove(at);
                     self.tells(|| format!("{} frees handle {}", handle.machine, handle.number));
+                    self.delivery.close_handle(handle.number);
                     self.library.unwatch(handle.machine, handle.number);
                 }
             }
@@ -736,12 +784,26 @@ impl World {
             self.read_journal()?;
         }
         self.settle()?;
-        while let Some(Untaken { machine, job, key, .. }) = self.program.untaken.pop() {
+        if self.delivery.registrations() == 0 {
+            self.delivery.add(None, false);
+        }
+        while self.delivery.deliver(false)?.is_some() {
             busy = true;
-            self.oracle.taken.extend(key.map(|key| (machine, key)));
-            self.library.acknowledge(machine, job, false, self.now_us);
             self.settle()?;
         }
+        let ended: Vec<Handle> =
+            self.program.handles.iter().filter(|it| it.ended).cloned().collect();
+        self.program.handles.retain(|it| !it.ended);
+        for handle in ended {
+            busy = true;
+            if self.delivery.wait(handle.number)?.is_none() {
+                return Err(format!("a wait on handle {} gave nothing", handle.number));
+            }
+            self.delivery.close_handle(handle.number);
+            self.library.unwatch(handle.machine, handle.number);
+        }
+        while self.delivery.release(&mut self.chance) {}
+        self.settle()?;
         Ok(busy)
     }
 
@@ -784,6 +846,7 @@ impl World {
                 }
             }
         }
+        self.delivery.check_rest()?;
         let unanswered = self.library.unanswered();
         if unanswered.is_empty() { Ok(()) } else { Err(format!("never answered: {unanswered:?}")) }
     }
@@ -818,8 +881,3 @@ fn search(request: Request, journal: &[u8]) -> Findings {
 const REST_US: u64 = 90_000_000;
 /// Rounds after which a world must have come to rest.
 const CALM_MAX: usize = 3000;
-
-#[allow(dead_code)]
-fn unused(id: &str) -> bool {
-    is_unique(id)
-}
