@@ -96,6 +96,7 @@ impl<T: Ticket> Session<T> {
         self.timers.lost = None;
         self.backoff.reset();
         self.told_reason = None;
+        self.jobs.handle_usable();
         let met = std::mem::replace(&mut self.met, true);
         let process = std::mem::replace(&mut self.process, Process::Same);
         acts.push(Act::Stands(State::Connected, self.version));

@@ -5,7 +5,7 @@ use super::{
     job::{Inquiry, Job, Stage},
     jobs::{Jobs, Told, Wish, digest},
 };
-use crate::model::{Event, Kind, Loss, Origin, Status, Timestamp, Word};
+use crate::model::{Event, Kind, Loss, Origin, Status, Word};
 
 impl Jobs {
     /// QEMU said something of a job. `sure`: in a session that hears everything.
@@ -22,7 +22,7 @@ impl Jobs {
         if event.status != Status::Concluded {
             self.renew(&id);
         }
-        let Some(number) = self.heard(&id, event.timestamp, sure).filter(|_| known) else {
+        let Some(number) = self.heard(&id, &event, sure).filter(|_| known) else {
             self.told.push(Told::Dropped);
             return;
         };
@@ -78,20 +78,22 @@ impl Jobs {
     }
 
     /// The job that QEMU means, which it has now; adopted if it is new to us.
-    fn heard(&mut self, id: &str, at: Option<Timestamp>, sure: bool) -> Option<u64> {
-        let number = if let Some(number) = self.current.get(id) {
-            *number
-        } else {
+    fn heard(&mut self, id: &str, event: &Event, sure: bool) -> Option<u64> {
+        let known = self.current.get(id).copied();
+        if known.is_none() {
             self.check_room().ok()?;
             self.add(id, Stage::Living);
-            self.last
-        };
+        }
+        let number = known.unwrap_or(self.last);
         let job = self.all.get_mut(&number)?;
         if matches!(job.stage, Stage::Expected { .. } | Stage::Missing(_)) {
             job.stage = Stage::Living;
         }
         job.awaited &= !sure;
-        job.last_heard = at.or(job.last_heard);
+        // Of one that is first heard of when it has concluded the end was before that.
+        if known.is_some() || event.status != Status::Concluded {
+            job.last_heard = event.timestamp.or(job.last_heard);
+        }
         Some(number)
     }
 

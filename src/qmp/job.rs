@@ -15,6 +15,10 @@ pub struct Job {
     pub job_type: JobType,
     pub type_name: Option<String>,
     pub status: Status,
+    /// In which connection it was first heard of or watched.
+    pub connection: u64,
+    /// Its id is given to no other job.
+    pub once: bool,
     /// QEMU keeps it when it has concluded.
     pub stays: Option<bool>,
     /// `created` was heard, and all since.
@@ -118,6 +122,8 @@ impl Job {
             job_type: JobType::Unknown,
             type_name: None,
             status: Status::Unknown,
+            connection: 0,
+            once: ours || matches!(stage, Stage::Expected { made: true, .. }),
             stays: None,
             whole: false,
             born: false,

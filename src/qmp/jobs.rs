@@ -64,6 +64,9 @@ pub struct Jobs {
     /// that, and whether the end was known. At most `GRAVES_MAX`; one more and nothing is believed
     /// to live by that listing.
     pub(super) graves: BTreeMap<u64, bool>,
+    /// Counts the connections, and which of them was usable last.
+    pub(super) connection: u64,
+    pub(super) usable: u64,
     /// When the listing was asked for: what it says is no older.
     pub(super) listing_asked: Option<Timestamp>,
     /// QEMU tells status changes, so that each incarnation begins with `created`.
@@ -112,6 +115,8 @@ impl Jobs {
             told: Vec::new(),
             wishes: BTreeSet::new(),
             graves: BTreeMap::new(),
+            connection: 1,
+            usable: 0,
             listing_asked: None,
             has_status: true,
             has_journal: settings.journal,
@@ -334,7 +339,7 @@ impl Jobs {
     pub(super) fn add(&mut self, id: &str, stage: Stage) -> &mut Job {
         self.last += 1;
         self.current.insert(id.to_owned(), self.last);
-        let job = Job::new(id, stage, self.is_owners(id));
+        let job = Job { connection: self.connection, ..Job::new(id, stage, self.is_owners(id)) };
         self.all.entry(self.last).or_insert(job)
     }
 

@@ -2,7 +2,7 @@
 //! heard. Part of [`Jobs`].
 
 use super::{
-    job::{Inquiry, Stage},
+    job::{Inquiry, Job, Stage},
     jobs::Jobs,
     listing::Listed,
 };
@@ -11,6 +11,7 @@ use crate::model::{Kind, Loss, Now, Origin, Outcome, Status, Word};
 impl Jobs {
     /// The connection has ended. What lives goes on living, unheard.
     pub fn handle_gap(&mut self) {
+        self.connection += 1;
         let numbers: Vec<u64> = self.all.keys().copied().collect();
         for number in numbers {
             let Some(job) = self.all.get_mut(&number) else { continue };
@@ -20,10 +21,9 @@ impl Jobs {
                 self.end_undone(number);
                 continue;
             }
-            // Ids that are made once cannot mean another job, nor one that waits for dismissal.
-            let once =
-                job.stays == Some(true) || matches!(job.stage, Stage::Expected { made: true, .. });
-            let doubt = !once && !self.is_owners(&self.all[&number].id);
+            // An id that is made once means no other job, nor does one of ours that QEMU keeps.
+            let kept = job.ours && job.stays == Some(true);
+            let doubt = !job.once && !kept;
             let job = self.all.get_mut(&number).expect("it was there just now");
             if job.held.is_some() && job.inquiry == Inquiry::None {
                 self.release(number);
@@ -64,11 +64,20 @@ impl Jobs {
         }
     }
 
-    /// The marker is not there, so QEMU was restarted. What was heard since it was asked for is of
-    /// the present one.
+    /// The monitor is usable: what is known now is of the process that answers.
+    pub fn handle_usable(&mut self) {
+        self.usable = self.connection;
+    }
+
+    /// The marker is not there, so QEMU was restarted since the monitor was usable. What was first
+    /// heard of later is of the present process.
     pub fn handle_marker_gone(&mut self) {
-        let former: Vec<u64> =
-            self.all.iter().filter(|(_, job)| job.awaited && !job.whole).map(|(n, _)| *n).collect();
+        let usable = self.usable;
+        let before = |(number, job): (&u64, &Job)| {
+            let expected = matches!(job.stage, Stage::Expected { .. });
+            (job.connection <= usable && !expected).then_some(*number)
+        };
+        let former: Vec<u64> = self.all.iter().filter_map(before).collect();
         for number in former {
             match self.all[&number].stage {
                 Stage::Ended { .. } => {

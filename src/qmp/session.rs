@@ -189,6 +189,7 @@ impl<T: Ticket> Session<T> {
         (self.identity, self.process_ended) = (identity, false);
         self.note_process(found);
         if found == Process::Restarted {
+            self.marker_left = false;
             self.jobs.handle_process_end(Loss::QemuRestarted);
             self.tell(now, acts);
         }

@@ -162,7 +162,7 @@ impl Library {
     /// The tickets that were never answered, and what they were for.
     pub fn unanswered(&self) -> Vec<(u64, &'static str)> {
         let book = self.book.borrow();
-        let open = |(number, purpose): &(u64, _)| book.get(number).is_none_or(Option::is_none);
+        let open = |(number, _): &(u64, _)| book.get(number).is_none_or(Option::is_none);
         self.purposes.iter().copied().filter(open).collect()
     }
 

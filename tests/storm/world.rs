@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use blockjob::{
-    model::{Event, Kind as EventKind, Settings, Word},
+    model::{Event, Kind as EventKind, Settings},
     qmp::{
         job::Verb,
         jobs::{End, Watch},
@@ -327,7 +327,7 @@ impl World {
                 self.tells(|| format!("{index} asks the journal: {request:?}"));
                 self.program.reading.push((index, request));
             }
-            Out::Stands(_) => {}
+            Out::Stands(state) => self.tells(|| format!("{index} stands {state:?}")),
             Out::Tell(event) => {
                 self.tells(|| format!("{index} told {event}"));
                 self.handle_told(index, &event)?;
@@ -414,14 +414,16 @@ impl World {
                     self.tells(|| format!("a wait on {handle} gave {found:?}"));
                 }
             }
-            8..=9 => drop(self.delivery.release(&mut self.chance)),
+            8..=9 => {
+                self.delivery.release(&mut self.chance);
+            }
             10 => {
                 if let Some(id) = self.delivery.acknowledge_early(&mut self.chance) {
                     self.acknowledge(id, true);
                 }
             }
             _ if self.delivery.registrations() > 4 || self.chance.one_in(2) => {
-                drop(self.delivery.remove(&mut self.chance));
+                self.delivery.remove(&mut self.chance);
             }
             _ => {
                 let machine = self.chance.index(self.machines.len());
@@ -738,6 +740,8 @@ impl World {
                 self.machines[index].boot(&mut self.chance);
             }
         }
+        // Somebody who wants all that nobody has taken.
+        self.delivery.add(None, false);
         let (mut quiet, mut resting) = (0, 0);
         let rest_us = self.now_us + REST_US;
         for _ in 0..CALM_MAX {
@@ -784,9 +788,6 @@ impl World {
             self.read_journal()?;
         }
         self.settle()?;
-        if self.delivery.registrations() == 0 {
-            self.delivery.add(None, false);
-        }
         while self.delivery.deliver(false)?.is_some() {
             busy = true;
             self.settle()?;
@@ -846,7 +847,7 @@ impl World {
                 }
             }
         }
-        self.delivery.check_rest()?;
+        self.delivery.check_rest(&self.program.closed)?;
         let unanswered = self.library.unanswered();
         if unanswered.is_empty() { Ok(()) } else { Err(format!("never answered: {unanswered:?}")) }
     }
