@@ -54,6 +54,9 @@ impl Jobs {
         let asked = |(number, job): (&u64, &super::job::Job)| {
             (job.inquiry == Inquiry::Made).then_some(*number)
         };
+        if self.usable == self.connection {
+            self.said.clear();
+        }
         let silent: Vec<u64> = self.all.iter().filter_map(asked).collect();
         for number in silent {
             let job = self.all.get_mut(&number).expect("it was there just now");
@@ -83,10 +86,16 @@ impl Jobs {
         // A job that was heard of before does not begin again: that is another, and this one died
         // with its QEMU.
         let begins = events.first().is_some_and(|event| event.status == Status::Created);
-        let events = if begins && job.ran { Vec::new() } else { events };
+        // And what the wire told of another is not this one's.
+        let digest_of = |event: &Event| event.text(Word::Json).map(digest);
+        let held = job.held.as_ref().and_then(digest_of);
+        let told = |event: &Event| {
+            digest_of(event).is_some_and(|it| Some(it) != held && self.said.contains(&it))
+        };
+        let others = (begins && job.ran) || events.iter().any(told);
+        let events = if others { Vec::new() } else { events };
         let end = events.iter().find(|event| event.kind.is_final());
-        let said = |event: &Event| event.text(Word::Json).map(digest);
-        let is_held = end.is_some_and(|end| job.held.as_ref().and_then(said) == said(end));
+        let is_held = end.is_some_and(|end| held == digest_of(end));
         if missing.is_none() && (end.is_none() || is_held) {
             // It is the one that it was before the gap.
             (job.doubt, job.gap) = (false, None);
@@ -95,7 +104,7 @@ impl Jobs {
         // What QEMU listed under this id may be the job that has ended since it was asked; else it
         // is one that began after the known one had ended.
         let before = |end: &Event| end.timestamp.map(Timestamp::micros) < asked;
-        let read = end.filter(|end| !before(end)).and_then(said);
+        let read = end.filter(|end| !before(end)).and_then(digest_of);
         let another = missing.is_none() && (end.is_some_and(before) || job.held.is_some());
         let later = another.then(|| job.later());
         self.read.extend(read);

@@ -117,8 +117,13 @@ impl Jobs {
     /// `BLOCK_JOB_COMPLETED` or _CANCELLED.
     fn handle_end(&mut self, id: &str, event: Event) {
         self.renew(id);
-        if event.text(Word::Json).is_some_and(|json| self.read.remove(&digest(json))) {
-            return self.settle_read(id);
+        if let Some(said) = event.text(Word::Json).map(digest).filter(|_| self.has_journal) {
+            if self.read.remove(&said) {
+                return self.settle_read(id);
+            }
+            if self.is_reading || self.usable < self.connection {
+                self.said.insert(said);
+            }
         }
         let number = self.current.get(id).copied();
         let number = match number.map(|number| (number, self.all[&number].stage)) {

@@ -79,6 +79,8 @@ pub struct Jobs {
     pub(super) forgotten: Inquiry,
     /// Ends that the journal told and that may still be on the wire.
     pub(super) read: BTreeSet<u64>,
+    /// Ends that the wire told while the journal may be asked, which are not another job's.
+    pub(super) said: BTreeSet<u64>,
     /// The journal is being read for us.
     pub(super) is_reading: bool,
     /// The machine is being shut down, by a QEMU that then cancels ready mirrors softly.
@@ -122,6 +124,7 @@ impl Jobs {
             has_journal: settings.journal,
             position,
             read: BTreeSet::new(),
+            said: BTreeSet::new(),
             is_reading: false,
             forgotten: if asks { Inquiry::Wanted } else { Inquiry::None },
             soft_shutdown: false,

@@ -67,6 +67,9 @@ impl Jobs {
     /// The monitor is usable: what is known now is of the process that answers.
     pub fn handle_usable(&mut self) {
         self.usable = self.connection;
+        if !self.is_reading {
+            self.said.clear();
+        }
     }
 
     /// The marker is not there, so QEMU was restarted since the monitor was usable. What was first

@@ -319,7 +319,8 @@ impl Delivery {
         for registration in self.registrations.iter().filter(|it| !it.removed) {
             for (id, claims) in &self.ends {
                 let wants = registration.machine.is_none_or(|it| it == id.0);
-                let owed = claims.waiting.contains(&Claimant::Registration(registration.id));
+                let owed = claims.waiting.contains(&Claimant::Registration(registration.id))
+                    && !claims.acknowledged;
                 // A monitor that was closed keeps nothing for those who come later.
                 if wants && owed && !closed.contains(&id.0) {
                     return Err(format!("callback {} is owed the end of {id:?}", registration.id));

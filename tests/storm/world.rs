@@ -190,7 +190,7 @@ impl World {
                 self.happens("quit", || format!("machine {index} is quit"));
             }
         } else if self.chance.one_in(boot) {
-            self.machines[index].boot(&mut self.chance);
+            self.boot(index);
             self.happens("boot", || format!("machine {index} is started again"));
         }
         if self.chance.one_in(stop) {
@@ -220,6 +220,12 @@ impl World {
             self.library.close(index, self.now_us);
         }
         Ok(())
+    }
+
+    /// A new process, which looks at the clock first.
+    fn boot(&mut self, index: usize) {
+        self.machines[index].boot(&mut self.chance);
+        self.machines[index].qemu().step(self.now_us);
     }
 
     /// Time passes in which nothing happens.
@@ -737,7 +743,7 @@ impl World {
             }
             let dead = !self.machines[index].now().is_alive();
             if dead && !self.chance.one_in(3) {
-                self.machines[index].boot(&mut self.chance);
+                self.boot(index);
             }
         }
         // Somebody who wants all that nobody has taken.
