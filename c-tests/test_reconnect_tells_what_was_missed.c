@@ -65,7 +65,7 @@ static void by_itself_and_with_the_ends_of_the_gap(void **state)
     assert_int_equal(blockjob_event_get_recovered(event), 2);
     /* The monitor is a thread of this very program, of which nothing can be said. */
     assert_int_equal(blockjob_event_get_process(event), BLOCKJOB_PROCESS_UNKNOWN);
-    assert_non_null(strstr(blockjob_event_get_line(event), " recovered=2 "));
+    assert_non_null(strstr(blockjob_event_get_line(event), " recovered=2"));
     assert_result(blockjob_listener_free(world->listener), 0);
     world->listener = NULL;
     recorder_destroy(all);
