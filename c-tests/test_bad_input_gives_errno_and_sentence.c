@@ -164,6 +164,143 @@ static void monitor_handles_and_settings(void **state)
     assert_refused_by(name, blockjob_monitor_set_name(monitor, "late"), -ESHUTDOWN);
 }
 
+static void owners(void **state)
+{
+    static const char *const bad[] = { "", "9", "-a", "a b", "a/b", "\xc3\xa9", "a\n" };
+    struct world *world = *state;
+    blockjob_listener *listener = NULL;
+    char *long_name = text_of(65);
+
+    assert_refused(blockjob_listener_set_owner(NULL, "a"), -EINVAL);
+    assert_refused(blockjob_listener_set_owner(world->listener, "late"), -EBUSY);
+    assert_result(blockjob_listener_new(&listener), 0);
+    assert_refused(blockjob_listener_set_owner(listener, NULL), -EINVAL);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        assert_refused(blockjob_listener_set_owner(listener, bad[i]), -EINVAL);
+    }
+    assert_refused(blockjob_listener_set_owner(listener, "a\xff"), -EILSEQ);
+    assert_refused(blockjob_listener_set_owner(listener, long_name), -EINVAL);
+    long_name[64] = '\0';
+    assert_result(blockjob_listener_set_owner(listener, long_name), 0);
+    assert_result(blockjob_listener_stop(listener), 0);
+    assert_refused(blockjob_listener_set_owner(listener, "a"), -ESHUTDOWN);
+    assert_result(blockjob_listener_free(listener), 0);
+    free(long_name);
+}
+
+static void settings_of_a_monitors_life(void **state)
+{
+    static const int pairs[][2] = { { -1, 1 }, { 1, -1 }, { -2, -2 }, { 0, 1 }, { INT32_MIN, 1 } };
+    static const int limits[] = { 0, -1, 65537, INT32_MAX, INT32_MIN };
+    struct world *world = *state;
+    blockjob_monitor *monitor = world->monitor;
+    const char *name = "vm-7";
+    blockjob_job *job = NULL;
+
+    assert_result(blockjob_monitor_set_name(monitor, name), 0);
+    assert_refused(blockjob_monitor_set_reconnect(NULL, 1, 1), -EINVAL);
+    assert_refused(blockjob_monitor_set_keepalive(NULL, 1, 1), -EINVAL);
+    for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
+        int first = pairs[i][0], second = pairs[i][1];
+
+        assert_refused_by(name, blockjob_monitor_set_reconnect(monitor, first, second), -EINVAL);
+        assert_refused_by(name, blockjob_monitor_set_keepalive(monitor, first, second), -EINVAL);
+    }
+    assert_refused_by(name, blockjob_monitor_set_reconnect(monitor, 5, 4), -EINVAL);
+    assert_refused_by(name, blockjob_monitor_set_keepalive(monitor, 1, 0), -EINVAL);
+    assert_result(blockjob_monitor_set_reconnect(monitor, 4, 4), 0);
+    assert_result(blockjob_monitor_set_keepalive(monitor, 5, 4), 0);
+    assert_result(blockjob_monitor_set_keepalive(monitor, -1, -1), 0);
+
+    assert_refused(blockjob_monitor_set_lost_after(NULL, 1), -EINVAL);
+    assert_refused_by(name, blockjob_monitor_set_lost_after(monitor, -2), -EINVAL);
+    assert_result(blockjob_monitor_set_lost_after(monitor, 0), 0);
+    assert_result(blockjob_monitor_set_lost_after(monitor, -1), 0);
+    assert_refused(blockjob_monitor_set_marker(NULL, 1), -EINVAL);
+    assert_refused_by(name, blockjob_monitor_set_marker(monitor, 2), -EINVAL);
+    assert_refused_by(name, blockjob_monitor_set_marker(monitor, -1), -EINVAL);
+    assert_result(blockjob_monitor_set_marker(monitor, 0), 0);
+    assert_refused(blockjob_monitor_set_job_limit(NULL, 1), -EINVAL);
+    for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
+        assert_refused_by(name, blockjob_monitor_set_job_limit(monitor, limits[i]), -EINVAL);
+    }
+    assert_result(blockjob_monitor_set_job_limit(monitor, 65536), 0);
+    assert_result(blockjob_monitor_set_job_limit(monitor, 1), 0);
+    assert_refused(blockjob_monitor_set_journal(NULL, "/x", NULL), -EINVAL);
+    assert_refused_by(name, blockjob_monitor_set_journal(monitor, NULL, NULL), -EINVAL);
+    assert_refused_by(name, blockjob_monitor_set_journal(monitor, "", NULL), -EINVAL);
+    assert_refused_by(name, blockjob_monitor_set_journal(monitor, "\xff", NULL), -EILSEQ);
+    assert_refused_by(name, blockjob_monitor_set_journal(monitor, "/x", "12"), -EINVAL);
+    assert_result(blockjob_monitor_set_journal(monitor, "/x", NULL), 0);
+
+    /* A job settles them, as the start does; and one job is all that it may know. */
+    assert_result(blockjob_job_new(monitor, "one", 0, &job), 0);
+    blockjob_job *another = UNTOUCHED;
+    assert_refused_by(name, blockjob_job_new(monitor, "two", 0, &another), -ENOBUFS);
+    assert_ptr_equal(another, UNTOUCHED);
+    assert_refused_by(name, blockjob_monitor_set_reconnect(monitor, 1, 1), -EBUSY);
+    assert_refused_by(name, blockjob_monitor_set_keepalive(monitor, 1, 1), -EBUSY);
+    assert_refused_by(name, blockjob_monitor_set_lost_after(monitor, 1), -EBUSY);
+    assert_refused_by(name, blockjob_monitor_set_marker(monitor, 1), -EBUSY);
+    assert_refused_by(name, blockjob_monitor_set_job_limit(monitor, 1), -EBUSY);
+    assert_refused_by(name, blockjob_monitor_set_journal(monitor, "/x", NULL), -EBUSY);
+    blockjob_job_free(job);
+    assert_result(blockjob_job_new(monitor, "two", 0, &another), 0);
+    blockjob_job_free(another);
+}
+
+static void jobs(void **state)
+{
+    struct world *world = *state;
+    blockjob_monitor *monitor = world->monitor;
+    blockjob_job *job = UNTOUCHED;
+    blockjob_event *event = UNTOUCHED;
+    char *long_id = text_of(4097), *long_json = text_of(65537);
+
+    assert_refused(blockjob_job_new(NULL, "j", 0, &job), -EINVAL);
+    assert_refused(blockjob_job_new(monitor, "j", 0, NULL), -EINVAL);
+    assert_refused(blockjob_job_new(monitor, "", 0, &job), -EINVAL);
+    assert_refused(blockjob_job_new(monitor, "j\xfe", 0, &job), -EILSEQ);
+    assert_refused(blockjob_job_new(monitor, long_id, 0, &job), -ENAMETOOLONG);
+    assert_refused(blockjob_job_new(monitor, "j", 4, &job), -EINVAL);
+    assert_refused(blockjob_job_new(monitor, "j", UINT32_MAX, &job), -EINVAL);
+    assert_refused(blockjob_job_new(monitor, NULL, BLOCKJOB_JOB_EXISTS, &job), -EINVAL);
+    assert_ptr_equal(job, UNTOUCHED);
+    blockjob_job_free(NULL);
+    assert_null_refused(blockjob_job_get_id(NULL));
+    assert_refused(blockjob_job_start(NULL, "block-stream", "{}", -1), -EINVAL);
+    assert_refused(blockjob_job_wait(NULL, -1, &event), -EINVAL);
+    assert_refused(blockjob_job_complete(NULL, -1), -EINVAL);
+    assert_refused(blockjob_job_cancel(NULL, 0, -1), -EINVAL);
+
+    assert_result(blockjob_job_new(monitor, "job-7", 0, &job), 0);
+    assert_text(blockjob_job_get_id(job), "job-7");
+    assert_refused_by("job-7", blockjob_job_start(job, NULL, "{}", -1), -EINVAL);
+    assert_refused_by("job-7", blockjob_job_start(job, "", "{}", -1), -EINVAL);
+    assert_refused_by("job-7", blockjob_job_start(job, "block-stream", NULL, -1), -EINVAL);
+    assert_refused_by("job-7", blockjob_job_start(job, "block-stream", "{}", -2), -EINVAL);
+    assert_refused_by("job-7", blockjob_job_start(job, "block-stream", "", -1), -EINVAL);
+    assert_refused_by("job-7", blockjob_job_start(job, "block-stream", "[]", -1), -EINVAL);
+    assert_refused_by("job-7", blockjob_job_start(job, "block-stream", "{} {}", -1), -EINVAL);
+    assert_refused_by("job-7", blockjob_job_start(job, "a\",\"b", "{}", -1), -EINVAL);
+    assert_refused_by("job-7", blockjob_job_start(job, "transaction", "{}", -1), -EINVAL);
+    assert_refused_by("job-7", blockjob_job_start(job, "block-stream", "\xff", -1), -EILSEQ);
+    assert_refused_by("job-7", blockjob_job_start(job, "block-stream", long_json, -1),
+                      -ENAMETOOLONG);
+    assert_refused_by("job-7", blockjob_job_start(job, "block-stream", "{\"job-id\":\"x\"}", -1),
+                      -EINVAL);
+    assert_refused_by("job-7", blockjob_job_wait(job, -2, &event), -EINVAL);
+    assert_refused_by("job-7", blockjob_job_wait(job, 0, NULL), -EINVAL);
+    assert_refused_by("job-7", blockjob_job_wait(job, 0, &event), -ETIMEDOUT);
+    assert_ptr_equal(event, UNTOUCHED);
+    assert_refused_by("job-7", blockjob_job_complete(job, -2), -EINVAL);
+    assert_refused_by("job-7", blockjob_job_cancel(job, 2, -1), -EINVAL);
+    assert_refused_by("job-7", blockjob_job_cancel(job, 0, -2), -EINVAL);
+    blockjob_job_free(job);
+    free(long_id);
+    free(long_json);
+}
+
 /* All outputs are looked at before the first is set. */
 static void version_outputs(void **state)
 {
@@ -256,10 +393,18 @@ static void events(void **state)
     assert_refused(blockjob_event_get_dropped(NULL), -1);
     assert_null_refused(blockjob_event_get_json(NULL));
     assert_null_refused(blockjob_event_get_line(NULL));
+    assert_null_refused(blockjob_event_get_position(NULL));
+    assert_refused(blockjob_event_get_origin(NULL), -EINVAL);
+    assert_refused(blockjob_event_get_pivoted(NULL), -EINVAL);
+    assert_refused(blockjob_event_get_loss(NULL), -EINVAL);
+    assert_refused(blockjob_event_get_process(NULL), -EINVAL);
+    assert_refused(blockjob_event_get_recovered(NULL), -1);
+    assert_refused(blockjob_event_acknowledge(NULL, -1), -EINVAL);
     assert_refused(blockjob_event_has(NULL, BLOCKJOB_MEMBER_LEN), -EINVAL);
 
     say_completed(world->qemu, "job");
     event = recorder_next(world->recorder);
+    assert_refused(blockjob_event_acknowledge(event, -2), -EINVAL);
     assert_refused(blockjob_event_has(event, 0), -EINVAL);
     assert_refused(blockjob_event_has(event, 99), -EINVAL);
     assert_refused(blockjob_event_has(event, -1), -EINVAL);
@@ -279,6 +424,9 @@ int main(void)
         cmocka_unit_test(listeners),
         test_in_world(monitor_new),
         test_in_world(monitor_handles_and_settings),
+        test_in_world(owners),
+        test_in_world(settings_of_a_monitors_life),
+        test_connected(jobs),
         test_connected(version_outputs),
         test_in_world(callbacks),
         test_in_world(a_monitor_of_another_listener),

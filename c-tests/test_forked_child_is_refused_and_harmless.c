@@ -8,12 +8,17 @@
 #include <signal.h>
 #include <sys/wait.h>
 
+/* A job handle of the parent's, in the tests that make one. */
+static blockjob_job *inherited;
+
 static void touch_everything(void *argument)
 {
     struct world *world = argument;
     struct recorder *recorder = world->recorder;
     blockjob_monitor *monitor = (blockjob_monitor *)&monitor;
     blockjob_monitor *untouched = monitor;
+    blockjob_job *made = NULL;
+    blockjob_event *event = NULL;
     int major = 5, minor = 6, micro = 7;
 
     child_check(blockjob_monitor_new(world->listener, "unix:/x", &monitor) == -ECHILD);
@@ -37,6 +42,24 @@ static void touch_everything(void *argument)
     child_check(blockjob_monitor_close(world->monitor) == -ECHILD);
     child_check(blockjob_listener_stop(world->listener) == -ECHILD);
     child_check(blockjob_listener_free(world->listener) == -ECHILD);
+    child_check(blockjob_listener_set_owner(world->listener, "child") == -ECHILD);
+    child_check(blockjob_monitor_set_reconnect(world->monitor, -1, -1) == -ECHILD);
+    child_check(blockjob_monitor_set_lost_after(world->monitor, 1) == -ECHILD);
+    child_check(blockjob_monitor_set_keepalive(world->monitor, 1, 1) == -ECHILD);
+    child_check(blockjob_monitor_set_marker(world->monitor, 1) == -ECHILD);
+    child_check(blockjob_monitor_set_job_limit(world->monitor, 1) == -ECHILD);
+    child_check(blockjob_monitor_set_journal(world->monitor, "/x", NULL) == -ECHILD);
+    child_check(blockjob_job_new(world->monitor, NULL, 0, &made) == -ECHILD);
+    child_check(made == NULL);
+    if (inherited != NULL) {
+        child_check(blockjob_job_get_id(inherited) == NULL);
+        child_check(blockjob_job_start(inherited, "block-stream", "{}", -1) == -ECHILD);
+        child_check(blockjob_job_wait(inherited, -1, &event) == -ECHILD);
+        child_check(event == NULL);
+        child_check(blockjob_job_complete(inherited, -1) == -ECHILD);
+        child_check(blockjob_job_cancel(inherited, 0, -1) == -ECHILD);
+        blockjob_job_free(inherited);
+    }
     blockjob_monitor_unref(world->monitor);
     child_check(recorder_freed(recorder) == 0);
 }
@@ -52,6 +75,31 @@ static void calls_in_the_child_give_echild(void **state)
     say_completed(world->qemu, "after");
     assert_text(blockjob_event_get_job_id(recorder_next(world->recorder)), "after");
     assert_int_equal(recorder_freed(world->recorder), 0);
+}
+
+/* The parent waits for a job, and has an end that is not acknowledged yet. */
+static int wait_for_job(void *event)
+{
+    return blockjob_job_wait(inherited, -1, event);
+}
+
+static void job_handles_give_echild_and_the_parents_still_work(void **state)
+{
+    struct world *world = *state;
+    blockjob_event *event = NULL;
+    struct call call;
+
+    assert_result(blockjob_job_new(world->monitor, "job", 0, &inherited), 0);
+    call_start(&call, wait_for_job, &event);
+    call_settle(&call);
+    child_run(touch_everything, world);
+    say_completed(world->qemu, "job");
+    assert_int_equal(call_join(&call), 0);
+    child_run(touch_everything, world);
+    assert_int_equal(blockjob_event_get_kind(event), BLOCKJOB_EVENT_COMPLETED);
+    blockjob_event_unref(event);
+    blockjob_job_free(inherited);
+    inherited = NULL;
 }
 
 static void do_nothing(void *argument)
@@ -222,6 +270,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         test_connected(calls_in_the_child_give_echild),
+        test_connected(job_handles_give_echild_and_the_parents_still_work),
         test_connected(a_child_that_only_exits_is_harmless),
         test_connected(fork_in_the_middle_of_a_flood),
         test_connected(fork_while_a_callback_runs),

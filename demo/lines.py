@@ -49,6 +49,10 @@ def expected(message, monitor):
         line["outcome"] = "cancelled"
     if message["event"] == "BLOCK_JOB_COMPLETED":
         line["outcome"] = "failed" if "error" in data else "succeeded"
+    if data.get("type") in ("commit", "mirror") and message["event"] in ENDS:
+        # Nobody can say it of a mirror that somebody else completed.
+        if data["type"] == "commit" or line["outcome"] != "succeeded":
+            line["pivoted"] = "no"
     for member in ("type", "status", "action", "operation", "len", "offset", "speed", "error"):
         if member in data:
             line[member] = str(data[member])

@@ -90,12 +90,15 @@ int main(int argc, char **argv)
     blockjob_listener *listener;
     if (blockjob_listener_new(&listener) < 0)
         give_up("make a listener");
-    if (blockjob_callback_add(listener, NULL, NULL, BLOCKJOB_EVENT_ALL, on_event, &tally, NULL) < 0)
+    /* It looks on: how a job ended is taken by whoever started the job. */
+    if (blockjob_callback_add(listener, NULL, NULL, BLOCKJOB_EVENT_ALL | BLOCKJOB_OBSERVE,
+                              on_event, &tally, NULL) < 0)
         give_up("add a callback");
 
     for (int i = 1; i < argc; i++) {
         blockjob_monitor *monitor;
         if (blockjob_monitor_new(listener, argv[i], &monitor) < 0 ||
+            blockjob_monitor_set_reconnect(monitor, -1, -1) < 0 || /* gone is gone */
             blockjob_monitor_start(monitor) < 0)
             give_up(argv[i]);
         blockjob_monitor_unref(monitor); /* the listener keeps what is started */

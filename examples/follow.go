@@ -15,16 +15,16 @@ import (
 	"unsafe"
 )
 
-var seen = map[C.int]int{} // How many events of each kind there were.
+var interrupts, seen = make(chan os.Signal, 1), map[C.int]int{} // seen: how many of each kind.
 
 //export onEvent
-func onEvent(event *C.blockjob_event, opaque unsafe.Pointer) {
+func onEvent(event *C.blockjob_event, opaque unsafe.Pointer) { // A cgo.Handle, if we had one.
 	if _, err := fmt.Println(C.GoString(C.blockjob_event_get_line(event))); err != nil {
 		log.Fatal(err)
 	}
 	seen[C.blockjob_event_get_kind(event)]++
 	if seen[C.BLOCKJOB_EVENT_DISCONNECTED] == len(os.Args)-1 {
-		syscall.Kill(os.Getpid(), syscall.SIGTERM)
+		interrupts <- syscall.SIGTERM
 	}
 }
 
@@ -40,15 +40,15 @@ func main() {
 	if len(os.Args) == 1 {
 		log.Fatal("usage: follow unix:PATH...")
 	}
-	interrupts := make(chan os.Signal, 1)
 	signal.Notify(interrupts, syscall.SIGINT, syscall.SIGTERM)
 	var listener *C.blockjob_listener
 	check("make a listener", C.int64_t(C.blockjob_listener_new(&listener)))
-	check("add a callback", C.blockjob_callback_add(listener, nil, nil, C.BLOCKJOB_EVENT_ALL,
-		C.blockjob_event_fn(C.onEvent), nil, nil)) // opaque: a cgo.Handle, never a pointer into Go
+	check("add a callback", C.blockjob_callback_add(listener, nil, nil,
+		C.BLOCKJOB_EVENT_ALL|C.BLOCKJOB_OBSERVE, C.blockjob_event_fn(C.onEvent), nil, nil))
 	for _, address := range os.Args[1:] {
 		var monitor *C.blockjob_monitor
 		check(address, C.int64_t(C.blockjob_monitor_new(listener, C.CString(address), &monitor)))
+		check(address, C.int64_t(C.blockjob_monitor_set_reconnect(monitor, -1, -1))) // Gone is gone.
 		check(address, C.int64_t(C.blockjob_monitor_start(monitor)))
 		C.blockjob_monitor_unref(monitor)
 	}

@@ -1,15 +1,14 @@
 #!/usr/bin/env python3
 """Does what follow.c does, to the byte; read that first.
 
-It needs ctypes alone, and loads libblockjob.so.0 or the file that BLOCKJOB_LIBRARY names.
-"""
+It needs ctypes alone, and loads libblockjob.so.0 or the file that BLOCKJOB_LIBRARY names."""
 import collections
 import ctypes
 import os
 import signal
 import sys
 
-EVENT_CONNECTED, EVENT_DISCONNECTED, EVENT_ALL = 0x80, 0x100, 0x7FB  # as in blockjob.h
+EVENT_CONNECTED, EVENT_DISCONNECTED, ALL_OBSERVE = 0x80, 0x100, 0x40001FFF  # as in blockjob.h
 INTERRUPTS = {signal.SIGINT, signal.SIGTERM}
 lib = ctypes.CDLL(os.environ.get("BLOCKJOB_LIBRARY", "libblockjob.so.0"))
 
@@ -47,11 +46,12 @@ if not addresses:
 signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTS)
 check("make a listener", call("listener_new", ctypes.byref(listener)))
 try:
-    check("add a callback", call("callback_add", listener, None, None, EVENT_ALL, on_event,
+    check("add a callback", call("callback_add", listener, None, None, ALL_OBSERVE, on_event,
                                  None, None, result=ctypes.c_int64))
     for address in addresses:
         monitor = Handle()
         check(address, call("monitor_new", listener, os.fsencode(address), ctypes.byref(monitor)))
+        check(address, call("monitor_set_reconnect", monitor, -1, -1))  # gone is gone
         check(address, call("monitor_start", monitor))
         call("monitor_unref", monitor, result=None)
     signal.sigwait(INTERRUPTS)

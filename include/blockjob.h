@@ -7,55 +7,72 @@
  *
  * A program that manages virtual machines starts block jobs in QEMU (stream, commit, mirror,
  * backup) and must know how each of them ends. This library reads the QMP monitors of any number of
- * QEMUs and calls the program back: COMPLETED, with an error if the job failed, or CANCELLED, and
- * all that happens around them.
+ * QEMUs and tells the program, by callbacks and to whoever waits: exactly one end for each job, and
+ * the true one.
  *
- * A whole program, which tells how the jobs of one QEMU end until that QEMU goes:
+ * A whole program, which fills a device's image from its backing files, and says how that went:
  *
  *     #include <blockjob.h>
- *     #include <semaphore.h>
  *     #include <stdio.h>
- *
- *     static void on_event(blockjob_event *event, void *gone)
- *     {
- *         puts(blockjob_event_get_line(event));
- *         if (blockjob_event_get_kind(event) == BLOCKJOB_EVENT_DISCONNECTED)
- *             sem_post(gone);
- *     }
  *
  *     int main(int argc, char **argv)
  *     {
- *         blockjob_listener *listener;
+ *         blockjob_listener *listener = NULL;
  *         blockjob_monitor *monitor = NULL;
- *         sem_t gone;
+ *         blockjob_job *job = NULL;
+ *         blockjob_event *event = NULL;
+ *         int good = 0;
  *
- *         sem_init(&gone, 0, 0);
- *         if (argc != 2 || blockjob_listener_new(&listener) < 0)
- *             return 1;
- *         if (blockjob_callback_add(listener, NULL, NULL,
- *                                   BLOCKJOB_EVENT_COMPLETED | BLOCKJOB_EVENT_CANCELLED |
- *                                   BLOCKJOB_EVENT_DISCONNECTED,
- *                                   on_event, &gone, NULL) < 0 ||
- *             blockjob_monitor_new(listener, argv[1], &monitor) < 0 ||
- *             blockjob_monitor_start(monitor) < 0)
+ *         if (argc == 3 && blockjob_listener_new(&listener) == 0 &&
+ *             blockjob_listener_set_owner(listener, "example") == 0 &&
+ *             blockjob_monitor_new(listener, argv[1], &monitor) == 0 &&
+ *             blockjob_monitor_connect(monitor, -1) == 0 &&
+ *             blockjob_job_new(monitor, NULL, 0, &job) == 0 &&
+ *             blockjob_job_start(job, "block-stream", argv[2], 10000) == 0 &&
+ *             blockjob_job_wait(job, -1, &event) == 0) {
+ *             puts(blockjob_event_get_line(event));
+ *             good = blockjob_event_get_outcome(event) == BLOCKJOB_OUTCOME_SUCCEEDED;
+ *             blockjob_event_acknowledge(event, 10000);
+ *         } else {
  *             fprintf(stderr, "%s\n", blockjob_last_error());
- *         else
- *             sem_wait(&gone);
+ *         }
+ *         blockjob_event_unref(event);
+ *         blockjob_job_free(job);
  *         blockjob_monitor_unref(monitor);
  *         blockjob_listener_free(listener);
- *         return 0;
+ *         return good ? 0 : 1;
  *     }
  *
- *     $ cc program.c $(pkg-config --cflags --libs blockjob) && ./a.out unix:/run/vm.qmp
+ *     $ cc program.c $(pkg-config --cflags --libs blockjob)
+ *     $ ./a.out unix:/run/vm.qmp '{"device": "drive0"}'
  *
  * Words. A listener is what the program creates, mostly one; a monitor is one QMP endpoint of one
  * QEMU; a callback is registered for events of monitors and jobs. Other words are QEMU's: a job has
  * a job id, a type, a status, a len (its maximum progress value), an offset (its progress) and a
  * speed.
  *
- * Outcomes. Only an error says that a job failed, never a comparison of offset and len. Cancelling
- * a ready mirror without force ends it as COMPLETED; that is QEMU's rule. When a connection ends,
- * DISCONNECTED says so; how the jobs end that ran then is not known from silence.
+ * Ends. Each job that the library knows has exactly one end: COMPLETED, which is a success unless
+ * there is an error, CANCELLED, or LOST when nobody can know, with the reason. Only an error says
+ * that a job failed, never a comparison of offset and len. Cancelling a ready mirror without force
+ * ends it as COMPLETED, that is QEMU's rule; whether the disk has moved is told apart by
+ * blockjob_event_get_pivoted().
+ *
+ * Connections. A monitor that was started connects again by itself whenever its connection has
+ * ended. DISCONNECTED says that and why; then come the ends of the jobs that nobody heard meanwhile,
+ * as far as QEMU or its journal knows them (their origin is RECOVERED), and then CONNECTED. LOST is
+ * told when QEMU's process is gone, when QEMU does not know the job any more, when the monitor is
+ * closed, or after a long time without a connection; never because QEMU is silent.
+ *
+ * Taking. An end is claimed by each callback that asks for it (unless it only looks on, with
+ * BLOCKJOB_OBSERVE) and by each open job handle. When at least one of them got it (the callback has
+ * returned, blockjob_job_wait() has given it out), the others got it or were removed, and the last
+ * reference to the event is released, the end is acknowledged: then the job is dismissed in QEMU, if
+ * it is the program's. A program that dies before finds the job still there when it runs again, and
+ * is told once more. What nobody took waits for whoever registers later. The program's are the jobs
+ * that it starts by blockjob_job_start() or adopts, and those whose ids begin with the owner's name
+ * (blockjob_listener_set_owner()); others are never dismissed. To start the next job on the same
+ * node from a callback, or to end the program, acknowledge first: blockjob_event_acknowledge()
+ * returns when QEMU has dismissed the job.
  *
  * Threads. A listener has two: "blockjob-read" reads all monitors and never runs the program's
  * code, so a slow callback delays no reading; "blockjob-call" runs the callbacks, one at a time,
@@ -63,7 +80,7 @@
  * any callback or free function, except where it would wait for itself: that returns -EDEADLK at
  * once. Both threads block all signals, and no SIGPIPE comes from the library.
  *
- * Lifetimes. Listeners, monitors and events are opaque; what is made with _new or kept with _ref is
+ * Lifetimes. Listeners, monitors, jobs and events are opaque; what is made with _new or kept with _ref is
  * given back with _free or _unref, which take NULL. Strings of an event or monitor hold as long as
  * it does. Text given to the library is copied. `opaque` of a callback is the library's from the
  * call on, and is freed exactly once, after the last callback, also when registering failed; it is
@@ -118,7 +135,7 @@
 #define BLOCKJOB_EVENT_LOST (1 << 2)
 
 /** How a job ended: exactly one of these three for each job. */
-#define BLOCKJOB_EVENT_FINAL (((1 << 0) | (1 << 1)) | (1 << 2))
+#define BLOCKJOB_EVENT_FINAL ((1 << 3) - 1)
 
 /** A mirror or active commit is in step with its source, and waits to be completed. */
 #define BLOCKJOB_EVENT_READY (1 << 3)

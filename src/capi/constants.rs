@@ -10,7 +10,7 @@ pub const BLOCKJOB_EVENT_CANCELLED: u32 = 1 << 1;
 /// COMPLETED or CANCELLED gets this kind too: there is no silence.
 pub const BLOCKJOB_EVENT_LOST: u32 = 1 << 2;
 /// How a job ended: exactly one of these three for each job.
-pub const BLOCKJOB_EVENT_FINAL: u32 = (1 << 0) | (1 << 1) | (1 << 2);
+pub const BLOCKJOB_EVENT_FINAL: u32 = (1 << 3) - 1;
 /// A mirror or active commit is in step with its source, and waits to be completed.
 pub const BLOCKJOB_EVENT_READY: u32 = 1 << 3;
 /// A job started with auto-finalize=false waits to be finalized.

@@ -28,25 +28,24 @@ impl Display for Event {
         if let Some(word) = self.outcome.word() {
             write!(f, " outcome={}", word.to_string_lossy())?;
         }
-        let known = match self.origin {
+        // What goes without saying is not said.
+        let origin = match self.origin {
             Origin::Live => None,
             Origin::Recovered => Some("recovered"),
             Origin::Inferred => Some("inferred"),
         };
         let moves = matches!(self.job_type, JobType::Mirror | JobType::Commit);
         let pivoted = match self.pivoted {
-            _ if !moves || !self.kind.is_final() => None,
-            Pivot::Unknown => Some("unknown"),
             Pivot::Yes => Some("yes"),
-            Pivot::No => Some("no"),
+            Pivot::No if moves => Some("no"),
+            Pivot::No | Pivot::Unknown => None,
         };
-        let process = self.process.map(|process| match process {
-            Process::Unknown => "unknown",
-            Process::First => "first",
-            Process::Same => "same",
-            Process::Restarted => "restarted",
-        });
-        for (label, word) in [("origin", known), ("pivoted", pivoted), ("process", process)] {
+        let process = match self.process {
+            Some(Process::Same) => Some("same"),
+            Some(Process::Restarted) => Some("restarted"),
+            Some(Process::Unknown | Process::First) | None => None,
+        };
+        for (label, word) in [("origin", origin), ("pivoted", pivoted)] {
             if let Some(word) = word {
                 write!(f, " {label}={word}")?;
             }
@@ -56,7 +55,6 @@ impl Display for Event {
             ("offset", self.offset),
             ("speed", self.speed),
             ("dropped", self.dropped),
-            ("recovered", self.recovered),
         ];
         for (label, number) in numbers {
             if let Some(number) = number {
@@ -70,6 +68,12 @@ impl Display for Event {
         }
         if let Some(version) = self.version {
             write!(f, " qemu={}.{}.{}", version.major, version.minor, version.micro)?;
+        }
+        if let Some(word) = process {
+            write!(f, " process={word}")?;
+        }
+        if let Some(number) = self.recovered.filter(|number| *number > 0) {
+            write!(f, " recovered={number}")?;
         }
         Ok(())
     }
@@ -134,12 +138,14 @@ mod tests {
         );
         let mut event = Event::new(Kind::Connected, "CONNECTED", None, 0);
         event.version = Some(Version { major: 7, minor: 2, micro: 22 });
+        (event.process, event.recovered) = (Some(Process::First), Some(0));
+        assert_eq!(event.to_string(), "CONNECTED qemu=7.2.22");
         (event.process, event.recovered) = (Some(Process::Restarted), Some(3));
-        assert_eq!(event.to_string(), "CONNECTED process=restarted recovered=3 qemu=7.2.22");
+        assert_eq!(event.to_string(), "CONNECTED qemu=7.2.22 process=restarted recovered=3");
         let mut event = Event::new(Kind::Lost, "LOST", None, 0);
         event.set(Word::Reason, "it is gone");
         (event.job_type, event.origin) = (JobType::Mirror, Origin::Inferred);
-        assert_eq!(event.to_string(), "LOST origin=inferred pivoted=unknown reason=\"it is gone\"");
+        assert_eq!(event.to_string(), "LOST origin=inferred reason=\"it is gone\"");
         (event.origin, event.pivoted) = (Origin::Recovered, Pivot::Yes);
         assert_eq!(event.to_string(), "LOST origin=recovered pivoted=yes reason=\"it is gone\"");
     }
