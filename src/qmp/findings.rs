@@ -20,7 +20,7 @@ impl Jobs {
         for (number, job) in &mut self.all {
             if job.inquiry == Inquiry::Wanted {
                 job.inquiry = Inquiry::Made;
-                let (id, since) = (job.id.clone(), job.gap.or(job.last_heard));
+                let (id, since) = (job.id.clone(), job.since().map(|(since, _)| since));
                 request.wanted.push(Wanted { job: *number, id, since });
             }
         }
@@ -85,14 +85,17 @@ impl Jobs {
         };
         // A job that was heard of before does not begin again: that is another, and this one died
         // with its QEMU.
-        let begins = events.first().is_some_and(|event| event.status == Status::Created);
+        let lived = job.since().filter(|(_, lived)| *lived).map(|(since, _)| since.micros());
+        let begins = events.first().is_some_and(|event| {
+            event.status == Status::Created && event.timestamp.map(Timestamp::micros) > lived
+        }) && lived.is_some();
         // And what the wire told of another is not this one's.
         let digest_of = |event: &Event| event.text(Word::Json).map(digest);
         let held = job.held.as_ref().and_then(digest_of);
         let told = |event: &Event| {
             digest_of(event).is_some_and(|it| Some(it) != held && self.said.contains(&it))
         };
-        let others = (begins && job.ran) || events.iter().any(told);
+        let others = begins || events.iter().any(told);
         let events = if others { Vec::new() } else { events };
         let end = events.iter().find(|event| event.kind.is_final());
         let is_held = end.is_some_and(|end| held == digest_of(end));

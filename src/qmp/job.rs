@@ -41,8 +41,9 @@ pub struct Job {
     pub held: Option<Event>,
     /// When QEMU was last heard to speak of it, or when we began to watch it.
     pub last_heard: Option<Timestamp>,
-    /// The same when the earliest gap began that the journal has not closed.
-    pub gap: Option<Timestamp>,
+    /// The same when the earliest gap began that the journal has not closed, and whether QEMU had
+    /// spoken of it then.
+    pub gap: Option<(Timestamp, bool)>,
     pub len: Option<i64>,
     pub offset: Option<i64>,
     pub speed: Option<i64>,
@@ -166,6 +167,11 @@ impl Job {
     /// It was heard of in this connection, and not to have gone.
     pub fn lives_here(&self) -> bool {
         self.stage == Stage::Living && self.status != Status::Null && !self.awaited && !self.doubt
+    }
+
+    /// From when on the journal may know more than we, and whether it lived then.
+    pub fn since(&self) -> Option<(Timestamp, bool)> {
+        self.gap.or(self.last_heard.map(|at| (at, !self.is_unheard())))
     }
 
     /// QEMU was never heard to speak of it.

@@ -30,7 +30,7 @@ impl Jobs {
                 continue;
             }
             job.whole = false;
-            job.gap = job.gap.or(job.last_heard);
+            job.gap = job.since();
             job.doubt = doubt;
             if matches!(job.stage, Stage::Living | Stage::Starting)
                 && doubt

@@ -449,7 +449,7 @@ impl World {
         let at = self.chance.index(self.program.reading.len());
         let (index, request) = self.program.reading.remove(at);
         let findings = search(request, self.machines[index].now().journal());
-        self.tells(|| format!("{index} finds {} in the journal", findings.jobs.len()));
+        self.tells(|| format!("{index} finds in the journal: {}", found(&findings)));
         self.library.findings(index, findings, self.now_us);
         self.settle()
     }
@@ -872,6 +872,14 @@ impl World {
 
 fn short(reply: &Value) -> String {
     reply.to_string().chars().take(100).collect()
+}
+
+fn found(findings: &Findings) -> String {
+    let events = |(job, events): &(u64, Vec<Event>)| {
+        let lines: Vec<String> = events.iter().map(ToString::to_string).collect();
+        format!("{job}: {}", lines.join(", "))
+    };
+    findings.jobs.iter().map(events).collect::<Vec<_>>().join("; ")
 }
 
 /// Reads the journal as the engine does.
