@@ -188,10 +188,11 @@ fn a_marker_tells_a_restarted_qemu_where_the_process_cannot(host: Host) {
     let machine = Machine::start(host);
     let proxy = Proxy::before(&machine.library_socket());
     let mut scene = Scene::begin(machine, proxy.path(), Monitor::set_marker);
-    proxy.cut();
-    scene.told.until_many(2, |event| event.kind == number::CONNECTED);
+    // QEMU has answered this after it took the marker.
     let job = scene.start_slow(None);
     let id = job.id();
+    proxy.cut();
+    scene.told.until_many(2, |event| event.kind == number::CONNECTED);
     scene.machine.kill();
     scene.machine.start_again();
     scene.told.until_many(3, |event| event.kind == number::CONNECTED);

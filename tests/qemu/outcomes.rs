@@ -293,14 +293,20 @@ fn a_hung_qemu_loses_its_jobs_when_it_is_closed(host: Host) {
 
     story.told.until("UNRESPONSIVE", |event| event.kind == number::UNRESPONSIVE);
     assert_eq!(story.monitor.state(), number::STATE_UNRESPONSIVE);
-    assert_eq!(story.told.finals().count(), 0, "to hang is no end: {:#?}", story.told.so_far);
+    // The one member that QEMU could undo before it hung has ended; to hang is no end.
+    for end in story.told.finals() {
+        assert_eq!(end.job_id.as_deref(), Some("member2"), "{end:#?}");
+        assert_eq!((end.kind, end.origin), (number::CANCELLED, number::ORIGIN_INFERRED));
+    }
     story.monitor.close();
     let lost = job.wait();
     assert_eq!((lost.kind, lost.loss), (number::LOST, number::LOSS_CLOSED));
     story.told.until("CLOSED", |event| event.kind == number::CLOSED);
-    for end in story.told.finals() {
-        assert_eq!((end.kind, end.loss), (number::LOST, number::LOSS_CLOSED), "{end:#?}");
-    }
-    let of_it = |end: &&Event| end.job_id.as_deref() == Some(JOB);
-    assert_eq!(story.told.finals().filter(of_it).count(), 1);
+    let ends = |id| {
+        let of_it = |end: &&Event| end.job_id.as_deref() == Some(id);
+        story.told.finals().filter(of_it).map(|end| (end.kind, end.loss)).collect::<Vec<_>>()
+    };
+    assert_eq!(ends(JOB), [(number::LOST, number::LOSS_CLOSED)]);
+    assert_eq!(ends("member1"), [(number::LOST, number::LOSS_CLOSED)]);
+    assert!(ends("member2").len() <= 1);
 }

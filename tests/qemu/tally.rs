@@ -125,6 +125,10 @@ impl Tally {
         self.started + self.not_started
     }
 
+    pub fn started(&self) -> usize {
+        self.started
+    }
+
     pub fn recovered(&self) -> usize {
         self.recovered
     }
