@@ -76,7 +76,7 @@ check-qemus: ## the tests with real QEMUs against those of four Debian releases,
 
 cuts: lib ## a job's conversation with a real QEMU, cut at each of its bytes; ends with tables
 	@BLOCKJOB_CUTS=all $(CARGO) test --locked --features header --test qemu -- \
-	    --nocapture --test-threads=1 cut_at_any_byte
+	    --nocapture --test-threads=1 be_cut_at_any_byte
 
 install: $(LIBRARY) ## into DESTDIR, PREFIX, LIBDIR, INCLUDEDIR, PKGCONFIGDIR
 	install -d '$(DESTDIR)$(LIBDIR)' '$(DESTDIR)$(INCLUDEDIR)' '$(DESTDIR)$(PKGCONFIGDIR)'

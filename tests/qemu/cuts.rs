@@ -6,7 +6,7 @@
 
 use std::env;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::chance::Chance;
 use crate::client::{Event, Job, Listener, Monitor, number};
@@ -18,24 +18,62 @@ use crate::{eventually, one_at_a_time, with_both_hosts};
 
 with_both_hosts! {
     a_conversation_may_be_cut_at_any_byte,
+    a_completion_may_be_cut_at_any_byte,
     a_conversation_may_be_cut_again_and_again,
 }
 
 /// How many bytes the quick form draws.
 const DRAWN: usize = 100;
 
-/// The disks whose streams end without touching them, so that they serve for ever: one has nothing
-/// to do, and the other cannot be read.
-const DISKS: [&str; 2] = ["empty", "failing"];
+/// What is said in a conversation. It leaves the disks as they were, so that they serve for ever.
+#[derive(Debug)]
+struct Script {
+    name: &'static str,
+    command: &'static str,
+    arguments: &'static str,
+    /// The job is told to complete.
+    completes: bool,
+}
+
+/// One has nothing to do, and the other cannot be read.
+const STREAMS: [Script; 2] = [
+    Script {
+        name: "stream",
+        command: "block-stream",
+        arguments: r#"{"device": "empty"}"#,
+        completes: false,
+    },
+    Script {
+        name: "failing stream",
+        command: "block-stream",
+        arguments: r#"{"device": "failing"}"#,
+        completes: false,
+    },
+];
+
+const MIRROR: Script = Script {
+    name: "mirror",
+    command: "blockdev-mirror",
+    arguments: r#"{"device": "empty", "target": "target", "sync": "full"}"#,
+    completes: true,
+};
 
 fn a_conversation_may_be_cut_at_any_byte(host: Host) {
+    cut_everywhere(host, &STREAMS, &mut Chance::of(1));
+}
+
+/// That a mirror was told to complete is known for certain, or is said not to be.
+fn a_completion_may_be_cut_at_any_byte(host: Host) {
+    cut_everywhere(host, &[MIRROR], &mut Chance::of(5));
+}
+
+fn cut_everywhere(host: Host, scripts: &[Script], chance: &mut Chance) {
     let _turn = one_at_a_time();
     let mut table = Table::begin(host);
     let everywhere = env::var("BLOCKJOB_CUTS").is_ok_and(|which| which == "all");
-    let mut chance = Chance::of(1);
     Tally::heading();
-    for (disk, direction) in DISKS.iter().flat_map(|disk| DIRECTIONS.map(|way| (*disk, way))) {
-        let whole = table.converse(disk, &[], &mut Tally::default());
+    for (script, direction) in scripts.iter().flat_map(|it| DIRECTIONS.map(|way| (it, way))) {
+        let whole = table.converse(script, &[], &mut Tally::default());
         let length = whole.towards(direction).len();
         let offsets: Vec<usize> = if everywhere {
             // Times and ids have more digits at times.
@@ -47,9 +85,9 @@ fn a_conversation_may_be_cut_at_any_byte(host: Host) {
         };
         let mut tally = Tally::default();
         for &after in &offsets {
-            table.converse(disk, &[Cut { direction, after }], &mut tally);
+            table.converse(script, &[Cut { direction, after }], &mut tally);
         }
-        tally.print(&format!("{host:?} {disk} {direction:?}"));
+        tally.print(&format!("{host:?} {} {direction:?}", script.name));
         tally.assert_faultless();
         assert_eq!(tally.jobs(), offsets.len());
         // Those near the end may find the monitor closed already.
@@ -63,7 +101,7 @@ fn a_conversation_may_be_cut_again_and_again(host: Host) {
     let mut table = Table::begin(host);
     let mut chance = Chance::of(2);
     let mut tally = Tally::default();
-    let length = table.converse("empty", &[], &mut Tally::default()).to_library.len() as u64;
+    let length = table.converse(&STREAMS[0], &[], &mut Tally::default()).to_library.len() as u64;
     for round in 0..40 {
         let cuts: Vec<Cut> = (0..5)
             .map(|_| {
@@ -73,7 +111,7 @@ fn a_conversation_may_be_cut_again_and_again(host: Host) {
                 Cut { direction: way, after }
             })
             .collect();
-        table.converse(DISKS[round % 2], &cuts, &mut tally);
+        table.converse(&STREAMS[round % 2], &cuts, &mut tally);
     }
     Tally::heading();
     tally.print(&format!("{host:?} cut up to five times"));
@@ -92,16 +130,17 @@ struct Table {
 impl Table {
     fn begin(host: Host) -> Self {
         let mut machine = Machine::start(host);
-        machine.add_target(DISKS[0]);
-        machine.add_failing_disk(DISKS[1], Errors::Always);
+        machine.add_target("empty");
+        machine.add_target("target");
+        machine.add_failing_disk("failing", Errors::Always);
         let proxy = Proxy::before(&machine.library_socket());
         Self { machine, proxy, listener: Listener::new() }
     }
 
     /// Holds one conversation, each connection of which ends as planned, and judges it.
     /// Returns its first connection.
-    fn converse(&mut self, disk: &str, cuts: &[Cut], tally: &mut Tally) -> Passed {
-        let what = format!("a stream of {disk} with {cuts:?}");
+    fn converse(&mut self, script: &Script, cuts: &[Cut], tally: &mut Tally) -> Passed {
+        let what = format!("a {} with {cuts:?}", script.name);
         let seen = self.machine.qmp().events().len();
         self.proxy.plan(cuts);
         let monitor = self.listener.monitor(MONITOR, self.proxy.path());
@@ -112,7 +151,11 @@ impl Table {
         monitor.try_connect();
         let job = monitor.job(None, 0);
         let id = job.id();
-        start(&job, &monitor, "block-stream", &json!({"device": disk}));
+        let arguments = serde_json::from_str(script.arguments).expect("it is written above");
+        start(&job, &monitor, script.command, &arguments);
+        if script.completes {
+            complete(&job);
+        }
         let end = job.wait();
         until_forgotten(self.machine.qmp(), &what);
         drop(job);
@@ -121,6 +164,11 @@ impl Table {
 
         let ends: Vec<Event> = told.finals().cloned().collect();
         assert_eq!(ends.iter().find(|told| **told != end), None, "waited for {end:#?}: {what}");
+        if script.completes && end.kind == number::COMPLETED {
+            // Nobody else has told it to complete.
+            assert_ne!(end.pivoted, number::PIVOTED_NO, "{what}: {end:#?}");
+            assert!(!cuts.is_empty() || end.pivoted == number::PIVOTED_YES, "{what}: {end:#?}");
+        }
         tally.judge(&id, &ends, &self.machine.qmp().events()[seen..], &what);
         let passed = self.proxy.passed();
         tally.cuts += passed.iter().filter(|connection| connection.was_cut).count();
@@ -136,5 +184,16 @@ pub fn start(job: &Job, monitor: &Monitor, command: &str, arguments: &Value) {
         Err((error, _)) if error == -libc::EALREADY => Some(()),
         Err((error, _)) if error == -libc::ENOTCONN => None,
         Err(other) => panic!("{command}: {other:?} in state {}", monitor.state()),
+    });
+}
+
+/// Completes a job in the same way, until QEMU takes it or the job has ended.
+fn complete(job: &Job) {
+    eventually("a job is completed", || match job.complete() {
+        Ok(()) => Some(()),
+        Err((error, _)) if error == -libc::ENOENT => Some(()),
+        // It may not be ready yet.
+        Err((error, _)) if [-libc::ENOTCONN, -libc::EREMOTEIO].contains(&error) => None,
+        Err(other) => panic!("{other:?}"),
     });
 }
