@@ -13,20 +13,54 @@ void check_text(const char *call, const char *got, const char *expected, const c
     }
 }
 
-int world_begin(void **state)
+static struct world *world_of(const char *owner)
 {
     struct world *world = calloc(1, sizeof *world);
 
     assert_non_null(world);
-    *state = world;
     world->gate = gate_new();
     world->recorder = recorder_new();
     world->qemu = scripted_monitor_new();
     assert_result(blockjob_listener_new(&world->listener), 0);
+    if (owner != NULL) {
+        assert_result(blockjob_listener_set_owner(world->listener, owner), 0);
+    }
     assert_result(blockjob_monitor_new(world->listener, scripted_monitor_address(world->qemu),
                                        &world->monitor), 0);
     stay_down(world->monitor);
+    return world;
+}
+
+int world_begin(void **state)
+{
+    struct world *world = world_of(NULL);
+
     world->recording = record(world->listener, NULL, world->recorder);
+    *state = world;
+    return 0;
+}
+
+int world_begin_owned(void **state)
+{
+    struct world *world = world_of(OWNER);
+
+    world->recording = blockjob_callback_add(world->listener, NULL, NULL,
+                                             BLOCKJOB_EVENT_ALL & ~BLOCKJOB_EVENT_FINAL,
+                                             recorder_callback, world->recorder,
+                                             recorder_release);
+    assert_true(world->recording > 0);
+    *state = world;
+    return 0;
+}
+
+int world_begin_owned_connected(void **state)
+{
+    struct world *world;
+
+    world_begin_owned(state);
+    world = *state;
+    connect_to(world->monitor, world->qemu);
+    recorder_next_of(world->recorder, BLOCKJOB_EVENT_CONNECTED);
     return 0;
 }
 
@@ -91,11 +125,15 @@ int64_t record(blockjob_listener *listener, blockjob_monitor *monitor, struct re
 
 void pass_fence(struct world *world, struct scripted_monitor *qemu)
 {
+    static int fences; /* no id ends twice */
     struct recorder *fence = recorder_new();
-    int64_t id = blockjob_callback_add(world->listener, NULL, "fence", BLOCKJOB_EVENT_COMPLETED,
-                                       recorder_callback, fence, recorder_release);
+    char job_id[32];
+    int64_t id;
 
-    say_completed(qemu, "fence");
+    snprintf(job_id, sizeof job_id, "fence-%d", ++fences);
+    id = blockjob_callback_add(world->listener, NULL, job_id, BLOCKJOB_EVENT_COMPLETED,
+                               recorder_callback, fence, recorder_release);
+    say_completed(qemu, job_id);
     recorder_next(fence);
     assert_result(blockjob_callback_remove(world->listener, id, 0), 0);
     recorder_destroy(fence);

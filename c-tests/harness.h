@@ -28,6 +28,7 @@
 
 #include "call.h"
 #include "child.h"
+#include "ends.h"
 #include "patience.h"
 #include "recorder.h"
 #include "scripted_monitor.h"
@@ -75,7 +76,18 @@ int world_begin(void **state);           /* the monitor exists, nothing is start
 int world_begin_connected(void **state); /* connected, and the CONNECTED event taken */
 int world_end(void **state);
 
+/*
+ * The same of a listener whose jobs begin with OWNER "-". Its recorder keeps no end of a job, for
+ * that would be a claim and a reference: who takes them is the test's matter.
+ */
+#define OWNER "tester"
+int world_begin_owned(void **state);
+int world_begin_owned_connected(void **state);
+
 #define test_in_world(f) cmocka_unit_test_setup_teardown(f, world_begin, world_end)
+#define test_owned(f) cmocka_unit_test_setup_teardown(f, world_begin_owned, world_end)
+#define test_owned_connected(f) \
+    cmocka_unit_test_setup_teardown(f, world_begin_owned_connected, world_end)
 #define test_connected(f) cmocka_unit_test_setup_teardown(f, world_begin_connected, world_end)
 
 /* Connects `monitor` to `qemu`, which plays its part of the greeting meanwhile. */
@@ -91,8 +103,8 @@ blockjob_monitor *connected_monitor(blockjob_listener *listener, struct scripted
 int64_t record(blockjob_listener *listener, blockjob_monitor *monitor, struct recorder *recorder);
 
 /*
- * When this returns, every callback for what `qemu` had said before has run: a registration for the
- * job "fence" is the last in the order, and what it waits for is the last to be said.
+ * When this returns, every callback for what `qemu` had said before has run: a registration for a
+ * job of its own is the last in the order, and what it waits for is the last to be said.
  */
 void pass_fence(struct world *world, struct scripted_monitor *qemu);
 

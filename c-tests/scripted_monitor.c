@@ -21,6 +21,7 @@ enum deed {
     HALF_CLOSE,
     HANG_UP,
     EXPECT_HANG_UP,
+    EXPECT_END,
 };
 
 struct step {
@@ -251,6 +252,11 @@ void then_expect_hang_up(struct scripted_monitor *monitor)
     add_step(monitor, EXPECT_HANG_UP, NULL, 0);
 }
 
+void then_expect_end(struct scripted_monitor *monitor)
+{
+    add_step(monitor, EXPECT_END, NULL, 0);
+}
+
 void script_done(struct scripted_monitor *monitor)
 {
     struct timespec end = patience_end();
@@ -295,6 +301,8 @@ static bool carry_out(struct wire *wire, const struct step *step)
         return wire_hang_up(wire);
     case EXPECT_HANG_UP:
         return wire_expect_hang_up(wire);
+    case EXPECT_END:
+        return wire_expect_end(wire);
     }
     return false;
 }

@@ -54,6 +54,8 @@ void then_half_close(struct scripted_monitor *monitor);    /* the peer reads EOF
 void then_hang_up(struct scripted_monitor *monitor);       /* closes the connection */
 void then_expect_hang_up(struct scripted_monitor *monitor); /* until the peer closes it */
 
+void then_expect_end(struct scripted_monitor *monitor); /* the same, and no command before it */
+
 void script_done(struct scripted_monitor *monitor);
 
 #endif

@@ -273,6 +273,7 @@ static void the_calls_timeout_is_not_the_monitors(void **state)
     then_greet(world->qemu);
     then_expect(world->qemu, "qmp_capabilities");
     then_return(world->qemu);
+    then_list(world->qemu, "", "");
     assert_int_equal(blockjob_event_get_kind(recorder_next(world->recorder)),
                      BLOCKJOB_EVENT_CONNECTED);
     assert_result(blockjob_monitor_connect(world->monitor, 0), 0);

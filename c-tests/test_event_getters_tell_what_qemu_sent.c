@@ -158,14 +158,15 @@ static void status_is_a_number_and_a_word(void **state)
     };
 
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
-        char json[256];
+        char json[256], job_id[16];
 
+        snprintf(job_id, sizeof job_id, "j%zu", i);
         snprintf(json, sizeof json,
                  "{\"timestamp\": {\"seconds\": 1, \"microseconds\": 2}, "
                  "\"event\": \"JOB_STATUS_CHANGE\", "
-                 "\"data\": {\"status\": \"%s\", \"id\": \"j6\"}}", all[i].word);
+                 "\"data\": {\"status\": \"%s\", \"id\": \"%s\"}}", all[i].word, job_id);
         assert_event(heard(*state, json), (struct wanted){
-            .kind = BLOCKJOB_EVENT_STATUS, .name = "JOB_STATUS_CHANGE", .job_id = "j6",
+            .kind = BLOCKJOB_EVENT_STATUS, .name = "JOB_STATUS_CHANGE", .job_id = job_id,
             .status = all[i].number, .status_name = all[i].word });
     }
 }
@@ -184,15 +185,17 @@ static void type_is_a_number_and_a_word(void **state)
         { "snapshot-delete", BLOCKJOB_TYPE_SNAPSHOT_DELETE },
         { "teleport", BLOCKJOB_TYPE_UNKNOWN }, { "", BLOCKJOB_TYPE_UNKNOWN },
     };
+    static const char *const job_ids[] = { "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k" };
 
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
         char json[256];
 
         snprintf(json, sizeof json,
                  "{\"event\": \"BLOCK_JOB_COMPLETED\", \"data\": {\"type\": \"%s\", "
-                 "\"device\": \"j7\", \"len\": 0, \"offset\": 0, \"speed\": 0}}", all[i].word);
+                 "\"device\": \"%s\", \"len\": 0, \"offset\": 0, \"speed\": 0}}",
+                 all[i].word, job_ids[i]);
         assert_event(heard(*state, json), (struct wanted){
-            .kind = BLOCKJOB_EVENT_COMPLETED, .name = "BLOCK_JOB_COMPLETED", .job_id = "j7",
+            .kind = BLOCKJOB_EVENT_COMPLETED, .name = "BLOCK_JOB_COMPLETED", .job_id = job_ids[i],
             .outcome = BLOCKJOB_OUTCOME_SUCCEEDED, .type = all[i].number,
             .type_name = all[i].word, .len = &zero, .offset = &zero, .speed = &zero });
     }
@@ -224,17 +227,17 @@ static void what_is_absent_or_mistyped_is_told_from_minus_one(void **state)
     assert_int_equal(microseconds, 22);
 
     assert_event(heard(*state,
-        "{\"event\": \"BLOCK_JOB_COMPLETED\", \"data\": {\"device\": \"j9\", \"len\": -1, "
+        "{\"event\": \"BLOCK_JOB_COMPLETED\", \"data\": {\"device\": \"j10\", \"len\": -1, "
         "\"offset\": \"7\", \"speed\": null, \"type\": 3}}"), (struct wanted){
-        .kind = BLOCKJOB_EVENT_COMPLETED, .name = "BLOCK_JOB_COMPLETED", .job_id = "j9",
+        .kind = BLOCKJOB_EVENT_COMPLETED, .name = "BLOCK_JOB_COMPLETED", .job_id = "j10",
         .outcome = BLOCKJOB_OUTCOME_SUCCEEDED, .len = &minus_one });
 
     /* Beyond 64 bits, and as QEMU writes what overflowed. */
     assert_event(heard(*state,
-        "{\"event\": \"BLOCK_JOB_COMPLETED\", \"data\": {\"device\": \"j9\", "
+        "{\"event\": \"BLOCK_JOB_COMPLETED\", \"data\": {\"device\": \"j11\", "
         "\"len\": 18446744073709551616, \"offset\": 1.8446744073709552e+19, \"speed\": 0.5}}"),
         (struct wanted){
-        .kind = BLOCKJOB_EVENT_COMPLETED, .name = "BLOCK_JOB_COMPLETED", .job_id = "j9",
+        .kind = BLOCKJOB_EVENT_COMPLETED, .name = "BLOCK_JOB_COMPLETED", .job_id = "j11",
         .outcome = BLOCKJOB_OUTCOME_SUCCEEDED });
 }
 
@@ -295,7 +298,7 @@ static void only_an_error_member_means_failed(void **state)
         char json[256];
 
         snprintf(json, sizeof json, "{\"event\": \"BLOCK_JOB_%s\", \"data\": {\"type\": "
-                 "\"stream\", \"device\": \"j\", %s}}", all[i].event, all[i].data);
+                 "\"stream\", \"device\": \"j%zu\", %s}}", all[i].event, i, all[i].data);
         event = heard(*state, json);
         assert_int_equal(blockjob_event_get_outcome(event), all[i].outcome);
         assert_text(blockjob_event_get_outcome_name(event),

@@ -21,6 +21,7 @@ static void rest_of_negotiation(struct scripted_monitor *qemu)
     then_greet(qemu);
     then_expect(qemu, "qmp_capabilities");
     then_return(qemu);
+    then_list(qemu, "", "");
 }
 
 static void before_the_greeting(void **state)
@@ -51,6 +52,7 @@ static void between_command_and_reply(void **state)
     assert_int_equal(blockjob_monitor_get_state(world->monitor), BLOCKJOB_STATE_CONNECTING);
 
     then_return(world->qemu);
+    then_list(world->qemu, "", "");
     say_completed(world->qemu, "after");
     assert_connected(world, recorder_next(world->recorder));
     assert_completed(recorder_next(world->recorder), "after");
@@ -98,6 +100,7 @@ static void behind_replies_to_others(void **state)
     assert_int_equal(blockjob_monitor_get_state(world->monitor), BLOCKJOB_STATE_CONNECTING);
 
     then_return(world->qemu);
+    then_list(world->qemu, "", "");
     assert_connected(world, recorder_next(world->recorder));
     then_say(world->qemu, "{'return': {}, 'id': 'late'}");
     say_completed(world->qemu, "after");

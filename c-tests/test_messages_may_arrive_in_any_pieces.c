@@ -121,6 +121,7 @@ static void spread_over_lines_by_a_pretty_monitor(void **state)
               "}\r\n");
     then_expect(world->qemu, "qmp_capabilities");
     then_answer(world->qemu, "{\r\n    \"return\": {\r\n    },\r\n    \"id\": $ID\r\n}\r\n");
+    then_list(world->qemu, "", "");
     assert_result(blockjob_monitor_connect(world->monitor, -1), 0);
     assert_result(blockjob_monitor_get_qemu_version(world->monitor, &major, &minor, &micro), 0);
     assert_int_equal(major, 7);

@@ -25,6 +25,7 @@ static void from_new_to_closed(void **state)
     then_greet(world->qemu);
     then_expect(world->qemu, "qmp_capabilities");
     then_return(world->qemu);
+    then_list(world->qemu, "", "");
     recorder_next_of(world->recorder, BLOCKJOB_EVENT_CONNECTED);
     assert_int_equal(blockjob_monitor_get_state(world->monitor), BLOCKJOB_STATE_CONNECTED);
     assert_result(blockjob_monitor_start(world->monitor), -EALREADY);

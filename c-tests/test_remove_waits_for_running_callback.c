@@ -139,7 +139,10 @@ static void what_was_queued_is_not_delivered_any_more(void **state)
 
     record(world->listener, NULL, after);
     for (int i = 0; i < 10; i++) {
-        say_completed(world->qemu, "job");
+        char job_id[16];
+
+        snprintf(job_id, sizeof job_id, "job-%d", i);
+        say_completed(world->qemu, job_id);
     }
     then_wait_read(world->qemu);
     gate_wait_entered(world->gate);
@@ -168,7 +171,7 @@ static void nowait_leaves_the_last_word_to_the_free(void **state)
     gate_wait_entered(world->gate);
     assert_result(blockjob_callback_remove(world->listener, guest->id, BLOCKJOB_REMOVE_NOWAIT), 1);
     assert_int_equal(atomic_load(&guest->frees), 0);
-    say_completed(world->qemu, "job");
+    say_completed(world->qemu, "another");
     gate_open(world->gate);
     wait_until(atomic_load(&guest->frees) == 1);
     assert_true(guest->ended < guest->freed);

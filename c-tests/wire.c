@@ -255,3 +255,19 @@ bool wire_expect_hang_up(struct wire *wire)
     }
     return true;
 }
+
+bool wire_expect_end(struct wire *wire)
+{
+    bool end = false;
+    char byte;
+
+    while (!end) {
+        if (!read_byte(wire, &byte, &end)) {
+            return false;
+        }
+        if (!end && strchr(" \r\n", byte) == NULL) {
+            return failed(wire, "the end was wanted, but a command came first");
+        }
+    }
+    return true;
+}

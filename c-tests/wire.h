@@ -30,5 +30,6 @@ bool wire_wait_read(struct wire *wire); /* until the peer has read everything */
 bool wire_shutdown(struct wire *wire, int how);
 bool wire_hang_up(struct wire *wire);
 bool wire_expect_hang_up(struct wire *wire);
+bool wire_expect_end(struct wire *wire); /* the same, and only white space before it */
 
 #endif

@@ -305,6 +305,13 @@
  */
 #define BLOCKJOB_CANCEL_FORCE (1 << 0)
 
+/** Job events have some hundred bytes; this leaves room for an error's text of any length. */
+#define LINE_MAX (1 << 20)
+
+/** Read at once: small beside the memory of anything, and a thousandth of a second's work. */
+#define SLICE (256 << 10)
+#define HASH_BEGIN 14695981039346656037ull
+
 /** A job of one monitor that runs, has ended, or is yet to come. */
 typedef struct blockjob_job blockjob_job;
 
@@ -591,9 +598,10 @@ int blockjob_monitor_set_job_limit(blockjob_monitor *monitor,
  * QEMU is gone. It must be a regular file; one that cannot be read is as good as none.
  *
  * @param path the file
- * @param position from where on to read, as it was given out before; NULL for all of it
+ * @param position where the program has come to, from blockjob_event_get_position(): what stands
+ *        before is not read again. NULL when it does not know.
  *
- * Returns: 0. Errors: -EILSEQ, -ENAMETOOLONG, -EBUSY (it was started or has a job), -ESHUTDOWN.
+ * Returns: 0. Errors: -EINVAL (position is none), -EILSEQ, -ENAMETOOLONG, -EBUSY (it was started or has a job), -ESHUTDOWN.
  *
  * Threads: any, also inside callbacks. Since: 0.1.
  */
@@ -1121,6 +1129,16 @@ int64_t blockjob_event_get_recovered(const blockjob_event *event);
  * Threads: any, also inside callbacks. Since: 0.1.
  */
 int blockjob_event_get_process(const blockjob_event *event);
+
+/**
+ * How far the monitor's journal was taken note of when this was told: a word to keep, and to give
+ * to blockjob_monitor_set_journal() when the program runs again.
+ *
+ * Returns: text; NULL for a monitor without a journal, or when it was not read yet.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+const char *blockjob_event_get_position(const blockjob_event *event);
 
 /**
  * QEMU's message to the letter, for what has no getter. Bytes that are not UTF-8, which QEMU never

@@ -362,6 +362,18 @@ pub unsafe extern "C" fn blockjob_event_get_process(event: *const Report) -> c_i
     unsafe { number(event, |event| event.process.unwrap_or(Process::Unknown) as c_int) }
 }
 
+/// How far the monitor's journal was taken note of when this was told: a word to keep, and to give
+/// to blockjob_monitor_set_journal() when the program runs again.
+///
+/// Returns: text; NULL for a monitor without a journal, or when it was not read yet.
+///
+/// Threads: any, also inside callbacks. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn blockjob_event_get_position(event: *const Report) -> *const c_char {
+    // SAFETY: the header asks for a handle of ours.
+    unsafe { word(event, Word::Position) }
+}
+
 /// QEMU's message to the letter, for what has no getter. Bytes that are not UTF-8, which QEMU never
 /// writes, are replaced. Of CONNECTED it is the greeting.
 ///

@@ -281,9 +281,10 @@ pub unsafe extern "C" fn blockjob_monitor_set_job_limit(
 /// QEMU is gone. It must be a regular file; one that cannot be read is as good as none.
 ///
 /// @param path the file
-/// @param position from where on to read, as it was given out before; NULL for all of it
+/// @param position where the program has come to, from blockjob_event_get_position(): what stands
+///        before is not read again. NULL when it does not know.
 ///
-/// Returns: 0. Errors: -EILSEQ, -ENAMETOOLONG, -EBUSY (it was started or has a job), -ESHUTDOWN.
+/// Returns: 0. Errors: -EINVAL (position is none), -EILSEQ, -ENAMETOOLONG, -EBUSY (it was started or has a job), -ESHUTDOWN.
 ///
 /// Threads: any, also inside callbacks. Since: 0.1.
 #[unsafe(no_mangle)]

@@ -19,7 +19,11 @@ use super::{
 };
 use crate::{
     model::{Address, Code, Error, MonitorId, Settings, State, Version},
-    qmp::{job::Verb, jobs::Watch, journal::Findings},
+    qmp::{
+        job::Verb,
+        jobs::Watch,
+        journal::{Findings, Position},
+    },
 };
 
 /// One QMP endpoint of one QEMU.
@@ -64,9 +68,8 @@ struct Inner {
     settings: Settings,
     /// The name again, for C; replaced before the start only.
     name: CString,
-    /// QEMU's journal, and where its reading is to begin.
+    /// QEMU's journal.
     journal: Option<PathBuf>,
-    position: Option<String>,
     state: State,
     /// The reader knows it, with these settings.
     settled: bool,
@@ -90,7 +93,6 @@ impl Monitor {
             settings,
             name: text.clone(),
             journal: None,
-            position: None,
             state: State::New,
             settled: false,
             ended: false,
@@ -154,10 +156,8 @@ impl Monitor {
         self.inner.lock().settings.job_limit
     }
 
-    /// The journal, and where its reading is to begin.
-    pub fn journal(&self) -> Option<(PathBuf, Option<String>)> {
-        let inner = self.inner.lock();
-        inner.journal.clone().map(|path| (path, inner.position.clone()))
+    pub fn journal(&self) -> Option<PathBuf> {
+        self.inner.lock().journal.clone()
     }
 
     pub fn set_name(&self, name: &str) -> Result<(), Error> {
@@ -198,11 +198,16 @@ impl Monitor {
         self.set(|inner| inner.settings.job_limit = jobs)
     }
 
+    /// The file of QEMU's journal, and how far it was taken note of before.
     pub fn set_journal(&self, path: &str, position: Option<&str>) -> Result<(), Error> {
+        if let Some(position) = position.filter(|text| Position::parse(text).is_none()) {
+            let text = format!("position is {position:?}, which this library never gave out");
+            return Err(Error::new(Code::Invalid, text));
+        }
         self.set(|inner| {
             inner.settings.journal = true;
+            inner.settings.journal_position = position.map(str::to_owned);
             inner.journal = Some(PathBuf::from(path));
-            inner.position = position.map(str::to_owned);
         })
     }
 

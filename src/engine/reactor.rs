@@ -16,6 +16,7 @@ use mio::{Events, Interest, Poll, unix::SourceFd};
 use super::{
     clock::Clock,
     fork::Held,
+    journal::Journals,
     ledger::Key,
     monitor::{Monitor, Post, closed},
     report::Report,
@@ -26,7 +27,7 @@ use super::{
 };
 use crate::{
     model::{Code, Error, Event, Kind, MonitorId, Now, Word},
-    qmp::{act::Act, hub::Hub, journal::Findings},
+    qmp::{act::Act, hub::Hub},
 };
 
 pub struct Reactor {
@@ -35,6 +36,7 @@ pub struct Reactor {
     poll: Held<Poll>,
     ready: Events,
     hub: Hub<Ticket>,
+    journals: Journals,
     slots: HashMap<MonitorId, Slot>,
     /// Monitors that may have more to read. Each at most once.
     readable: VecDeque<MonitorId>,
@@ -58,12 +60,18 @@ impl Reactor {
             .register(&mut SourceFd(&bell), Source::Bell.token(), Interest::READABLE)
             .map_err(|error| Error::os("cannot watch an eventfd", &error))?;
         let nonce = shared.life.nonce().to_owned();
+        let mailbox = Arc::clone(&shared.mailbox);
+        let journals = Journals::new(Box::new(move |id, findings| {
+            // A listener that was stopped wants to know nothing more.
+            let _ = mailbox.post(Post::Journal(id, findings));
+        }));
         Ok(Self {
             shared,
             clock: Clock::start(),
             poll,
             ready: Events::with_capacity(READY_MAX),
             hub: Hub::new(nonce),
+            journals,
             slots: HashMap::new(),
             readable: VecDeque::new(),
             buffer: vec![0; READ_MAX].into(),
@@ -80,6 +88,8 @@ impl Reactor {
         if turns.is_err() {
             self.give_up();
         }
+        self.journals.stop();
+        self.journals.join();
     }
 
     fn turn(&mut self) -> bool {
@@ -252,9 +262,10 @@ impl Reactor {
                     self.too_late = Some(handle);
                 }
             }
-            Act::Read(_) => {
-                let problem = Some("the library cannot read journals yet".to_owned());
-                self.hub.handle_findings(id, Findings { problem, ..Findings::default() }, now);
+            Act::Read(request) => {
+                if let Some(path) = slot.monitor.journal() {
+                    self.journals.submit(id, path, request);
+                }
             }
             Act::Answer(ticket, answer) => {
                 let too_late = self.too_late.take().map(|_| Err(acknowledged()));
@@ -307,10 +318,11 @@ impl Reactor {
     }
 
     /// After a fault of our own: every monitor is told to be closed, nobody waits for ever.
-    fn give_up(self) {
+    fn give_up(&mut self) {
         let reason = "a fault inside libblockjob stopped its reader; please report it";
         let now = self.clock.now();
-        let closed = self.slots.into_values().map(|slot| {
+        let slots = std::mem::take(&mut self.slots);
+        let closed = slots.into_values().map(|slot| {
             let mut event = Event::new(Kind::Closed, "CLOSED", Some(now.wall), 0);
             event.set(Word::Reason, reason);
             Report::new(slot.monitor, event, self.tick)

@@ -81,6 +81,8 @@ pub(super) struct Entry {
     pub(super) leaving: bool,
     /// The ends that it has missed are among these, by the numbers that they have passed with.
     late: Option<(u64, u64)>,
+    /// The end that was in hand when it was made, inside the callback: its program knows of it.
+    known: Option<Key>,
 }
 
 /// The one callback that runs.
@@ -138,14 +140,18 @@ impl Roster {
         let id = inner.last_id;
         // A read that is under way may bring bytes that arrive after this call: it counts too.
         let since = self.ticks.load(SeqCst) | 1;
-        let kept: Vec<Key> = inner.kept(&filter).collect();
+        // Else a callback that registers another could go round and round with one end.
+        let here = |running: &Running| running.thread == inside::thread_mark();
+        let known = inner.running.filter(here).and_then(|running| running.key);
+        let kept: Vec<Key> = inner.kept(&filter).filter(|key| Some(*key) != known).collect();
         let late = (!kept.is_empty()).then(|| (1, inner.ledger.last_passed()));
         if !filter.observes {
             for key in kept {
                 inner.ledger.claim(key, Claimant::Registration(id));
             }
         }
-        inner.entries.insert(id, Entry { filter, since, callback, leaving: false, late });
+        let entry = Entry { filter, since, callback, leaving: false, late, known };
+        inner.entries.insert(id, entry);
         Ok((id, late.is_some()))
     }
 
@@ -345,8 +351,9 @@ impl Inner {
         let Self { entries, ledger, .. } = self;
         let entry = entries.get_mut(&id)?;
         let (first, last) = entry.late?;
-        let filter = &entry.filter;
-        let next = ledger.passed(first, last).find(|(_, key, told)| told.passes(filter, *key));
+        let missed =
+            |key: Key, told: &Told| entry.known != Some(key) && told.passes(&entry.filter, key);
+        let next = ledger.passed(first, last).find(|(_, key, told)| missed(*key, told));
         let Some((number, key, told)) = next else {
             entry.late = None;
             return None;
@@ -360,7 +367,7 @@ impl Inner {
 impl Entry {
     fn wants(&self, report: &Report, is_kept: bool) -> bool {
         !self.leaving
-            && (is_kept || self.since <= report.tick)
+            && (self.since <= report.tick || (is_kept && self.known != report.key))
             && self.filter.passes(&report.event, report.monitor.id())
     }
 }

@@ -20,7 +20,7 @@ impl Jobs {
         for (number, job) in &mut self.all {
             if job.inquiry == Inquiry::Wanted {
                 job.inquiry = Inquiry::Made;
-                let (id, since) = (job.id.clone(), job.last_heard);
+                let (id, since) = (job.id.clone(), job.gap.or(job.last_heard));
                 request.wanted.push(Wanted { job: *number, id, since });
             }
         }
@@ -61,7 +61,9 @@ impl Jobs {
             if let Stage::Missing(loss) = job.stage {
                 self.lose(number, loss);
             } else {
-                job.doubt &= !complete;
+                if complete {
+                    (job.doubt, job.gap) = (false, None);
+                }
                 self.release(number);
             }
         }
@@ -87,18 +89,28 @@ impl Jobs {
         let is_held = end.is_some_and(|end| job.held.as_ref().and_then(said) == said(end));
         if missing.is_none() && (end.is_none() || is_held) {
             // It is the one that it was before the gap.
-            job.doubt = false;
+            (job.doubt, job.gap) = (false, None);
             return self.release(number);
         }
         // What QEMU listed under this id may be the job that has ended since it was asked; else it
         // is one that began after the known one had ended.
         let before = |end: &Event| end.timestamp.map(Timestamp::micros) < asked;
+        let read = end.filter(|end| !before(end)).and_then(said);
         let another = missing.is_none() && (end.is_some_and(before) || job.held.is_some());
         let later = another.then(|| job.later());
+        self.read.extend(read);
         let id = job.id.clone();
         (job.held, job.doubt) = (None, false);
         self.end_by_journal(number, events, missing.unwrap_or(Loss::Gone));
-        let Some(mut later) = later else { return };
+        let Some(mut later) = later else {
+            // QEMU does not have it any more, unless it could only not be asked.
+            let lost = Stage::Ended { acknowledged: false, lost: true };
+            let kept = self.all.get(&number).is_none_or(|job| job.stage == lost);
+            if missing.is_some_and(|loss| loss != Loss::NoConnection) && !kept {
+                self.remove_number(number, &id);
+            }
+            return;
+        };
         self.remove_number(number, &id);
         if self.check_room().is_ok() {
             later.ours = self.is_owners(&id);
@@ -142,7 +154,9 @@ impl Jobs {
         }
         job.aborted = way == Aborting;
         let mut event = job.path_end();
-        event.origin = Origin::Recovered;
+        if event.origin == Origin::Live {
+            event.origin = Origin::Recovered;
+        }
         self.end(number, event);
     }
 

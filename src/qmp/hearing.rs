@@ -2,7 +2,7 @@
 //! [`Jobs`].
 
 use super::{
-    job::Stage,
+    job::{Inquiry, Job, Stage},
     jobs::{Jobs, Told, Wish, digest},
 };
 use crate::model::{Event, Kind, Loss, Origin, Status, Timestamp, Word};
@@ -19,6 +19,9 @@ impl Jobs {
             self.told.push(Told::Event(event));
             return self.handle_null(&id);
         }
+        if event.status != Status::Concluded {
+            self.renew(&id);
+        }
         let Some(number) = self.heard(&id, event.timestamp, sure).filter(|_| known) else {
             self.told.push(Told::Dropped);
             return;
@@ -33,7 +36,10 @@ impl Jobs {
     /// A `created` was heard: an incarnation begins. False when there is no room for it.
     fn create(&mut self, id: &str, sure: bool) -> bool {
         match self.current.get(id).and_then(|number| self.all.get_mut(number)) {
-            Some(job) if matches!(job.stage, Stage::Expected { .. } | Stage::Starting) => {
+            Some(job)
+                if matches!(job.stage, Stage::Expected { .. } | Stage::Starting)
+                    || (matches!(job.stage, Stage::Missing(_)) && job.is_unheard()) =>
+            {
                 (job.whole, job.born) = (true, true);
                 return true;
             }
@@ -46,6 +52,15 @@ impl Jobs {
             let job = self.add(id, Stage::Living);
             (job.whole, job.born) = (true, true);
             true
+        }
+    }
+
+    /// A job that ended before a gap does nothing more: what its id does now, another job does.
+    fn renew(&mut self, id: &str) {
+        let known = self.current.get(id).map(|number| &self.all[number]);
+        let over = |job: &Job| matches!(job.stage, Stage::Ended { lost: false, .. });
+        if known.is_some_and(|job| job.doubt && over(job)) {
+            self.supersede(id);
         }
     }
 
@@ -99,11 +114,14 @@ impl Jobs {
 
     /// `BLOCK_JOB_COMPLETED` or _CANCELLED.
     fn handle_end(&mut self, id: &str, event: Event) {
+        self.renew(id);
+        if event.text(Word::Json).is_some_and(|json| self.read.remove(&digest(json))) {
+            return self.settle_read(id);
+        }
         let number = self.current.get(id).copied();
         let number = match number.map(|number| (number, self.all[&number].stage)) {
             Some((number, Stage::Ended { lost, .. })) => {
-                let read = self.all[&number].read_end;
-                if self.has_status || lost || read == event.text(Word::Json).map(digest) {
+                if self.has_status || lost {
                     // Heard again, or too late: one end was told, and there is no other.
                     return;
                 }
@@ -133,6 +151,18 @@ impl Jobs {
         job.held = Some(event);
         job.stage = if matches!(job.stage, Stage::Missing(_)) { Stage::Living } else { job.stage };
         self.release_if_due(number);
+    }
+
+    /// The journal was faster than the wire: this end was told, of the job that began meanwhile.
+    fn settle_read(&mut self, id: &str) {
+        self.bury(id, true);
+        let Some(job) = self.current.get(id).and_then(|number| self.all.get_mut(number)) else {
+            return;
+        };
+        if !matches!(job.stage, Stage::Ended { .. }) {
+            job.stage = Stage::Ended { acknowledged: true, lost: false };
+            job.inquiry = Inquiry::None;
+        }
     }
 
     /// Tells the end that was held, unless something is still to come.

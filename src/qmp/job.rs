@@ -1,7 +1,7 @@
 //! One incarnation of a job, as far as it is known. The rules that need no other job stand here.
 
 use super::listing::Listed;
-use crate::model::{Event, JobType, Kind, Loss, Outcome, Pivot, Status, Timestamp, Word};
+use crate::model::{Event, JobType, Kind, Loss, Origin, Outcome, Pivot, Status, Timestamp, Word};
 
 /// One incarnation.
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
@@ -35,10 +35,10 @@ pub struct Job {
     pub cancel: Asked,
     /// Its end, which must wait for a reply or for the journal.
     pub held: Option<Event>,
-    /// Its end, by the journal: heard once more it is no other one.
-    pub read_end: Option<u64>,
     /// When QEMU was last heard to speak of it, or when we began to watch it.
     pub last_heard: Option<Timestamp>,
+    /// The same when the earliest gap began that the journal has not closed.
+    pub gap: Option<Timestamp>,
     pub len: Option<i64>,
     pub offset: Option<i64>,
     pub speed: Option<i64>,
@@ -130,8 +130,8 @@ impl Job {
             complete: Asked::default(),
             cancel: Asked::default(),
             held: None,
-            read_end: None,
             last_heard: None,
+            gap: None,
             len: None,
             offset: None,
             speed: None,
@@ -160,6 +160,11 @@ impl Job {
     /// It was heard of in this connection, and not to have gone.
     pub fn lives_here(&self) -> bool {
         self.stage == Stage::Living && self.status != Status::Null && !self.awaited && !self.doubt
+    }
+
+    /// QEMU was never heard to speak of it.
+    pub fn is_unheard(&self) -> bool {
+        !self.born && !self.ran && self.status == Status::Unknown
     }
 
     /// Its end must wait: for the journal, or for the reply that says whether it pivoted.
@@ -262,7 +267,12 @@ impl Job {
         match (self.aborted, self.cancel.accepted) {
             (false, _) => self.told_end(Kind::Completed, Outcome::Succeeded),
             (true, true) => self.told_end(Kind::Cancelled, Outcome::Cancelled),
-            (true, false) => self.told_end(Kind::Completed, Outcome::Failed),
+            (true, false) => {
+                // Another client may have cancelled it.
+                let mut event = self.told_end(Kind::Completed, Outcome::Failed);
+                event.origin = Origin::Inferred;
+                event
+            }
         }
     }
 

@@ -74,6 +74,8 @@ pub struct Jobs {
     pub(super) position: Option<Position>,
     /// Whether the journal is asked for jobs of the owner's that nobody remembers.
     pub(super) forgotten: Inquiry,
+    /// Ends that the journal told and that may still be on the wire.
+    pub(super) read: BTreeSet<u64>,
     /// The journal is being read for us.
     pub(super) is_reading: bool,
     /// The machine is being shut down, by a QEMU that then cancels ready mirrors softly.
@@ -114,6 +116,7 @@ impl Jobs {
             has_status: true,
             has_journal: settings.journal,
             position,
+            read: BTreeSet::new(),
             is_reading: false,
             forgotten: if asks { Inquiry::Wanted } else { Inquiry::None },
             soft_shutdown: false,
@@ -321,10 +324,7 @@ impl Jobs {
         let (id, handles) = (job.id.clone(), job.handles.clone());
         // An old QEMU has forgotten it by now, unless it was told to keep it.
         let stays = job.stays.unwrap_or(job.ours);
-        if event.origin == Origin::Recovered {
-            job.read_end = event.text(Word::Json).map(digest);
-        }
-        let forgotten = !self.has_status && !stays && !lost && job.read_end.is_none();
+        let forgotten = !self.has_status && !stays && !lost;
         self.told.push(Told::End(End { job: number, handles, event }));
         if gone || forgotten {
             self.remove_number(number, &id);

@@ -30,8 +30,9 @@ impl Jobs {
                 continue;
             }
             job.whole = false;
+            job.gap = job.gap.or(job.last_heard);
+            job.doubt = doubt;
             if matches!(job.stage, Stage::Living | Stage::Starting) {
-                job.doubt = doubt;
                 if doubt && self.has_journal && job.inquiry == Inquiry::None {
                     job.inquiry = Inquiry::Wanted;
                 }
@@ -96,9 +97,9 @@ impl Jobs {
         let numbers: Vec<u64> = self.all.keys().copied().collect();
         for number in numbers {
             match self.all[&number].stage {
-                // Its process is gone, but the next one may be asked to start it.
-                Stage::Expected { made: true, .. }
-                    if matches!(loss, Loss::QemuRestarted | Loss::QemuGone) => {}
+                // Nobody was asked to start it yet; the next process may be, or may have it.
+                Stage::Expected { exists: false, .. } if loss == Loss::QemuGone => {}
+                Stage::Expected { .. } if loss == Loss::QemuRestarted => {}
                 Stage::Expected { .. } | Stage::Starting | Stage::Living => self.miss(number, loss),
                 Stage::Missing(_) if loss == Loss::Closed => self.lose(number, loss),
                 Stage::Missing(_) | Stage::Ended { .. } => {}
@@ -108,6 +109,7 @@ impl Jobs {
 
     /// A listing is being asked for: it must speak of what lives now.
     pub fn handle_listing_asked(&mut self, now: Now) {
+        self.read.clear();
         self.listing_asked = Some(now.wall);
         self.graves.clear();
         for job in self.all.values_mut() {

@@ -139,7 +139,8 @@ impl<T: Ticket> Session<T> {
             Purpose::Ask { job, verb } => {
                 self.jobs.answered(job, verb, answer.is_ok());
             }
-            Purpose::Dismiss { job } => self.handle_dismissed(job, acts),
+            // Refused, the job is gone already, and that is as good.
+            Purpose::Dismiss { job } => self.jobs.dismissed(job),
             Purpose::Keepalive => self.handle_alive(now, acts),
         }
         self.pump(now, acts);
@@ -178,14 +179,15 @@ impl<T: Ticket> Session<T> {
         acts.push(Act::Send(bytes));
     }
 
-    /// Refused, the job is gone already, and that is as good.
-    fn handle_dismissed(&mut self, job: u64, acts: &mut Vec<Act<T>>) {
-        self.jobs.dismissed(job);
-        let (done, waiting) =
-            std::mem::take(&mut self.dismissing).into_iter().partition(|(of, _)| *of == job);
-        self.dismissing = waiting;
-        let done: Vec<(u64, T)> = done;
-        acts.extend(done.into_iter().map(|(_, ticket)| Act::Answer(ticket, Ok(()))));
+    /// Answers those whose job QEMU has no more.
+    pub(super) fn answer_dismissed(&mut self, acts: &mut Vec<Act<T>>) {
+        for (job, ticket) in std::mem::take(&mut self.dismissing) {
+            if self.jobs.id(job).is_some() {
+                self.dismissing.push((job, ticket));
+            } else {
+                acts.push(Act::Answer(ticket, Ok(())));
+            }
+        }
     }
 
     fn prepare(

@@ -141,7 +141,8 @@ impl<T: Ticket> Session<T> {
 
     /// When `handle_timeout` is to be called.
     pub fn deadline(&self) -> Option<Duration> {
-        let Timers { attempt, retry, lost, keepalive } = self.timers;
+        let Timers { attempt, retry, mut lost, keepalive } = self.timers;
+        lost.take_if(|_| self.is_becoming_usable());
         [attempt, retry, lost, keepalive].into_iter().flatten().min()
     }
 
@@ -155,6 +156,8 @@ impl<T: Ticket> Session<T> {
             Stage::Ready => acts.extend(ticket.map(|ticket| Act::Answer(ticket, Ok(())))),
             Stage::Down => {
                 self.waiting.extend(ticket);
+                // Who asks for an attempt is told how it ends.
+                self.told_reason = None;
                 self.expect_connection(now);
                 self.connect(now, acts);
             }
@@ -241,7 +244,7 @@ impl<T: Ticket> Session<T> {
     /// Some deadline has passed.
     pub fn handle_timeout(&mut self, now: Now, acts: &mut Vec<Act<T>>) {
         let due = |timer: &mut Option<Duration>| timer.take_if(|at| *at <= now.running).is_some();
-        if due(&mut self.timers.lost) {
+        if !self.is_becoming_usable() && due(&mut self.timers.lost) {
             self.jobs.give_up(Loss::NoConnection);
             self.inquire(acts);
             self.tell(now, acts);
@@ -282,6 +285,7 @@ impl<T: Ticket> Session<T> {
     /// Tells what became of jobs, and lets them have what they want of QEMU.
     pub(super) fn pump(&mut self, now: Now, acts: &mut Vec<Act<T>>) {
         self.tell(now, acts);
+        self.answer_dismissed(acts);
         match self.stage {
             Stage::Ready => {
                 self.grant_wishes(acts);
@@ -308,6 +312,11 @@ impl<T: Ticket> Session<T> {
             (Process::Unknown, _) => Process::Unknown,
             (_, found) => found,
         };
+    }
+
+    /// QEMU has agreed, so there is a connection; jobs are heard of, and not given up.
+    fn is_becoming_usable(&self) -> bool {
+        matches!(self.stage, Stage::Reconciling { .. } | Stage::Recovering { .. })
     }
 
     /// From now on there should be a connection; without one for too long, jobs are given up.

@@ -198,7 +198,7 @@ fn one_that_was_dismissed_before_it_could_be_asked_for_is_known_by_its_way() {
     world.status("c0", "created running waiting pending concluded null");
     assert_eq!(world.ends(), ["end 1 c0 succeeded"]);
     world.status("c1", "created running aborting concluded null");
-    assert_eq!(world.ends(), ["end 2 c1 failed \"?\""]);
+    assert_eq!(world.ends(), ["end 2 c1 failed \"?\" inferred"]);
     world.replies("[]");
     assert_eq!(world.ends(), [""; 0]);
 }

@@ -138,5 +138,5 @@ fn a_job_without_an_event_for_its_end_is_known_by_its_way() {
     world.meets(ONE);
     world.reconciles("", "");
     world.finds(found(1, &lines));
-    assert_eq!(world.ends(), ["end 1 c0 failed \"?\" recovered"]);
+    assert_eq!(world.ends(), ["end 1 c0 failed \"?\" inferred"]);
 }

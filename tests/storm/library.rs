@@ -54,6 +54,7 @@ pub struct Library {
     hub: Hub<Ticket>,
     pub book: Book,
     tickets: u64,
+    purposes: Vec<(u64, &'static str)>,
     /// What was answered twice: nothing ever.
     pub answered_twice: Vec<u64>,
 }
@@ -64,7 +65,13 @@ impl Library {
         for machine in 0..machines {
             hub.add(id(machine), || settings(machine));
         }
-        Self { hub, book: Book::default(), tickets: 0, answered_twice: Vec::new() }
+        Self {
+            hub,
+            book: Book::default(),
+            tickets: 0,
+            purposes: Vec::new(),
+            answered_twice: Vec::new(),
+        }
     }
 
     pub fn start(&mut self, machine: usize, now_us: u64) {
@@ -111,7 +118,7 @@ impl Library {
     }
 
     pub fn watch(&mut self, machine: usize, watch: &Watch, now_us: u64) -> u64 {
-        let ticket = self.ticket();
+        let ticket = self.ticket("watch");
         let number = ticket.number;
         self.hub.watch(id(machine), watch, ticket, now(now_us));
         number
@@ -129,21 +136,21 @@ impl Library {
         arguments: &str,
         now_us: u64,
     ) -> u64 {
-        let ticket = self.ticket();
+        let ticket = self.ticket("start");
         let number = ticket.number;
         self.hub.start_job(id(machine), handle, command, arguments, ticket, now(now_us));
         number
     }
 
     pub fn ask_job(&mut self, machine: usize, handle: u64, verb: Verb, force: bool) -> u64 {
-        let ticket = self.ticket();
+        let ticket = self.ticket("ask");
         let number = ticket.number;
         self.hub.ask_job(id(machine), handle, verb, force, ticket);
         number
     }
 
     pub fn acknowledge(&mut self, machine: usize, job: u64, early: bool, now_us: u64) {
-        let ticket = early.then(|| self.ticket());
+        let ticket = early.then(|| self.ticket("acknowledge"));
         self.hub.acknowledge(id(machine), job, ticket, now(now_us));
     }
 
@@ -152,8 +159,11 @@ impl Library {
         self.book.borrow().get(&ticket).cloned().flatten()
     }
 
-    pub fn unanswered(&self) -> usize {
-        self.book.borrow().values().filter(|answer| answer.is_none()).count()
+    /// The tickets that were never answered, and what they were for.
+    pub fn unanswered(&self) -> Vec<(u64, &'static str)> {
+        let book = self.book.borrow();
+        let open = |(number, purpose): &(u64, _)| book.get(number).is_none_or(Option::is_none);
+        self.purposes.iter().copied().filter(open).collect()
     }
 
     /// What is to be done, oldest first.
@@ -179,8 +189,9 @@ impl Library {
         outs
     }
 
-    fn ticket(&mut self) -> Ticket {
+    fn ticket(&mut self, purpose: &'static str) -> Ticket {
         self.tickets += 1;
+        self.purposes.push((self.tickets, purpose));
         self.book.borrow_mut().insert(self.tickets, None);
         Ticket { number: self.tickets, book: Rc::clone(&self.book) }
     }

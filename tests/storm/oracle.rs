@@ -114,8 +114,9 @@ impl Oracle {
         let truth = &machine.processes[key.process].jobs()[key.number];
         self.check_outcome(machine, &id, truth, event)?;
         if event.get(Word::Json).is_some() && event.origin == Origin::Live && is_unique(&id) {
-            let mirror = matches!(truth.type_name, "mirror" | "commit");
-            if !mirror {
+            // An end may have to wait for a reply or for the journal.
+            let waits = machine.has_journal || matches!(truth.type_name, "mirror" | "commit");
+            if !waits {
                 self.check_order(index, event)?;
             }
         }
@@ -278,9 +279,10 @@ impl Oracle {
             (truth::Outcome::Completed, Outcome::Succeeded) => text.is_none(),
             (truth::Outcome::Failed(why), Outcome::Failed) => text.is_none_or(|text| text == why),
             (truth::Outcome::Cancelled, Outcome::Cancelled) => true,
-            // QEMU's listing has one word for both.
+            // QEMU's listing has one word for both, and so has the way of a job without events.
             (truth::Outcome::Cancelled, Outcome::Failed) => {
-                event.get(Word::Json).is_none() && text == Some("Operation canceled")
+                let way = text.is_none() && event.origin == Origin::Inferred;
+                event.get(Word::Json).is_none() && (way || text == Some("Operation canceled"))
             }
             // Undone, and so cancelled.
             (truth::Outcome::Failed(_), Outcome::Cancelled) => !truth.ran,

@@ -784,10 +784,8 @@ impl World {
                 }
             }
         }
-        match self.library.unanswered() {
-            0 => Ok(()),
-            count => Err(format!("{count} tickets were never answered")),
-        }
+        let unanswered = self.library.unanswered();
+        if unanswered.is_empty() { Ok(()) } else { Err(format!("never answered: {unanswered:?}")) }
     }
 
     fn happens(&mut self, what: &str, line: impl Fn() -> String) {
