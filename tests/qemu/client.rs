@@ -67,7 +67,6 @@ functions! {
     blockjob_last_error: fn() -> *const c_char;
     blockjob_listener_new: fn(*mut *mut RawListener) -> c_int;
     blockjob_listener_free: fn(*mut RawListener) -> c_int;
-    blockjob_listener_set_owner: fn(*mut RawListener, *const c_char) -> c_int;
     blockjob_monitor_new: fn(*mut RawListener, *const c_char, *mut *mut RawMonitor) -> c_int;
     blockjob_monitor_unref: fn(*mut RawMonitor) -> ();
     blockjob_monitor_set_name: fn(*mut RawMonitor, *const c_char) -> c_int;
@@ -75,6 +74,7 @@ functions! {
     blockjob_monitor_set_lost_after: fn(*mut RawMonitor, c_int) -> c_int;
     blockjob_monitor_set_keepalive: fn(*mut RawMonitor, c_int, c_int) -> c_int;
     blockjob_monitor_set_marker: fn(*mut RawMonitor, c_int) -> c_int;
+    blockjob_monitor_set_journal: fn(*mut RawMonitor, *const c_char, *const c_char) -> c_int;
     blockjob_monitor_get_name: fn(*const RawMonitor) -> *const c_char;
     blockjob_monitor_connect: fn(*mut RawMonitor, c_int) -> c_int;
     blockjob_monitor_close: fn(*mut RawMonitor) -> c_int;
@@ -139,13 +139,6 @@ impl Listener {
         let mut raw = ptr::null_mut();
         succeeded(call!(blockjob_listener_new(&raw mut raw)), "blockjob_listener_new");
         Self { raw }
-    }
-
-    /// The name that the ids of our jobs begin with.
-    pub fn set_owner(&self, owner: &str) {
-        let owner = text(owner);
-        let result = call!(blockjob_listener_set_owner(self.raw, owner.as_ptr()));
-        succeeded(result, "blockjob_listener_set_owner");
     }
 
     /// The monitor behind a socket, not yet connected.
@@ -229,6 +222,13 @@ impl Monitor {
     pub fn set_keepalive(&self, every: c_int, limit: c_int) {
         let result = call!(blockjob_monitor_set_keepalive(self.raw, every, limit));
         succeeded(result, "blockjob_monitor_set_keepalive");
+    }
+
+    /// Where QEMU keeps a journal of its events.
+    pub fn set_journal(&self, path: &Path) {
+        let path = text(path.to_str().expect("a temporary directory has an ASCII name"));
+        let result = call!(blockjob_monitor_set_journal(self.raw, path.as_ptr(), ptr::null()));
+        succeeded(result, "blockjob_monitor_set_journal");
     }
 
     /// A restarted QEMU is told by an object that is left in it.

@@ -46,14 +46,16 @@ impl Machine {
     }
 
     pub fn start_with(host: Host, layout: Layout) -> Self {
-        Self::start_in(
-            tempfile::tempdir().expect("there is room for temporary files"),
-            host,
-            layout,
-        )
+        Self::start_set(host, layout, false)
     }
 
-    fn start_in(directory: TempDir, host: Host, layout: Layout) -> Self {
+    /// With a journal of all its events, for whoever was not connected.
+    pub fn start_with_journal(host: Host) -> Self {
+        Self::start_set(host, Layout::Plain, true)
+    }
+
+    fn start_set(host: Host, layout: Layout, keeps_journal: bool) -> Self {
+        let directory = tempfile::tempdir().expect("there is room for temporary files");
         let mut command = match host {
             Host::QemuSystem => {
                 let mut command = program("qemu-system-x86_64");
@@ -74,6 +76,10 @@ impl Machine {
             command.args([chardev, &socket]);
             command.args([monitor, &format!("chardev={id}{mode}{pretty}")]);
         }
+        if keeps_journal {
+            command.args([chardev, "null,id=journal,logfile=journal.qmp,logappend=on"]);
+            command.args([monitor, &format!("chardev=journal{mode}")]);
+        }
         command.current_dir(directory.path()).stdin(Stdio::null()).stdout(Stdio::null());
         // QEMU's error texts are the C library's, in the language of the environment.
         command.env("LC_ALL", "C");
@@ -89,6 +95,11 @@ impl Machine {
     /// The socket of the monitor that is the library's.
     pub fn library_socket(&self) -> PathBuf {
         self.directory.path().join("library.qmp")
+    }
+
+    /// Its journal, if it was started with one.
+    pub fn journal(&self) -> PathBuf {
+        self.path("journal.qmp")
     }
 
     /// The tests' own monitor.

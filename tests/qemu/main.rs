@@ -20,6 +20,7 @@ mod connection;
 mod cuts;
 mod deaths;
 mod failure;
+mod journal;
 mod outcomes;
 mod pivot;
 mod restarts;

@@ -49,6 +49,7 @@ pub const PIVOTED_YES: c_int = 1;
 pub const PIVOTED_NO: c_int = 2;
 
 pub const LOSS_NONE: c_int = 0;
+pub const LOSS_GONE: c_int = 1;
 pub const LOSS_NOT_STARTED: c_int = 3;
 pub const LOSS_QEMU_GONE: c_int = 4;
 pub const LOSS_QEMU_RESTARTED: c_int = 5;
