@@ -180,13 +180,6 @@ impl Jobs {
         self.all.iter().find(holds).map(|(number, job)| (*number, job.id.as_str()))
     }
 
-    /// The same, unless its end was told: then there is nothing left to ask QEMU for.
-    pub fn watched_living(&self, handle: u64) -> Option<(u64, &str)> {
-        let lives =
-            |(number, _): &(u64, &str)| !matches!(self.all[number].stage, Stage::Ended { .. });
-        self.watched(handle).filter(lives)
-    }
-
     pub fn id(&self, number: u64) -> Option<&str> {
         self.all.get(&number).map(|job| job.id.as_str())
     }

@@ -66,8 +66,7 @@ impl<T: Ticket> Session<T> {
     ) {
         let found = self.check_ready().and_then(|()| {
             let gone = || Error::new(Code::NotFound, "its end was told, or QEMU has no such job");
-            let found = self.jobs.watched_living(handle);
-            found.map(|(job, id)| (job, id.to_owned())).ok_or_else(gone)
+            self.jobs.watched(handle).map(|(job, id)| (job, id.to_owned())).ok_or_else(gone)
         });
         let (job, id) = match found {
             Ok(found) => found,
