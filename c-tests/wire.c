@@ -136,11 +136,11 @@ static bool read_command(struct wire *wire, char *command, size_t room)
 /* A command's own id is the last member of that name: its arguments come before it. */
 bool wire_expect(struct wire *wire, const char *word)
 {
-    char command[4096];
+    const char *command = wire->command;
     const char *id = NULL;
     size_t length;
 
-    if (!read_command(wire, command, sizeof command)) {
+    if (!read_command(wire, wire->command, sizeof wire->command)) {
         return false;
     }
     if (strstr(command, word) == NULL) {

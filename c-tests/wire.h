@@ -13,7 +13,8 @@ struct wire {
     int connection; /* -1 when there is none */
     int wake;       /* an eventfd: whoever waits is to stop */
     size_t piece;   /* how many bytes are sent at a time; 0 is all */
-    char id[256];   /* of the last command, as it stood there */
+    char command[4096]; /* the last one */
+    char id[256];       /* of that, as it stood there */
     char failure[4608]; /* what a deed wanted and what came; empty as long as all is well */
 };
 

@@ -174,9 +174,11 @@ impl Jobs {
         }
     }
 
-    /// The incarnation that a handle watches, and its id.
+    /// The incarnation that a handle watches, and its id. One whose end was told is not watched.
     pub fn watched(&self, handle: u64) -> Option<(u64, &str)> {
-        let holds = |(_, job): &(&u64, &Job)| job.handles.contains(&handle);
+        let holds = |(_, job): &(&u64, &Job)| {
+            job.handles.contains(&handle) && !matches!(job.stage, Stage::Ended { .. })
+        };
         self.all.iter().find(holds).map(|(number, job)| (*number, job.id.as_str()))
     }
 
