@@ -67,6 +67,7 @@ functions! {
     blockjob_last_error: fn() -> *const c_char;
     blockjob_listener_new: fn(*mut *mut RawListener) -> c_int;
     blockjob_listener_free: fn(*mut RawListener) -> c_int;
+    blockjob_listener_set_owner: fn(*mut RawListener, *const c_char) -> c_int;
     blockjob_monitor_new: fn(*mut RawListener, *const c_char, *mut *mut RawMonitor) -> c_int;
     blockjob_monitor_unref: fn(*mut RawMonitor) -> ();
     blockjob_monitor_set_name: fn(*mut RawMonitor, *const c_char) -> c_int;
@@ -114,6 +115,7 @@ functions! {
     blockjob_event_get_loss: fn(*const RawEvent) -> c_int;
     blockjob_event_get_recovered: fn(*const RawEvent) -> i64;
     blockjob_event_get_process: fn(*const RawEvent) -> c_int;
+    blockjob_event_get_position: fn(*const RawEvent) -> *const c_char;
     blockjob_event_get_json: fn(*const RawEvent) -> *const c_char;
     blockjob_event_has: fn(*const RawEvent, c_int) -> c_int;
 }
@@ -139,6 +141,13 @@ impl Listener {
         let mut raw = ptr::null_mut();
         succeeded(call!(blockjob_listener_new(&raw mut raw)), "blockjob_listener_new");
         Self { raw }
+    }
+
+    /// The name that the ids of our jobs begin with.
+    pub fn set_owner(&self, owner: &str) {
+        let owner = text(owner);
+        let result = call!(blockjob_listener_set_owner(self.raw, owner.as_ptr()));
+        succeeded(result, "blockjob_listener_set_owner");
     }
 
     /// The monitor behind a socket, not yet connected.
@@ -224,10 +233,12 @@ impl Monitor {
         succeeded(result, "blockjob_monitor_set_keepalive");
     }
 
-    /// Where QEMU keeps a journal of its events.
-    pub fn set_journal(&self, path: &Path) {
+    /// Where QEMU keeps a journal of its events, and how far it is known.
+    pub fn set_journal(&self, path: &Path, position: Option<&str>) {
         let path = text(path.to_str().expect("a temporary directory has an ASCII name"));
-        let result = call!(blockjob_monitor_set_journal(self.raw, path.as_ptr(), ptr::null()));
+        let position = position.map(text);
+        let position = position.as_ref().map_or(ptr::null(), |position| position.as_ptr());
+        let result = call!(blockjob_monitor_set_journal(self.raw, path.as_ptr(), position));
         succeeded(result, "blockjob_monitor_set_journal");
     }
 

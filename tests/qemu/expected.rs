@@ -46,8 +46,9 @@ pub fn assert_told(told: &[Event], monitor: &str, seen: &[Message]) {
         .collect();
     let expected: Vec<Event> = seen.iter().filter_map(|seen| event(monitor, seen)).collect();
     for (position, (told, expected)) in told.iter().zip(&expected).enumerate() {
-        // Whether a disk moved follows from more than one message; the stories know.
-        let told = Event { pivoted: expected.pivoted, ..(*told).clone() };
+        // Whether a disk moved follows from more than one message, and how far a journal is known
+        // from none; the stories know.
+        let told = Event { pivoted: expected.pivoted, position: None, ..(*told).clone() };
         assert_eq!(&told, expected, "event {position} of {monitor} was told otherwise");
     }
     assert_eq!(
@@ -92,6 +93,7 @@ pub fn event(monitor: &str, seen: &Message) -> Option<Event> {
         pivoted: number::PIVOTED_UNKNOWN,
         loss: number::LOSS_NONE,
         recovered: -1,
+        position: None,
         process: number::PROCESS_UNKNOWN,
         json: Some(seen.text.clone()),
         members: [

@@ -18,6 +18,7 @@ with_both_hosts! {
     an_id_that_was_used_again_meanwhile_means_the_first_job,
     without_a_journal_such_an_end_is_lost,
     a_killed_job_has_no_end_in_any_journal,
+    a_program_that_was_away_finds_its_jobs_behind_its_position,
 }
 
 struct Scene {
@@ -44,7 +45,7 @@ impl Scene {
     }
 
     fn with_journal(host: Host) -> Self {
-        Self::begin(host, |monitor, machine| monitor.set_journal(&machine.journal()))
+        Self::begin(host, |monitor, machine| monitor.set_journal(&machine.journal(), None))
     }
 
     /// A stream of the second client's that stands still, as the library knows.
@@ -76,7 +77,8 @@ impl Scene {
         let truth = truth.find(|event| event.kind & number::FINAL != 0).expect("it was seen");
         assert_eq!(end.origin, number::ORIGIN_RECOVERED);
         assert_eq!(end.pivoted, number::PIVOTED_NO, "streams do not");
-        let told = Event { origin: truth.origin, pivoted: truth.pivoted, ..end.clone() };
+        let told =
+            Event { origin: truth.origin, pivoted: truth.pivoted, position: None, ..end.clone() };
         assert_eq!(told, truth);
         end
     }
@@ -124,7 +126,7 @@ fn ends_that_nobody_heard_are_in_the_journal(host: Host) {
 /// Killed right after the end, with nobody connected. What is on disk tells all the same.
 fn the_journal_outlives_its_qemu(host: Host) {
     let mut scene = Scene::begin(host, |monitor, machine| {
-        monitor.set_journal(&machine.journal());
+        monitor.set_journal(&machine.journal(), None);
         monitor.set_lost_after(200);
     });
     scene.machine.add_disk("disk");
@@ -199,7 +201,7 @@ fn without_a_journal_such_an_end_is_lost(host: Host) {
 
 fn a_killed_job_has_no_end_in_any_journal(host: Host) {
     let mut scene = Scene::begin(host, |monitor, machine| {
-        monitor.set_journal(&machine.journal());
+        monitor.set_journal(&machine.journal(), None);
         monitor.set_lost_after(200);
     });
     scene.machine.add_disk("disk");
@@ -208,4 +210,61 @@ fn a_killed_job_has_no_end_in_any_journal(host: Host) {
     let lost = scene.until_final(JOB);
     assert_eq!((lost.kind, lost.loss), (number::LOST, number::LOSS_NO_CONNECTION));
     assert_eq!(scene.close().finals().count(), 1);
+}
+
+/// They are jobs with the owner's name that QEMU did not keep.
+fn a_program_that_was_away_finds_its_jobs_behind_its_position(host: Host) {
+    let mut machine = Machine::start_with_journal(host);
+    machine.add_target("disk");
+    run_unheard(&mut machine, "keeper-old");
+    run_unheard(&mut machine, "keeper-older");
+    // What it remembers is found without a position, and nothing else is.
+    let (ends, position) = connect(&machine, None, Some("keeper-old"));
+    assert_eq!(ends, ["keeper-old"]);
+    let position = position.expect("the journal was read up to its end");
+
+    run_unheard(&mut machine, "keeper-new");
+    run_unheard(&mut machine, "foreign");
+    let (ends, later) = connect(&machine, Some(&position), None);
+    assert_eq!(ends, ["keeper-new"]);
+    let later = later.expect("the journal was read up to its end");
+    let (ends, _) = connect(&machine, Some(&later), None);
+    assert_eq!(ends, [""; 0], "nothing is new");
+
+    // The same when QEMU is gone with it: there is the file.
+    run_unheard(&mut machine, "keeper-last");
+    machine.kill();
+    machine.start_again();
+    let (ends, _) = connect(&machine, Some(&later), None);
+    assert_eq!(ends, ["keeper-last"]);
+}
+
+fn run_unheard(machine: &mut Machine, id: &str) {
+    machine.execute("block-stream", &json!({"job-id": id, "device": "disk"}));
+    until_forgotten(machine.qmp(), "it dismisses itself");
+}
+
+/// One run of a program: the ends that are recovered until it is CONNECTED, all of them of jobs
+/// that succeeded, and how far it knows the journal then.
+fn connect(
+    machine: &Machine,
+    position: Option<&str>,
+    remembers: Option<&str>,
+) -> (Vec<String>, Option<String>) {
+    let listener = Listener::new();
+    listener.set_owner("keeper");
+    let monitor = listener.monitor(MONITOR, &machine.library_socket());
+    monitor.set_journal(&machine.journal(), position);
+    let mut told = Told::from(listener.events(Some(&monitor)));
+    let _job = remembers.map(|id| monitor.job(Some(id), number::JOB_EXISTS));
+    monitor.connect();
+    let connected = told.until("CONNECTED", |event| event.kind == number::CONNECTED);
+    monitor.close();
+    told.until("CLOSED", |event| event.kind == number::CLOSED);
+    for end in told.finals() {
+        assert_eq!((end.kind, end.outcome), (number::COMPLETED, number::OUTCOME_SUCCEEDED));
+        assert_eq!(end.origin, number::ORIGIN_RECOVERED);
+    }
+    let ids = told.finals().map(|end| end.job_id.clone().expect("an end has an id")).collect();
+    (ids, connected.position)
 }

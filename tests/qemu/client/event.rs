@@ -32,6 +32,8 @@ pub struct Event {
     pub recovered: i64,
     /// Of CONNECTED: whether it is the process that it was.
     pub process: c_int,
+    /// How far the journal was known.
+    pub position: Option<String>,
     pub json: Option<String>,
     /// The members for which `blockjob_event_has` says 1.
     pub members: Vec<c_int>,
@@ -68,6 +70,7 @@ impl Event {
             loss: call!(blockjob_event_get_loss(raw)),
             recovered: call!(blockjob_event_get_recovered(raw)),
             process: call!(blockjob_event_get_process(raw)),
+            position: copied(call!(blockjob_event_get_position(raw))),
             json: copied(call!(blockjob_event_get_json(raw))),
             members: members
                 .filter(|&member| call!(blockjob_event_has(raw, member)) == 1)

@@ -61,4 +61,5 @@ pub const PROCESS_FIRST: c_int = 1;
 pub const PROCESS_SAME: c_int = 2;
 pub const PROCESS_RESTARTED: c_int = 3;
 
+pub const JOB_EXISTS: u32 = 1 << 0;
 pub const JOB_ADOPT: u32 = 1 << 1;
