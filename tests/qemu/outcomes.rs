@@ -56,6 +56,7 @@ fn a_job_without_an_event_fails_with_the_words_of_query_jobs(host: Host) {
     assert_eq!(ours.error, end.error);
     story.told.until_status(MONITOR, &job.id(), "null");
     story.machine.execute("job-dismiss", &json!({"id": "foreign"}));
+    story.told.until_status(MONITOR, "foreign", "null");
     assert_eq!(story.close().ends().count(), 2);
 }
 
@@ -118,15 +119,16 @@ fn an_id_that_is_used_again_is_another_job(host: Host) {
     story.machine.add_target("disk");
     story.machine.add_failing_disk("failing", Errors::Always);
     // Of another client's, and of ours.
-    for disk in ["disk", "failing", "disk"] {
+    let forgotten = |event: &Event| event.status_name.as_deref() == Some("null");
+    for (round, disk) in ["disk", "failing", "disk"].into_iter().enumerate() {
         story.start("block-stream", json!({"device": disk}));
-        until_forgotten(story.machine.qmp(), "it dismisses itself");
+        story.told.until_many(round + 1, forgotten);
     }
-    for disk in ["disk", "failing"] {
+    for (round, disk) in ["disk", "failing"].into_iter().enumerate() {
         let job = story.monitor.job(Some(JOB), 0);
         job.start("block-stream", &json!({"device": disk}));
         job.wait();
-        until_forgotten(story.machine.qmp(), "its end was acknowledged");
+        story.told.until_many(4 + round, forgotten);
     }
     let told = story.close();
     let outcomes: Vec<_> = told.finals().map(|end| end.outcome).collect();
@@ -150,6 +152,7 @@ fn a_handle_watches_the_job_of_another(host: Host) {
     let jobs = story.machine.execute("query-jobs", &json!({}));
     assert_eq!((&jobs[0]["id"], &jobs[0]["status"]), (&json!(JOB), &json!("concluded")));
     story.machine.execute("job-dismiss", &json!({"id": JOB}));
+    story.told.until_status(MONITOR, JOB, "null");
     assert_eq!(story.close().finals().count(), 2);
 }
 

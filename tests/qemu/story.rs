@@ -92,10 +92,13 @@ impl Story {
 
     /// Closes the monitor, and compares everything that was told with what QEMU wrote.
     pub fn close(mut self) -> Told {
-        // With this reply the tests' own client has every event of jobs that are gone, and so has
-        // the library, which was told of the last.
+        // With this reply the tests' own client has every event of jobs that are gone. What
+        // the library was sent as well may still be on its way.
         let jobs = self.machine.execute("query-jobs", &json!({}));
         assert_eq!(jobs, json!([]), "a story ends when its jobs have");
+        let seen = self.machine.qmp().events().iter();
+        let forgotten = seen.filter(|seen| seen.value["data"]["status"] == "null").count();
+        self.told.until_many(forgotten, |event| event.status_name.as_deref() == Some("null"));
         self.close_as_it_is()
     }
 
