@@ -31,7 +31,7 @@ C_TESTS   := $(patsubst c-tests/%,$(TARGET)/c-tests/%,\
 C_HELPERS := $(patsubst c-tests/%.c,$(TARGET)/c-tests/%.o,\
                $(filter-out c-tests/test_%.c,$(wildcard c-tests/*.c)))
 
-.PHONY: all lib header examples c-tests demo check check-msrv check-fresh check-qemus \
+.PHONY: all lib header examples c-tests demo check check-msrv check-fresh check-qemus cuts \
         install uninstall clean help
 .DELETE_ON_ERROR:
 # Objects are kept for the next time.
@@ -73,6 +73,10 @@ check-fresh: ## `make demo` on a clone in minimal Debian 12 and 13 (wants root)
 check-qemus: ## the tests with real QEMUs against those of four Debian releases, as a table
 	@scripts/setup.sh check
 	+@scripts/check-qemus.sh
+
+cuts: lib ## a job's conversation with a real QEMU, cut at each of its bytes; ends with tables
+	@BLOCKJOB_CUTS=all $(CARGO) test --locked --features header --test qemu -- \
+	    --nocapture --test-threads=1 be_cut_at_any_byte
 
 install: $(LIBRARY) ## into DESTDIR, PREFIX, LIBDIR, INCLUDEDIR, PKGCONFIGDIR
 	install -d '$(DESTDIR)$(LIBDIR)' '$(DESTDIR)$(INCLUDEDIR)' '$(DESTDIR)$(PKGCONFIGDIR)'

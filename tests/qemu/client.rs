@@ -2,50 +2,25 @@
 //! that free themselves and events that are copied inside the callback.
 #![expect(unsafe_code, reason = "this is the C side of the boundary")]
 
+#[macro_use]
+mod call;
+
+mod event;
+mod job;
+pub mod number;
+
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::path::Path;
 use std::ptr;
 use std::sync::OnceLock;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
+use std::time::Duration;
 
 use crate::{DEADLINE, library};
 
-/// The numbers of include/blockjob.h.
-pub mod number {
-    use std::ffi::c_int;
-
-    pub const COMPLETED: c_int = 0x0001;
-    pub const CANCELLED: c_int = 0x0002;
-    pub const READY: c_int = 0x0008;
-    pub const PENDING: c_int = 0x0010;
-    pub const ERROR: c_int = 0x0020;
-    pub const STATUS: c_int = 0x0040;
-    pub const CONNECTED: c_int = 0x0080;
-    pub const DISCONNECTED: c_int = 0x0100;
-    pub const CLOSED: c_int = 0x0200;
-    pub const ALL: u32 = 0x07fb;
-
-    pub const OUTCOME_UNKNOWN: c_int = 0;
-    pub const OUTCOME_SUCCEEDED: c_int = 1;
-    pub const OUTCOME_FAILED: c_int = 2;
-    pub const OUTCOME_CANCELLED: c_int = 3;
-
-    pub const TYPE_STREAM: c_int = 1;
-    pub const TYPE_COMMIT: c_int = 2;
-    pub const TYPE_MIRROR: c_int = 3;
-    pub const TYPE_BACKUP: c_int = 4;
-
-    pub const STATE_CONNECTED: c_int = 3;
-    pub const STATE_DISCONNECTED: c_int = 4;
-    pub const STATE_CLOSED: c_int = 5;
-
-    pub const MEMBER_LEN: c_int = 1;
-    pub const MEMBER_OFFSET: c_int = 2;
-    pub const MEMBER_SPEED: c_int = 3;
-    pub const MEMBER_ERROR: c_int = 4;
-    pub const MEMBER_TIMESTAMP: c_int = 5;
-}
+pub use event::Event;
+pub use job::Job;
 
 #[repr(C)]
 struct RawListener {
@@ -54,6 +29,11 @@ struct RawListener {
 
 #[repr(C)]
 struct RawMonitor {
+    opaque: [u8; 0],
+}
+
+#[repr(C)]
+struct RawJob {
     opaque: [u8; 0],
 }
 
@@ -87,9 +67,15 @@ functions! {
     blockjob_last_error: fn() -> *const c_char;
     blockjob_listener_new: fn(*mut *mut RawListener) -> c_int;
     blockjob_listener_free: fn(*mut RawListener) -> c_int;
+    blockjob_listener_set_owner: fn(*mut RawListener, *const c_char) -> c_int;
     blockjob_monitor_new: fn(*mut RawListener, *const c_char, *mut *mut RawMonitor) -> c_int;
     blockjob_monitor_unref: fn(*mut RawMonitor) -> ();
     blockjob_monitor_set_name: fn(*mut RawMonitor, *const c_char) -> c_int;
+    blockjob_monitor_set_reconnect: fn(*mut RawMonitor, c_int, c_int) -> c_int;
+    blockjob_monitor_set_lost_after: fn(*mut RawMonitor, c_int) -> c_int;
+    blockjob_monitor_set_keepalive: fn(*mut RawMonitor, c_int, c_int) -> c_int;
+    blockjob_monitor_set_marker: fn(*mut RawMonitor, c_int) -> c_int;
+    blockjob_monitor_set_journal: fn(*mut RawMonitor, *const c_char, *const c_char) -> c_int;
     blockjob_monitor_get_name: fn(*const RawMonitor) -> *const c_char;
     blockjob_monitor_connect: fn(*mut RawMonitor, c_int) -> c_int;
     blockjob_monitor_close: fn(*mut RawMonitor) -> c_int;
@@ -99,6 +85,14 @@ functions! {
     blockjob_callback_add:
         fn(*mut RawListener, *mut RawMonitor, *const c_char, u32, EventFn, *mut c_void, FreeFn)
             -> i64;
+    blockjob_job_new: fn(*mut RawMonitor, *const c_char, u32, *mut *mut RawJob) -> c_int;
+    blockjob_job_get_id: fn(*const RawJob) -> *const c_char;
+    blockjob_job_start: fn(*mut RawJob, *const c_char, *const c_char, c_int) -> c_int;
+    blockjob_job_wait: fn(*mut RawJob, c_int, *mut *mut RawEvent) -> c_int;
+    blockjob_job_complete: fn(*mut RawJob, c_int) -> c_int;
+    blockjob_job_cancel: fn(*mut RawJob, u32, c_int) -> c_int;
+    blockjob_job_free: fn(*mut RawJob) -> ();
+    blockjob_event_unref: fn(*mut RawEvent) -> ();
     blockjob_event_get_kind: fn(*const RawEvent) -> c_int;
     blockjob_event_get_name: fn(*const RawEvent) -> *const c_char;
     blockjob_event_get_monitor: fn(*const RawEvent) -> *mut RawMonitor;
@@ -116,6 +110,12 @@ functions! {
     blockjob_event_get_action: fn(*const RawEvent) -> *const c_char;
     blockjob_event_get_operation: fn(*const RawEvent) -> *const c_char;
     blockjob_event_get_reason: fn(*const RawEvent) -> *const c_char;
+    blockjob_event_get_origin: fn(*const RawEvent) -> c_int;
+    blockjob_event_get_pivoted: fn(*const RawEvent) -> c_int;
+    blockjob_event_get_loss: fn(*const RawEvent) -> c_int;
+    blockjob_event_get_recovered: fn(*const RawEvent) -> i64;
+    blockjob_event_get_process: fn(*const RawEvent) -> c_int;
+    blockjob_event_get_position: fn(*const RawEvent) -> *const c_char;
     blockjob_event_get_json: fn(*const RawEvent) -> *const c_char;
     blockjob_event_has: fn(*const RawEvent, c_int) -> c_int;
 }
@@ -131,16 +131,6 @@ fn functions() -> &'static Functions {
     })
 }
 
-/// Calls one function of the library.
-macro_rules! call {
-    ($name:ident($($argument:expr),*)) => {{
-        let function = functions().$name;
-        // SAFETY: each handle in this file is one that the library gave and that lives until the
-        // drop of its owner; each text ends in NUL and lives until the call has returned.
-        unsafe { function($($argument),*) }
-    }};
-}
-
 /// All monitors of one test, and the thread that tells their events.
 pub struct Listener {
     raw: *mut RawListener,
@@ -151,6 +141,13 @@ impl Listener {
         let mut raw = ptr::null_mut();
         succeeded(call!(blockjob_listener_new(&raw mut raw)), "blockjob_listener_new");
         Self { raw }
+    }
+
+    /// The name that the ids of our jobs begin with.
+    pub fn set_owner(&self, owner: &str) {
+        let owner = text(owner);
+        let result = call!(blockjob_listener_set_owner(self.raw, owner.as_ptr()));
+        succeeded(result, "blockjob_listener_set_owner");
     }
 
     /// The monitor behind a socket, not yet connected.
@@ -172,12 +169,21 @@ impl Listener {
     /// Everything that is told of one monitor, or of all. The receiver hangs up when the library
     /// frees the registration.
     pub fn events(&self, monitor: Option<&Monitor>) -> Receiver<Event> {
+        self.receive(monitor, number::ALL)
+    }
+
+    /// The same, without a claim: ends are not acknowledged by it.
+    pub fn observe(&self, monitor: Option<&Monitor>) -> Receiver<Event> {
+        self.receive(monitor, number::ALL | number::OBSERVE)
+    }
+
+    fn receive(&self, monitor: Option<&Monitor>, kinds: u32) -> Receiver<Event> {
         let (sender, receiver) = mpsc::channel::<Event>();
         let id = call!(blockjob_callback_add(
             self.raw,
             monitor.map_or(ptr::null_mut(), |monitor| monitor.raw),
             ptr::null(),
-            number::ALL,
+            kinds,
             tell,
             Box::into_raw(Box::new(sender)).cast(),
             hang_up
@@ -202,8 +208,43 @@ pub struct Monitor {
 
 impl Monitor {
     pub fn connect(&self) {
-        let timeout = c_int::try_from(DEADLINE.as_millis()).expect("a deadline is short");
-        succeeded(call!(blockjob_monitor_connect(self.raw, timeout)), "blockjob_monitor_connect");
+        succeeded(self.try_connect(), "blockjob_monitor_connect");
+    }
+
+    /// The first attempt may fail; the library makes others.
+    pub fn try_connect(&self) -> c_int {
+        call!(blockjob_monitor_connect(self.raw, milliseconds(DEADLINE)))
+    }
+
+    /// The pauses between attempts to connect again, in milliseconds: the first and the longest.
+    pub fn set_reconnect(&self, first: c_int, longest: c_int) {
+        let result = call!(blockjob_monitor_set_reconnect(self.raw, first, longest));
+        succeeded(result, "blockjob_monitor_set_reconnect");
+    }
+
+    /// How many milliseconds without a connection make a job lost; -1: none do.
+    pub fn set_lost_after(&self, limit: c_int) {
+        let result = call!(blockjob_monitor_set_lost_after(self.raw, limit));
+        succeeded(result, "blockjob_monitor_set_lost_after");
+    }
+
+    pub fn set_keepalive(&self, every: c_int, limit: c_int) {
+        let result = call!(blockjob_monitor_set_keepalive(self.raw, every, limit));
+        succeeded(result, "blockjob_monitor_set_keepalive");
+    }
+
+    /// Where QEMU keeps a journal of its events, and how far it is known.
+    pub fn set_journal(&self, path: &Path, position: Option<&str>) {
+        let path = text(path.to_str().expect("a temporary directory has an ASCII name"));
+        let position = position.map(text);
+        let position = position.as_ref().map_or(ptr::null(), |position| position.as_ptr());
+        let result = call!(blockjob_monitor_set_journal(self.raw, path.as_ptr(), position));
+        succeeded(result, "blockjob_monitor_set_journal");
+    }
+
+    /// A restarted QEMU is told by an object that is left in it.
+    pub fn set_marker(&self) {
+        succeeded(call!(blockjob_monitor_set_marker(self.raw, 1)), "blockjob_monitor_set_marker");
     }
 
     pub fn close(&self) {
@@ -231,66 +272,6 @@ impl Monitor {
 impl Drop for Monitor {
     fn drop(&mut self) {
         call!(blockjob_monitor_unref(self.raw));
-    }
-}
-
-/// What each getter gave for one event, while its callback ran.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Event {
-    pub kind: c_int,
-    pub name: String,
-    pub monitor: String,
-    pub job_id: Option<String>,
-    pub outcome: c_int,
-    pub job_type: c_int,
-    pub type_name: Option<String>,
-    pub len: i64,
-    pub offset: i64,
-    pub speed: i64,
-    pub error: Option<String>,
-    /// Seconds and microseconds.
-    pub timestamp: Option<(i64, i64)>,
-    pub status: c_int,
-    pub status_name: Option<String>,
-    pub action: Option<String>,
-    pub operation: Option<String>,
-    pub reason: Option<String>,
-    pub json: Option<String>,
-    /// The members for which `blockjob_event_has` says 1.
-    pub members: Vec<c_int>,
-}
-
-impl Event {
-    fn copy(raw: *const RawEvent) -> Self {
-        let monitor = call!(blockjob_event_get_monitor(raw));
-        let [mut seconds, mut microseconds] = [-1; 2];
-        let timed =
-            call!(blockjob_event_get_timestamp(raw, &raw mut seconds, &raw mut microseconds));
-        let members = number::MEMBER_LEN..=number::MEMBER_TIMESTAMP;
-        Self {
-            kind: call!(blockjob_event_get_kind(raw)),
-            name: copied(call!(blockjob_event_get_name(raw))).expect("each event has a name"),
-            monitor: copied(call!(blockjob_monitor_get_name(monitor)))
-                .expect("each monitor has a name"),
-            job_id: copied(call!(blockjob_event_get_job_id(raw))),
-            outcome: call!(blockjob_event_get_outcome(raw)),
-            job_type: call!(blockjob_event_get_type(raw)),
-            type_name: copied(call!(blockjob_event_get_type_name(raw))),
-            len: call!(blockjob_event_get_len(raw)),
-            offset: call!(blockjob_event_get_offset(raw)),
-            speed: call!(blockjob_event_get_speed(raw)),
-            error: copied(call!(blockjob_event_get_error(raw))),
-            timestamp: (timed == 0).then_some((seconds, microseconds)),
-            status: call!(blockjob_event_get_status(raw)),
-            status_name: copied(call!(blockjob_event_get_status_name(raw))),
-            action: copied(call!(blockjob_event_get_action(raw))),
-            operation: copied(call!(blockjob_event_get_operation(raw))),
-            reason: copied(call!(blockjob_event_get_reason(raw))),
-            json: copied(call!(blockjob_event_get_json(raw))),
-            members: members
-                .filter(|&member| call!(blockjob_event_has(raw, member)) == 1)
-                .collect(),
-        }
     }
 }
 
@@ -325,4 +306,8 @@ fn last_error() -> String {
 
 fn succeeded(result: c_int, function: &str) {
     assert!(result >= 0, "{function} gave {result}: {}", last_error());
+}
+
+fn milliseconds(limit: Duration) -> c_int {
+    c_int::try_from(limit.as_millis()).expect("a deadline is short")
 }

@@ -64,7 +64,7 @@ fn a_pretty_monitor_tells_the_same(host: Host) {
 }
 
 fn a_qemu_that_is_killed_leaves_its_job_without_an_end(host: Host) {
-    let mut story = Story::begin(host);
+    let mut story = Story::begin_set(host, |monitor| monitor.set_reconnect(-1, -1));
     story.machine.add_disk("disk");
     story.start("block-stream", json!({"device": "disk", "speed": STANDSTILL}));
     story.until_progress();
@@ -75,11 +75,15 @@ fn a_qemu_that_is_killed_leaves_its_job_without_an_end(host: Host) {
     assert_eq!((gone.job_id, gone.json), (None, None), "QEMU said nothing of it");
     assert_eq!(gone.outcome, number::OUTCOME_UNKNOWN);
     assert_eq!(story.monitor.state(), number::STATE_DISCONNECTED);
+    let lost = story.until_kind(number::LOST);
+    assert_eq!((lost.name.as_str(), lost.loss), ("LOST", number::LOSS_QEMU_GONE));
+    assert_eq!((lost.outcome, &lost.json), (number::OUTCOME_UNKNOWN, &None));
 
     let told = story.close_after_qemu();
     assert_eq!(told.ends().count(), 0, "nobody knows how the job ended: {:#?}", told.so_far);
-    let last = told.so_far.iter().rev().find(|event| event.kind == number::STATUS);
-    assert_eq!(last.and_then(|event| event.status_name.as_deref()), Some("running"));
+    assert_eq!(told.finals().count(), 1);
+    let status = told.so_far.iter().rev().find(|event| event.kind == number::STATUS);
+    assert_eq!(status.and_then(|event| event.status_name.as_deref()), Some("running"));
 }
 
 fn a_qemu_that_quits_cancels_its_job_before_the_connection_ends(host: Host) {

@@ -2,6 +2,7 @@
 //! images that its jobs work on. All of it is gone when the value is dropped.
 
 use std::env;
+use std::ffi::c_int;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -35,6 +36,7 @@ pub enum Layout {
 pub struct Machine {
     process: Process,
     qmp: Qmp,
+    command: Command,
     directory: TempDir,
 }
 
@@ -44,6 +46,15 @@ impl Machine {
     }
 
     pub fn start_with(host: Host, layout: Layout) -> Self {
+        Self::start_set(host, layout, false)
+    }
+
+    /// With a journal of all its events, for whoever was not connected.
+    pub fn start_with_journal(host: Host) -> Self {
+        Self::start_set(host, Layout::Plain, true)
+    }
+
+    fn start_set(host: Host, layout: Layout, keeps_journal: bool) -> Self {
         let directory = tempfile::tempdir().expect("there is room for temporary files");
         let mut command = match host {
             Host::QemuSystem => {
@@ -65,28 +76,30 @@ impl Machine {
             command.args([chardev, &socket]);
             command.args([monitor, &format!("chardev={id}{mode}{pretty}")]);
         }
-        let errors = directory.path().join("stderr");
+        if keeps_journal {
+            command.args([chardev, "null,id=journal,logfile=journal.qmp,logappend=on"]);
+            command.args([monitor, &format!("chardev=journal{mode}")]);
+        }
         command.current_dir(directory.path()).stdin(Stdio::null()).stdout(Stdio::null());
-        command.stderr(File::create(&errors).expect("a temporary directory is writable"));
         // QEMU's error texts are the C library's, in the language of the environment.
         command.env("LC_ALL", "C");
-        let child = command.spawn().unwrap_or_else(|error| not_run(&command, &error));
-        let mut process = Process(child);
+        let (process, qmp) = run(&mut command, directory.path());
+        Self { process, qmp, command, directory }
+    }
 
-        let socket = directory.path().join("tests.qmp");
-        let qmp = eventually("QEMU listens on its monitors", || {
-            if let Some(status) = process.0.try_wait().expect("a child can be waited for") {
-                let errors = fs::read_to_string(&errors).unwrap_or_default();
-                panic!("{command:?} ended at once, {status}: {errors}");
-            }
-            Qmp::connect(&socket).ok()
-        });
-        Self { process, qmp, directory }
+    /// Another process, with the same sockets and none of the disks, once this one has ended.
+    pub fn start_again(&mut self) {
+        (self.process, self.qmp) = run(&mut self.command, self.directory.path());
     }
 
     /// The socket of the monitor that is the library's.
     pub fn library_socket(&self) -> PathBuf {
         self.directory.path().join("library.qmp")
+    }
+
+    /// Its journal, if it was started with one.
+    pub fn journal(&self) -> PathBuf {
+        self.path("journal.qmp")
     }
 
     /// The tests' own monitor.
@@ -102,6 +115,27 @@ impl Machine {
     pub fn kill(&mut self) {
         self.process.0.kill().expect("QEMU runs until here");
         self.process.0.wait().expect("a child can be waited for");
+    }
+
+    /// QEMU neither runs nor ends: it hangs, until it is let go on.
+    pub fn hang(&self) {
+        self.signal(libc::SIGSTOP);
+    }
+
+    pub fn go_on(&self) {
+        self.signal(libc::SIGCONT);
+    }
+
+    #[expect(unsafe_code, reason = "the standard library sends no other signal than SIGKILL")]
+    fn signal(&self, signal: c_int) {
+        let pid = c_int::try_from(self.process.0.id()).expect("a process id is a C int");
+        // SAFETY: it is our own child, which nobody has waited for, so that no other has its id.
+        assert_eq!(unsafe { libc::kill(pid, signal) }, 0, "{}", io::Error::last_os_error());
+    }
+
+    /// A file or a directory of this machine's that need not be there.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
     }
 
     /// Opens a chain of three images, `NAME-base`, `NAME-middle` and `NAME`, each of which holds
@@ -161,6 +195,23 @@ impl Machine {
         options["node-name"] = json!(node);
         self.execute("blockdev-add", &options);
     }
+}
+
+/// Starts QEMU and connects the tests' own client to it.
+fn run(command: &mut Command, directory: &Path) -> (Process, Qmp) {
+    let errors = directory.join("stderr");
+    command.stderr(File::create(&errors).expect("a temporary directory is writable"));
+    let child = command.spawn().unwrap_or_else(|error| not_run(command, &error));
+    let mut process = Process(child);
+    let socket = directory.join("tests.qmp");
+    let qmp = eventually("QEMU listens on its monitors", || {
+        if let Some(status) = process.0.try_wait().expect("a child can be waited for") {
+            let errors = fs::read_to_string(&errors).unwrap_or_default();
+            panic!("{command:?} ended at once, {status}: {errors}");
+        }
+        Qmp::connect(&socket).ok()
+    });
+    (process, qmp)
 }
 
 /// A QEMU that outlives neither its test nor the failure of one.

@@ -5,19 +5,30 @@
 //! saw is the measure: when a story closes, every event that the library told is compared with it,
 //! byte for byte, member for member and in its order (`expected`).
 
+mod chance;
 mod client;
 mod expected;
 mod library;
 mod machine;
+mod proxy;
 mod qmp;
 mod story;
+mod tally;
 
 mod cancel;
 mod connection;
+mod cuts;
+mod deaths;
 mod failure;
+mod journal;
+mod outcomes;
+mod pivot;
+mod restarts;
 mod several;
+mod short;
 mod success;
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -34,6 +45,13 @@ fn eventually<T>(what: &str, mut answer: impl FnMut() -> Option<T>) -> T {
         assert!(started.elapsed() < DEADLINE, "waited {DEADLINE:?} in vain: {what}");
         thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// Waits for its turn: of the stories that take this machine's time from others, one runs.
+fn one_at_a_time() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    // One that failed is over as well.
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Makes a test of each story for either program.

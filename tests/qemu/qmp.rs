@@ -71,16 +71,22 @@ impl Qmp {
         reply.value["error"]["class"].as_str().map(str::to_owned)
     }
 
-    fn reply(&mut self, command: &str, arguments: &Value) -> Message {
+    /// Sends a command without waiting for what becomes of it. Returns the reply's id.
+    pub fn send(&mut self, command: &str, arguments: &Value) -> Value {
         self.commands += 1;
         let id = json!(self.commands);
         let message = json!({"execute": command, "arguments": arguments, "id": id}).to_string();
         // Without a line feed: one that QEMU had not read when it exits would reset the
         // connection, and with it what QEMU said last.
         self.stream.get_mut().write_all(message.as_bytes()).expect("QEMU takes a command");
+        id
+    }
+
+    fn reply(&mut self, command: &str, arguments: &Value) -> Message {
+        let id = self.send(command, arguments);
         loop {
             let Some(reply) = read(&mut self.stream) else {
-                panic!("QEMU hung up on {message}");
+                panic!("QEMU hung up on {command} {arguments}");
             };
             if reply.value["event"].is_string() {
                 self.events.push(reply);

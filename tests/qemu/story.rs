@@ -36,9 +36,18 @@ impl Story {
     }
 
     pub fn begin_with(host: Host, layout: Layout) -> Self {
-        let machine = Machine::start_with(host, layout);
+        Self::begin_on(Machine::start_with(host, layout), |_| {})
+    }
+
+    /// With a monitor that is set otherwise before it connects.
+    pub fn begin_set(host: Host, set: impl Fn(&Monitor)) -> Self {
+        Self::begin_on(Machine::start(host), set)
+    }
+
+    fn begin_on(machine: Machine, set: impl Fn(&Monitor)) -> Self {
         let listener = Listener::new();
         let monitor = listener.monitor(MONITOR, &machine.library_socket());
+        set(&monitor);
         let mut told = Told::from(listener.events(Some(&monitor)));
         monitor.connect();
         told.until("CONNECTED", |event| event.kind == number::CONNECTED);
@@ -83,10 +92,13 @@ impl Story {
 
     /// Closes the monitor, and compares everything that was told with what QEMU wrote.
     pub fn close(mut self) -> Told {
-        // With this reply the tests' own client has every event of jobs that are gone, and so has
-        // the library, which was told of the last.
+        // With this reply the tests' own client has every event of jobs that are gone. What
+        // the library was sent as well may still be on its way.
         let jobs = self.machine.execute("query-jobs", &json!({}));
         assert_eq!(jobs, json!([]), "a story ends when its jobs have");
+        let seen = self.machine.qmp().events().iter();
+        let forgotten = seen.filter(|seen| seen.value["data"]["status"] == "null").count();
+        self.told.until_many(forgotten, |event| event.status_name.as_deref() == Some("null"));
         self.close_as_it_is()
     }
 
@@ -144,6 +156,16 @@ impl Told {
         }
     }
 
+    /// So many events that are `wanted`, told already or yet to come.
+    pub fn until_many(&mut self, many: usize, wanted: impl Fn(&Event) -> bool) {
+        while self.so_far.iter().filter(|event| wanted(event)).count() < many {
+            let event = self.events.recv_timeout(DEADLINE);
+            self.so_far.push(event.unwrap_or_else(|error| {
+                panic!("{many} events were not told, {error}, but {:#?}", self.so_far)
+            }));
+        }
+    }
+
     pub fn until_status(&mut self, monitor: &str, job_id: &str, status: &str) {
         self.until(&format!("{job_id} of {monitor} {status}"), |event| {
             event.monitor == monitor
@@ -154,6 +176,11 @@ impl Told {
 
     pub fn has_kind(&self, kind: c_int) -> bool {
         self.so_far.iter().any(|event| event.kind == kind)
+    }
+
+    /// Everything after which nothing more is told of a job.
+    pub fn finals(&self) -> impl Iterator<Item = &Event> {
+        self.so_far.iter().filter(|event| event.kind & number::FINAL != 0)
     }
 
     /// Everything that says how a job ended.
