@@ -108,6 +108,17 @@ packages() {
     done
 }
 
+# Prints what must take the place of an installed package whose version is in no archive any more
+# and which the archives' QEMU would push out: nothing is removed, this one is set back.
+orphans() {
+    local package=qemu-utils installed candidate
+    [[ " ${missing[*]} " == *" qemu-"* ]] || return 0
+    installed=$(dpkg-query -W -f '${Version}' $package 2>/dev/null) || return 0
+    candidate=$(LC_ALL=C apt-cache madison $package | awk -F ' *[|] *' 'NR == 1 { print $2 }')
+    apt-cache madison $package | grep -qF "| $installed |" || [ -z "$candidate" ] ||
+        echo "$package=$candidate"
+}
+
 profile=${1:-build}
 look_for "$profile"
 if [ ${#missing[@]} -eq 0 ]; then
@@ -129,12 +140,19 @@ fi
 # One repository that cannot be reached need not be the one that matters.
 "${as_root[@]}" apt-get update -q || say "went on with the package lists as they are"
 packages=$(packages | xargs)
+orphans=$(orphans)
+downgrades=()
+if [ -n "$orphans" ]; then
+    say "the installed ${orphans%%=*} is of no archive that apt knows, and must be ${orphans##*=}"
+    packages+=" $orphans"
+    downgrades=(--allow-downgrades)
+fi
 # Nothing that somebody chose to have is removed for this.
 # shellcheck disable=SC2086 # one word a package
 "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-remove \
-    --no-install-recommends -o DPkg::Lock::Timeout=120 $packages ||
+    --no-install-recommends "${downgrades[@]}" -o DPkg::Lock::Timeout=120 $packages ||
     die "apt did not install that, for the reason above; if you agree to what it asks, run" \
-        "    apt-get install --no-install-recommends $packages"
+        "    apt-get install --no-install-recommends ${downgrades[*]} $packages"
 
 missing=()
 look_for "$profile"
