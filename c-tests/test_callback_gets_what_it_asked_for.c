@@ -29,7 +29,7 @@ static void only_its_kinds(void **state)
     pass_fence(world, world->qemu);
 
     assert_int_equal(blockjob_event_get_kind(recorder_get(finals, 0)), BLOCKJOB_EVENT_CANCELLED);
-    assert_text(blockjob_event_get_job_id(recorder_get(finals, 1)), "fence");
+    assert_text(blockjob_event_get_job_id(recorder_get(finals, 1)), "fence-1");
     assert_int_equal(recorder_count(finals), 2);
     assert_int_equal(blockjob_event_get_kind(recorder_get(ready, 0)), BLOCKJOB_EVENT_READY);
     assert_int_equal(recorder_count(ready), 1);

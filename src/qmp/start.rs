@@ -18,6 +18,10 @@ pub struct Start {
 /// Completes the arguments of a command that starts a job.
 pub fn start(version: Version, command: &str, arguments: &str, id: &str) -> Result<Start, Error> {
     let invalid = |text: String| Error::new(Code::Invalid, text);
+    // It goes into a message as it is.
+    if !command.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)) {
+        return Err(invalid(format!("{command:?} is no name of a command of QEMU's")));
+    }
     if command == "transaction" {
         return Err(invalid(
             "transaction does not start one job: execute it as a command, with a handle for each \
@@ -105,6 +109,14 @@ mod tests {
     fn arguments(version: Version, command: &str, arguments: &str) -> (String, bool) {
         let start = start(version, command, arguments, "j-1").unwrap();
         (start.arguments, start.stays)
+    }
+
+    #[test]
+    fn a_command_that_is_no_name_is_refused() {
+        for command in ["a\",\"b", "a b", "a\n", "\u{e9}"] {
+            assert_eq!(start(NEW, command, "{}", "j-1").unwrap_err().code, Code::Invalid);
+        }
+        assert!(start(NEW, "__com.redhat_drive-mirror", "{}", "j-1").is_ok());
     }
 
     #[test]
