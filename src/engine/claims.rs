@@ -178,3 +178,157 @@ impl Told {
 /// Ends of a monitor that nobody claims, such as those of other clients' jobs: as many as jobs are
 /// tracked. Whoever wants them asks sooner.
 const UNCLAIMED_MAX: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::{
+        engine::{Next, Post, Shared, delivery},
+        model::{Kind, Kinds, Outcome},
+    };
+
+    /// A listener without threads: the test reads and delivers.
+    struct World {
+        shared: Shared,
+        monitor: Arc<Monitor>,
+        heard: Arc<Mutex<Vec<String>>>,
+        jobs: u64,
+    }
+
+    impl World {
+        fn new() -> Self {
+            let shared = Shared::new().unwrap();
+            let monitor = Arc::new(shared.monitor("unix:/nowhere").unwrap());
+            Self { shared, monitor, heard: Arc::default(), jobs: 0 }
+        }
+
+        fn register(&self, name: &str, job: Option<&str>, observes: bool) -> i64 {
+            let (name, heard) = (name.to_owned(), Arc::clone(&self.heard));
+            let filter = Filter {
+                monitor: None,
+                job: job.map(str::to_owned),
+                kinds: Kinds::all(),
+                observes,
+            };
+            let hear = move |_, report: &Arc<Report>| {
+                let job = report.event.text(Word::JobId).unwrap_or("-");
+                heard.lock().unwrap().push(format!("{name} {job}"));
+            };
+            self.shared.add_callback(filter, None, Arc::new(hear)).unwrap()
+        }
+
+        /// The end of a job comes to the queue.
+        fn ends(&mut self, id: &str, handles: &[u64]) {
+            self.jobs += 1;
+            let (tick, ()) = self.shared.roster.tick(|| {});
+            let mut event = Event::new(Kind::Completed, "BLOCK_JOB_COMPLETED", None, 0);
+            event.set(Word::JobId, id);
+            event.outcome = Outcome::Succeeded;
+            let end = End { job: self.jobs, handles: handles.to_vec(), event };
+            let report = self.shared.roster.take_end(&self.monitor, end, tick);
+            assert!(self.shared.queue.push(vec![report]).is_empty());
+        }
+
+        fn deliver(&self) -> Vec<String> {
+            while let Some(next) = self.shared.queue.try_pop() {
+                delivery::deliver(&self.shared, next);
+            }
+            std::mem::take(&mut self.heard.lock().unwrap())
+        }
+
+        /// The jobs whose ends were acknowledged.
+        fn acknowledged(&self) -> Vec<u64> {
+            let posts = self.shared.mailbox.take().unwrap();
+            let acknowledged = |post| match post {
+                Post::Acknowledge(_, job, None) => Some(job),
+                _ => None,
+            };
+            posts.into_iter().filter_map(acknowledged).collect()
+        }
+    }
+
+    impl Drop for World {
+        fn drop(&mut self) {
+            self.shared.stop();
+            self.shared.roster.clear();
+        }
+    }
+
+    #[test]
+    fn an_end_is_acknowledged_when_all_have_heard_it() {
+        let mut world = World::new();
+        world.register("a", None, false);
+        world.register("b", Some("other"), false);
+        world.register("log", None, true);
+        world.ends("j", &[]);
+        assert!(world.acknowledged().is_empty());
+        assert_eq!(world.deliver(), ["a j", "log j"]);
+        assert_eq!(world.acknowledged(), [1]);
+        assert!(world.acknowledged().is_empty());
+    }
+
+    #[test]
+    fn who_comes_later_hears_what_nobody_has_taken_before_anything_newer() {
+        let mut world = World::new();
+        world.ends("1", &[]);
+        world.ends("2", &[]);
+        assert_eq!(world.deliver(), [""; 0]);
+        world.ends("3", &[]);
+        world.register("a", None, false);
+        assert!(matches!(world.shared.queue.try_pop(), Some(Next::Late)));
+        // Delivery has not got to it: the newer one brings the older ones along.
+        assert_eq!(world.deliver(), ["a 1", "a 2", "a 3"]);
+        assert_eq!(world.acknowledged(), [1, 2, 3]);
+        world.register("b", None, false);
+        assert_eq!(world.deliver(), [""; 0]);
+    }
+
+    #[test]
+    fn an_open_handle_is_served_by_a_wait_and_holds_the_end_for_others() {
+        let mut world = World::new();
+        let roster = Arc::clone(&world.shared.roster);
+        roster.open_handle(7).unwrap();
+        assert!(roster.wait(7, Some(Duration::ZERO)).unwrap().is_none());
+        world.ends("j", &[7, 8]);
+        world.deliver();
+        let report = roster.wait(7, None).unwrap().unwrap();
+        assert!(world.acknowledged().is_empty());
+        drop(report);
+        assert_eq!(world.acknowledged(), [1]);
+        world.register("a", None, false);
+        assert_eq!(world.deliver(), ["a j"]);
+        roster.close_handle(7);
+        world.register("b", None, false);
+        assert_eq!(world.deliver(), [""; 0]);
+        assert!(world.acknowledged().is_empty());
+    }
+
+    #[test]
+    fn what_a_stopped_listener_gives_up_is_not_acknowledged() {
+        let mut world = World::new();
+        world.register("a", None, false);
+        world.ends("j", &[]);
+        world.shared.stop();
+        assert!(world.deliver().is_empty());
+        assert!(world.shared.mailbox.take().is_none());
+    }
+
+    #[test]
+    fn a_handle_of_a_former_end_is_attached_while_that_is_kept() {
+        let mut world = World::new();
+        let roster = Arc::clone(&world.shared.roster);
+        world.ends("j", &[]);
+        world.deliver();
+        let job = roster.latest_end(world.monitor.id(), "j").unwrap();
+        assert_eq!(roster.latest_end(world.monitor.id(), "k"), None);
+        let key = Key { monitor: world.monitor.id(), job };
+        roster.open_handle(1).unwrap();
+        assert!(roster.attach(1, key));
+        assert!(roster.wait(1, None).unwrap().is_some());
+        roster.close_handle(1);
+        assert_eq!(world.acknowledged(), [job]);
+        assert!(!roster.attach(2, key));
+    }
+}
