@@ -66,7 +66,11 @@ impl Slot {
                 self.watched = kept.is_ok().then_some(watched);
                 false
             }
-            Found::Unknown => false,
+            Found::Unknown => {
+                // Asked once a connection, not once an attempt.
+                self.process = None;
+                false
+            }
         }
     }
 
