@@ -13,7 +13,8 @@ impl Jobs {
     /// What the journal is to be asked for now; `None` for nothing. One request at a time: what is
     /// wanted meanwhile is asked for when it is answered.
     pub fn inquire(&mut self) -> Option<Request> {
-        if self.is_reading {
+        // Without a journal nothing is wanted of one, and each message comes by here.
+        if self.is_reading || !self.has_journal {
             return None;
         }
         let mut request = Request::default();
