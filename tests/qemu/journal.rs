@@ -1,15 +1,18 @@
 //! A QEMU that keeps a journal, and ends that nobody else could tell: of others' jobs, which QEMU
 //! forgets at once, while there was no connection.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
+use crate::chance::Chance;
 use crate::client::{Event, Listener, Monitor, number};
 use crate::expected;
 use crate::machine::{Errors, Host, Machine};
-use crate::proxy::Proxy;
+use crate::proxy::{Cut, Direction, Proxy};
 use crate::story::{JOB, MONITOR, STANDSTILL, Told};
 use crate::tally::until_forgotten;
-use crate::with_both_hosts;
+use crate::{eventually, one_at_a_time, with_both_hosts};
 
 with_both_hosts! {
     ends_that_nobody_heard_are_in_the_journal,
@@ -18,6 +21,8 @@ with_both_hosts! {
     an_id_that_was_used_again_meanwhile_means_the_first_job,
     without_a_journal_such_an_end_is_lost,
     a_killed_job_has_no_end_in_any_journal,
+    jobs_of_others_are_told_over_connections_that_are_cut,
+    jobs_of_others_that_use_one_id_are_told_over_connections_that_are_cut,
     a_program_that_was_away_finds_its_jobs_behind_its_position,
 }
 
@@ -103,7 +108,7 @@ fn ends_that_nobody_heard_are_in_the_journal(host: Host) {
     for id in ["succeeds", "fails"] {
         scene.machine.execute("block-job-set-speed", &json!({"device": id, "speed": 0}));
     }
-    crate::eventually("two jobs end", || {
+    eventually("two jobs end", || {
         let jobs = scene.machine.execute("query-jobs", &json!({}));
         (jobs.as_array().map(Vec::len) == Some(1)).then_some(())
     });
@@ -210,6 +215,82 @@ fn a_killed_job_has_no_end_in_any_journal(host: Host) {
     let lost = scene.until_final(JOB);
     assert_eq!((lost.kind, lost.loss), (number::LOST, number::LOSS_NO_CONNECTION));
     assert_eq!(scene.close().finals().count(), 1);
+}
+
+fn jobs_of_others_are_told_over_connections_that_are_cut(host: Host) {
+    let ends = ends_over_cuts(host, 6, |round| format!("job{round}"));
+    for id in &ends.heard_of {
+        let told = ends.told.iter().filter(|end| end.job_id.as_ref() == Some(id)).count();
+        assert_eq!(told, 1, "{id} was heard of, and must have one end");
+    }
+}
+
+/// Whether a job under this id is the one of before the gap follows from the journal alone.
+fn jobs_of_others_that_use_one_id_are_told_over_connections_that_are_cut(host: Host) {
+    ends_over_cuts(host, 7, |_| JOB.to_owned());
+}
+
+struct Ends {
+    told: Vec<Event>,
+    /// The ids of which a status was told.
+    heard_of: BTreeSet<String>,
+}
+
+/// Many short jobs of the second client's. What is told of their ends is what QEMU said of some of
+/// them, each once, and never that one is LOST. What the journal told may come after what was heard
+/// since.
+fn ends_over_cuts(host: Host, story: u64, id: impl Fn(usize) -> String) -> Ends {
+    const JOBS: usize = 100;
+    let _turn = one_at_a_time();
+    let mut scene = Scene::with_journal(host);
+    scene.machine.add_target("empty");
+    scene.machine.add_failing_disk("failing", Errors::Always);
+    let mut chance = Chance::of(story);
+    let cuts: Vec<Cut> = (0..4 * JOBS)
+        .map(|_| {
+            let after = usize::try_from(600 + chance.below(3000)).expect("it is a few thousand");
+            Cut { direction: Direction::ToLibrary, after }
+        })
+        .collect();
+    scene.proxy.plan(&cuts);
+    scene.proxy.cut();
+    for round in 0..JOBS {
+        if round % 4 == 0 {
+            eventually("the library is connected", || {
+                (scene.monitor.state() == number::STATE_CONNECTED).then_some(())
+            });
+        }
+        let disk = ["empty", "failing"][round % 2];
+        let stream = json!({"job-id": id(round), "device": disk});
+        scene.machine.execute("block-stream", &stream);
+        until_forgotten(scene.machine.qmp(), "it dismisses itself");
+    }
+    // With one more connection, which is not cut, all before it has been told.
+    scene.proxy.plan(&[]);
+    let connections = |event: &&Event| event.kind == number::CONNECTED;
+    let before = scene.told.drain().iter().filter(connections).count();
+    scene.proxy.cut();
+    scene.told.until_many(before + 1, |event| event.kind == number::CONNECTED);
+    let were_cut = scene.told.so_far.iter().filter(connections).count();
+    let seen = scene.machine.qmp().events().iter().filter_map(|seen| {
+        expected::event(MONITOR, seen).filter(|event| event.kind & number::FINAL != 0)
+    });
+    let seen: Vec<Event> = seen.collect();
+    let told = scene.close();
+
+    let ends: Vec<Event> = told.finals().cloned().collect();
+    // By their places in what QEMU told; its words name the moment, so no two are the same.
+    let places: Vec<Option<usize>> =
+        ends.iter().map(|end| seen.iter().position(|truth| truth.json == end.json)).collect();
+    let origins: Vec<_> = ends.iter().map(|end| (end.kind, end.origin, end.loss)).collect();
+    let once: BTreeSet<_> = places.iter().flatten().collect();
+    assert_eq!(once.len(), ends.len(), "each of QEMU's, and once: {places:?} {origins:?}");
+    let recovered = ends.iter().filter(|end| end.origin == number::ORIGIN_RECOVERED).count();
+    println!("{host:?}: {were_cut} connections, {} ends told, {recovered} recovered", ends.len());
+    assert!(were_cut > 5, "only {were_cut} connections");
+    let status = |event: &&Event| event.kind == number::STATUS;
+    let heard_of = told.so_far.iter().filter(status).filter_map(|event| event.job_id.clone());
+    Ends { heard_of: heard_of.collect(), told: ends }
 }
 
 /// They are jobs with the owner's name that QEMU did not keep.

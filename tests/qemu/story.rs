@@ -156,6 +156,12 @@ impl Told {
         }
     }
 
+    /// What was told by now.
+    pub fn drain(&mut self) -> &[Event] {
+        self.so_far.extend(self.events.try_iter());
+        &self.so_far
+    }
+
     /// So many events that are `wanted`, told already or yet to come.
     pub fn until_many(&mut self, many: usize, wanted: impl Fn(&Event) -> bool) {
         while self.so_far.iter().filter(|event| wanted(event)).count() < many {
