@@ -129,7 +129,7 @@ static void whose_connection_ends_before_the_reply(void **state)
 
     then_expect(world->qemu, "\"block-stream\"");
     then_hang_up(world->qemu);
-    assert_int_equal(start_for_ever(job), -ENOTCONN);
+    assert_int_equal(start_for_ever(job), -ECONNRESET);
     assert_result(blockjob_job_wait(job, 0, &event), -ETIMEDOUT);
     connect_to(world->monitor, world->qemu);
     assert_result(blockjob_job_wait(job, -1, &event), 0);
@@ -148,7 +148,7 @@ static void whose_connection_ends_and_that_succeeded(void **state)
 
     then_expect(world->qemu, "\"block-stream\"");
     then_hang_up(world->qemu);
-    assert_int_equal(start_for_ever(job), -ENOTCONN);
+    assert_int_equal(start_for_ever(job), -ECONNRESET);
     snprintf(jobs, sizeof jobs,
              "{'id': '%s', 'type': 'stream', 'status': 'concluded', 'current-progress': 7, "
              "'total-progress': 7}", blockjob_job_get_id(job));

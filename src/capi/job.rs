@@ -81,8 +81,8 @@ pub unsafe extern "C" fn blockjob_job_get_id(job: *const Job) -> *const c_char {
 /// @param timeout_ms milliseconds to wait; -1 for as long as the connection lasts
 ///
 /// Returns: 0. Errors: -EREMOTEIO (QEMU refused; blockjob_last_error() has its class and words),
-/// -ENOTCONN (nothing was sent, or the connection ended before the answer), -ETIMEDOUT, -EALREADY
-/// (it was started, or has ended), -EINVAL (no JSON object, a member that the library sets, no
+/// -ENOTCONN (there is no connection; nothing was sent), -ECONNRESET (it ended before the answer:
+/// whether the job was started will show), -ETIMEDOUT, -EALREADY (it was started, or has ended), -EINVAL (no JSON object, a member that the library sets, no
 /// command that makes one job), -EOPNOTSUPP (this QEMU's jobs have no ids), -ENOBUFS (too many
 /// commands are unanswered), -EILSEQ, -ENAMETOOLONG, -ESHUTDOWN.
 ///
@@ -140,7 +140,8 @@ pub unsafe extern "C" fn blockjob_job_wait(
 /// @param timeout_ms milliseconds to wait; -1 for as long as the connection lasts
 ///
 /// Returns: 0. Errors: -EREMOTEIO (QEMU refused, such as when the job is not ready), -ENOENT (the
-/// job has ended), -ENOTCONN, -ETIMEDOUT, -ENOBUFS, -EINVAL, -ESHUTDOWN.
+/// job has ended), -ENOTCONN, -ECONNRESET (no answer came), -ETIMEDOUT, -ENOBUFS, -EINVAL,
+/// -ESHUTDOWN.
 ///
 /// Threads: any, also inside callbacks. Since: 0.1.
 #[unsafe(no_mangle)]
@@ -156,7 +157,7 @@ pub unsafe extern "C" fn blockjob_job_complete(job: *mut Job, timeout_ms: c_int)
 /// @param timeout_ms milliseconds to wait; -1 for as long as the connection lasts
 ///
 /// Returns: 0. Errors: -EREMOTEIO (QEMU refused), -ENOENT (the job has ended), -ENOTCONN,
-/// -ETIMEDOUT, -ENOBUFS, -EINVAL, -ESHUTDOWN.
+/// -ECONNRESET (no answer came), -ETIMEDOUT, -ENOBUFS, -EINVAL, -ESHUTDOWN.
 ///
 /// Threads: any, also inside callbacks. Since: 0.1.
 #[unsafe(no_mangle)]

@@ -19,11 +19,7 @@ use super::{
 };
 use crate::{
     model::{Address, Code, Error, MonitorId, Settings, State, Version},
-    qmp::{
-        job::Verb,
-        jobs::Watch,
-        journal::{Findings, Position},
-    },
+    qmp::{job::Verb, jobs::Watch, journal::Findings, position::Bookmark},
 };
 
 /// One QMP endpoint of one QEMU.
@@ -200,7 +196,7 @@ impl Monitor {
 
     /// The file of QEMU's journal, and how far it was taken note of before.
     pub fn set_journal(&self, path: &str, position: Option<&str>) -> Result<(), Error> {
-        if let Some(position) = position.filter(|text| Position::parse(text).is_none()) {
+        if let Some(position) = position.filter(|text| Bookmark::parse(text).is_none()) {
             let text = format!("position is {position:?}, which this library never gave out");
             return Err(Error::new(Code::Invalid, text));
         }

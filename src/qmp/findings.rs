@@ -28,10 +28,12 @@ impl Jobs {
         // Jobs that nobody remembers are looked for behind the position, others also before it.
         if request.wanted.is_empty() && self.forgotten == Inquiry::Wanted {
             self.forgotten = Inquiry::Made;
-            request.prefix.clone_from(&self.owner);
-            request.from.clone_from(&self.position);
+            if self.position.is_some() {
+                request.prefix.clone_from(&self.owner);
+            }
+            request.from = self.position;
         }
-        self.is_reading = !request.wanted.is_empty() || request.prefix.is_some();
+        self.is_reading = !request.wanted.is_empty() || self.forgotten == Inquiry::Made;
         self.is_reading.then_some(request)
     }
 
@@ -182,8 +184,11 @@ impl Jobs {
         }
         for (id, events) in jobs {
             // One that QEMU has, or that was told already, is known better than by its journal.
-            let ended = events.iter().any(|event| event.kind.is_final());
-            if !ended || self.current.contains_key(&id) || self.buried(&id).is_some() {
+            let end = events.iter().find(|event| event.kind.is_final());
+            let known = self.known_until.map(Timestamp::micros);
+            let new = |end: &Event| known.is_none() || end.timestamp.map(Timestamp::micros) > known;
+            if !end.is_some_and(new) || self.current.contains_key(&id) || self.buried(&id).is_some()
+            {
                 continue;
             }
             if self.check_room().is_err() {

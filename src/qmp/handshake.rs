@@ -66,7 +66,8 @@ impl<T: Ticket> Session<T> {
         // Where neither could be had nothing is known, and nothing given up.
         if jobs.is_some() || block_jobs.is_some() {
             let listing = listing::merge(jobs, block_jobs.unwrap_or_default());
-            self.jobs.handle_listing(&listing);
+            let same = self.process == Process::Same;
+            self.jobs.handle_listing(&listing, same);
         }
         self.stage = Stage::Recovering { greeting };
         self.pump(now, acts);
@@ -103,8 +104,8 @@ impl<T: Ticket> Session<T> {
         let mut event = own(Kind::Connected, "CONNECTED", Word::Json, &greeting, now);
         event.version = self.version;
         event.process = Some(if met { process } else { Process::First });
-        if let Some(position) = &self.jobs.position {
-            event.set(Word::Position, &position.to_string());
+        if let Some(bookmark) = self.jobs.bookmark() {
+            event.set(Word::Position, &bookmark);
         }
         event.recovered = Some(std::mem::take(&mut self.jobs.recovered));
         acts.push(Act::Tell(event));

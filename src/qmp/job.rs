@@ -179,6 +179,11 @@ impl Job {
         !self.born && !self.ran && self.status == Status::Unknown
     }
 
+    /// How it ended, or whether it is the one that was known, only the journal can tell.
+    pub fn waits_for_journal(&self) -> bool {
+        self.inquiry != Inquiry::None
+    }
+
     /// Its end must wait: for the journal, or for the reply that says whether it pivoted.
     pub fn holds(&self, end: &Event) -> bool {
         let unsure = self.complete.pending > 0 && !self.complete.accepted;
@@ -255,6 +260,18 @@ impl Job {
         self.doubt && (type_differs || (begins && was_further))
     }
 
+    /// An event that no message of QEMU's tells, with what is known of the job.
+    pub fn told(&self, kind: Kind, name: &str) -> Event {
+        let mut event = Event::new(kind, name, None, self.id.len() + 128);
+        event.set(Word::JobId, &self.id);
+        if let Some(word) = &self.type_name {
+            event.set(Word::TypeName, word);
+        }
+        event.job_type = self.job_type;
+        (event.len, event.offset, event.speed) = (self.len, self.offset, self.speed);
+        event
+    }
+
     /// An end that no message of QEMU's tells as a whole.
     pub fn told_end(&self, kind: Kind, outcome: Outcome) -> Event {
         let name = match kind {
@@ -262,14 +279,8 @@ impl Job {
             Kind::Cancelled => "BLOCK_JOB_CANCELLED",
             _ => "LOST",
         };
-        let mut event = Event::new(kind, name, None, self.id.len() + 128);
-        event.set(Word::JobId, &self.id);
-        if let Some(word) = &self.type_name {
-            event.set(Word::TypeName, word);
-        }
-        event.job_type = self.job_type;
+        let mut event = self.told(kind, name);
         event.outcome = outcome;
-        (event.len, event.offset, event.speed) = (self.len, self.offset, self.speed);
         event
     }
 

@@ -12,7 +12,7 @@ use std::{
 
 use super::{
     job::{Asked, Inquiry, Job, Stage, Verb},
-    position::Position,
+    position::{Bookmark, Position},
 };
 use crate::model::{
     Code, Error, Event, Kind, Loss, Now, Origin, Outcome, Settings, Status, Timestamp, Word,
@@ -75,7 +75,11 @@ pub struct Jobs {
     pub(super) has_journal: bool,
     /// How far the journal was taken note of.
     pub(super) position: Option<Position>,
-    /// Whether the journal is asked for jobs of the owner's that nobody remembers.
+    /// Up to when a former life of the program was told of ends, and this one.
+    pub(super) known_until: Option<Timestamp>,
+    pub(super) told_until: Option<Timestamp>,
+    /// Whether the journal is asked how far it goes, and with that for jobs of the owner's that
+    /// nobody remembers.
     pub(super) forgotten: Inquiry,
     /// Ends that the journal told and that may still be on the wire.
     pub(super) read: BTreeSet<u64>,
@@ -106,8 +110,7 @@ pub struct Watch {
 
 impl Jobs {
     pub fn new(settings: &Settings) -> Self {
-        let position = settings.journal_position.as_deref().and_then(Position::parse);
-        let asks = settings.journal && settings.owner.is_some() && position.is_some();
+        let bookmark = settings.journal_position.as_deref().and_then(Bookmark::parse);
         Self {
             all: BTreeMap::new(),
             current: BTreeMap::new(),
@@ -122,11 +125,13 @@ impl Jobs {
             listing_asked: None,
             has_status: true,
             has_journal: settings.journal,
-            position,
+            position: bookmark.map(|bookmark| bookmark.position),
+            known_until: bookmark.and_then(|bookmark| bookmark.until),
+            told_until: None,
             read: BTreeSet::new(),
             said: BTreeSet::new(),
             is_reading: false,
-            forgotten: if asks { Inquiry::Wanted } else { Inquiry::None },
+            forgotten: if settings.journal { Inquiry::Wanted } else { Inquiry::None },
             soft_shutdown: false,
             recovered: 0,
         }
@@ -320,11 +325,12 @@ impl Jobs {
 
     /// The only place where an end is told.
     pub(super) fn end(&mut self, number: u64, mut event: Event) {
-        let job = self.all.get_mut(&number).expect("who ends it has found it");
-        debug_assert!(!matches!(job.stage, Stage::Ended { .. }), "an end was told already");
-        if let Some(position) = &self.position {
-            event.set(Word::Position, &position.to_string());
+        let ended = matches!(self.all[&number].stage, Stage::Ended { .. });
+        debug_assert!(!ended, "an end was told already");
+        if self.has_journal {
+            self.mark(number, &mut event);
         }
+        let job = self.all.get_mut(&number).expect("who ends it has found it");
         event.pivoted = job.pivot(&event, self.soft_shutdown);
         self.recovered += i64::from(event.origin == Origin::Recovered);
         let lost = event.kind == Kind::Lost;
@@ -339,6 +345,25 @@ impl Jobs {
         if gone || forgotten {
             self.remove_number(number, &id);
         }
+    }
+
+    /// Says how far the program has come with this end: past all before it, unless the journal is
+    /// still asked for others.
+    fn mark(&mut self, number: u64, event: &mut Event) {
+        let others = |(other, job): (&u64, &Job)| *other != number && job.waits_for_journal();
+        if self.forgotten == Inquiry::None && !self.all.iter().any(others) {
+            let at = event.timestamp.filter(|_| event.get(Word::Json).is_some());
+            self.told_until = later(self.told_until, at);
+        }
+        if let Some(bookmark) = self.bookmark() {
+            event.set(Word::Position, &bookmark);
+        }
+    }
+
+    /// What the program may store, to be told of what comes after it when it begins anew.
+    pub fn bookmark(&self) -> Option<String> {
+        let until = self.told_until;
+        self.position.map(|position| Bookmark { position, until }.to_string())
     }
 
     pub(super) fn add(&mut self, id: &str, stage: Stage) -> &mut Job {
@@ -388,6 +413,10 @@ impl Jobs {
             self.current.remove(id);
         }
     }
+}
+
+fn later(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {
+    if one.map(Timestamp::micros) < other.map(Timestamp::micros) { other } else { one }
 }
 
 pub(super) fn digest(text: &str) -> u64 {

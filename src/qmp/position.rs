@@ -3,6 +3,8 @@
 
 use std::fmt::{self, Display, Formatter};
 
+use crate::model::Timestamp;
+
 /// A place in a journal: the text before it has been read, what stands from there on has not.
 ///
 /// What is kept of the text before it is a hash of the last [`MARK_MAX`] bytes. The last line with
@@ -45,6 +47,40 @@ impl Display for Position {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         write!(f, "{VERSION}{}:{:016x}", self.offset, self.mark)
     }
+}
+
+/// What the program is given to store: a position, and up to which moment it was told of ends by
+/// the wire since the journal was read there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bookmark {
+    pub position: Position,
+    pub until: Option<Timestamp>,
+}
+
+impl Bookmark {
+    /// Reads the form that `Display` writes; `None` for anything else.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (position, until) = match text.split_once('@') {
+            Some((position, until)) => (position, Some(moment(until)?)),
+            None => (text, None),
+        };
+        let bookmark = Self { position: Position::parse(position)?, until };
+        (bookmark.to_string() == text).then_some(bookmark)
+    }
+}
+
+/// The position, and behind an `@` the moment in microseconds.
+impl Display for Bookmark {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        self.position.fmt(f)?;
+        self.until.map_or(Ok(()), |until| write!(f, "@{}", until.micros()))
+    }
+}
+
+fn moment(text: &str) -> Option<Timestamp> {
+    let micros: i64 = text.parse().ok()?;
+    let (seconds, microseconds) = (micros.div_euclid(1_000_000), micros.rem_euclid(1_000_000));
+    Some(Timestamp { seconds, microseconds })
 }
 
 /// How many bytes before a place its mark is made of.
@@ -113,5 +149,18 @@ mod tests {
         assert!(!position.fits(b"Foobar"));
         assert!(!position.fits(b"oobar"));
         assert_eq!([mark_len(0), mark_len(7), mark_len(u64::MAX)], [0, 7, MARK_MAX]);
+    }
+
+    #[test]
+    fn a_bookmark_is_a_position_and_a_moment_or_it_is_none() {
+        let position = Position::new(512, b"text");
+        let at = |seconds, microseconds| Some(Timestamp { seconds, microseconds });
+        for until in [None, at(1000, 5), at(-1, 999_999)] {
+            let bookmark = Bookmark { position, until };
+            assert_eq!(Bookmark::parse(&bookmark.to_string()), Some(bookmark));
+        }
+        for text in ["", "@5", "1:1", &format!("{position}@"), &format!("{position}@+5")] {
+            assert_eq!(Bookmark::parse(text), None, "{text:?}");
+        }
     }
 }

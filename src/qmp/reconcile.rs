@@ -3,7 +3,7 @@
 
 use super::{
     job::{Inquiry, Job, Stage},
-    jobs::Jobs,
+    jobs::{Jobs, Told},
     listing::Listed,
 };
 use crate::model::{Kind, Loss, Now, Origin, Outcome, Status, Word};
@@ -136,7 +136,8 @@ impl Jobs {
     }
 
     /// What QEMU has, after a gap: whatever it does not have is gone.
-    pub fn handle_listing(&mut self, listing: &[Listed]) {
+    /// `same`: it is the process of before, for certain.
+    pub fn handle_listing(&mut self, listing: &[Listed], same: bool) {
         for listed in listing {
             self.handle_listed(listed, Origin::Recovered);
         }
@@ -153,7 +154,7 @@ impl Jobs {
             }
             let loss = match job.stage {
                 Stage::Starting => Loss::NotStarted,
-                _ if job.stays == Some(true) => Loss::Dismissed,
+                _ if job.stays == Some(true) && same => Loss::Dismissed,
                 _ => Loss::Gone,
             };
             match job.stage {
@@ -171,6 +172,20 @@ impl Jobs {
         for listed in listing.iter().filter(|listed| listed.status == Status::Concluded) {
             self.handle_listed(listed, Origin::Live);
         }
+    }
+
+    /// A job that waits for the program since nobody listened: it must be told so.
+    fn tell_missed(&mut self, number: u64, before: Status) {
+        let job = &self.all[&number];
+        let (kind, name) = match job.status {
+            _ if job.status == before => return,
+            Status::Ready => (Kind::Ready, "BLOCK_JOB_READY"),
+            Status::Pending => (Kind::Pending, "BLOCK_JOB_PENDING"),
+            _ => return,
+        };
+        let mut event = job.told(kind, name);
+        event.origin = Origin::Recovered;
+        self.told.push(Told::Event(event));
     }
 
     fn handle_listed(&mut self, listed: &Listed, origin: Origin) {
@@ -202,7 +217,7 @@ impl Jobs {
         if fresh {
             self.supersede(&listed.id);
             if self.check_room().is_err() {
-                self.told.push(super::jobs::Told::Dropped);
+                self.told.push(Told::Dropped);
                 return;
             }
             self.add(&listed.id, Stage::Living).last_heard = self.listing_asked;
@@ -212,7 +227,9 @@ impl Jobs {
         // It never ran, and QEMU still keeps it: what is undone is cancelled.
         let undone = job.whole && !job.ran && listed.error.is_some();
         job.stage = Stage::Living;
+        let before = job.status;
         self.all.get_mut(&number).expect("current names what is there").note_listed(listed);
+        self.tell_missed(number, before);
         if listed.status != Status::Concluded || self.all[&number].held.is_some() {
             return;
         }

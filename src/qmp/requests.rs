@@ -160,7 +160,7 @@ impl<T: Ticket> Session<T> {
                 }
                 _ => "the connection ended before QEMU replied",
             };
-            acts.push(Act::Answer(ticket, Err(Error::new(Code::NotConnected, what))));
+            acts.push(Act::Answer(ticket, Err(Error::new(Code::Reset, what))));
         }
         for (_, ticket) in std::mem::take(&mut self.dismissing) {
             acts.push(Act::Answer(ticket, Err(not_dismissed())));

@@ -157,7 +157,7 @@ fn a_cut_start_is_settled_by_what_qemu_has() {
         let mut world = World::connected("7.2");
         world.starts(1, "own-1");
         world.drops_and_meets(ONE);
-        assert!(world.story().contains(&"answer 1 NotConnected".into()));
+        assert!(world.story().contains(&"answer 1 Reset".into()));
         world.reconciles(listed, "");
         world.ends()
     };

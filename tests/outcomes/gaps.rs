@@ -51,6 +51,36 @@ fn a_job_that_vanished_is_lost_and_never_a_success() {
 }
 
 #[test]
+fn who_dismissed_a_job_is_said_only_of_the_same_qemu() {
+    let mut world = World::connected("7.2");
+    world.starts(1, "own-1");
+    world.replies("{}");
+    world.status("own-1", "created running");
+    world.drops_and_meets(None);
+    world.reconciles("", "");
+    assert_eq!(world.ends(), ["end 1 own-1 lost Gone inferred for [1]"]);
+}
+
+#[test]
+fn a_job_that_waits_for_the_program_since_nobody_listened_is_told_again() {
+    let mut world = World::connected("7.2");
+    world.status("own-1", "created running");
+    world.status("own-2", "created running");
+    world.drops_and_meets(ONE);
+    world.story();
+    world.reconciles(
+        r#"{"id": "own-1", "type": "mirror", "status": "ready"},
+           {"id": "own-2", "type": "backup", "status": "pending"}"#,
+        "",
+    );
+    let story = world.story();
+    assert_eq!(story[..2], ["tell BLOCK_JOB_READY own-1", "tell BLOCK_JOB_PENDING own-2"]);
+    world.drops_and_meets(ONE);
+    world.reconciles(r#"{"id": "own-1", "type": "mirror", "status": "ready"}"#, "");
+    assert!(!world.story().contains(&"tell BLOCK_JOB_READY own-1".into()), "it was told");
+}
+
+#[test]
 fn a_job_that_lives_on_ends_live() {
     let mut world = World::connected("7.2");
     world.starts(1, "own-1");

@@ -140,3 +140,26 @@ fn a_job_without_an_event_for_its_end_is_known_by_its_way() {
     world.finds(found(1, &lines));
     assert_eq!(world.ends(), ["end 1 c0 failed \"?\" inferred"]);
 }
+
+#[test]
+fn jobs_that_nobody_remembers_are_found_behind_the_position_and_before_it_none() {
+    let mut with = settings();
+    with.journal = true;
+    with.journal_position = Some("1:0:cbf29ce484222325@1000000100".into());
+    let mut world = World::new("7.2", with);
+    world.session.start(None, world.now, &mut Vec::new());
+    world.meets(ONE);
+    world.reconciles("", "");
+    let request = world.requests.pop().expect("the journal is asked");
+    assert_eq!(request.prefix.as_deref(), Some("own-"));
+    let end = |id: &str, micros: u32| {
+        let text = format!(
+            r#"{{"timestamp": {{"seconds": 1000, "microseconds": {micros}}}, "event":
+                "BLOCK_JOB_COMPLETED", "data": {{"device": "{id}", "type": "stream"}}}}"#
+        );
+        found(0, &[text]).jobs.remove(0).1.remove(0)
+    };
+    world.story();
+    world.finds(Findings { others: vec![end("own-1", 100), end("own-2", 101)], ..Findings::default() });
+    assert_eq!(world.ends(), ["end 1 own-2 succeeded recovered"], "the other was told before");
+}

@@ -81,6 +81,10 @@ impl World {
         world.session.start(None, world.now, &mut world.acts);
         world.meets(ONE);
         world.reconciles("", "");
+        // Where there is a journal, it is asked how far it goes.
+        if world.requests.pop().is_some() {
+            world.finds(Findings::default());
+        }
         world.story();
         world
     }

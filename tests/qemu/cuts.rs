@@ -176,6 +176,9 @@ impl Table {
     }
 }
 
+/// There was no connection, or it ended before the answer.
+const CUT: [i32; 2] = [-libc::ENOTCONN, -libc::ECONNRESET];
+
 /// Starts a job over connections that end at any moment, as a program would: again while there is
 /// none, until QEMU or the library says that it knows the job.
 pub fn start(job: &Job, monitor: &Monitor, command: &str, arguments: &Value) {
@@ -183,7 +186,7 @@ pub fn start(job: &Job, monitor: &Monitor, command: &str, arguments: &Value) {
     eventually("a job is started", || match job.try_start(command, arguments) {
         Ok(()) => Some(()),
         Err((error, _)) if error == -libc::EALREADY => Some(()),
-        Err((error, text)) if error == -libc::ENOTCONN => {
+        Err((error, text)) if CUT.contains(&error) => {
             // Shown when this is waited for in vain.
             if text != why {
                 println!("{command} in state {}: {text}", monitor.state());
@@ -201,7 +204,7 @@ fn complete(job: &Job) {
         Ok(()) => Some(()),
         Err((error, _)) if error == -libc::ENOENT => Some(()),
         // It may not be ready yet.
-        Err((error, _)) if [-libc::ENOTCONN, -libc::EREMOTEIO].contains(&error) => None,
+        Err((error, _)) if error == -libc::EREMOTEIO || CUT.contains(&error) => None,
         Err(other) => panic!("{other:?}"),
     });
 }
