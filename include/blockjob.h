@@ -322,13 +322,6 @@
  */
 #define BLOCKJOB_CANCEL_FORCE (1 << 0)
 
-/** Job events have some hundred bytes; this leaves room for an error's text of any length. */
-#define LINE_MAX (1 << 20)
-
-/** Read at once: small beside the memory of anything, and a thousandth of a second's work. */
-#define SLICE (256 << 10)
-#define HASH_BEGIN 14695981039346656037ull
-
 /** A job of one monitor that runs, has ended, or is yet to come. */
 typedef struct blockjob_job blockjob_job;
 
@@ -490,6 +483,94 @@ blockjob_monitor *blockjob_monitor_ref(blockjob_monitor *monitor);
 void blockjob_monitor_unref(blockjob_monitor *monitor);
 
 /**
+ * The name given with blockjob_monitor_set_name(), or the address.
+ *
+ * Returns: text that holds as long as the monitor, and until its name is set anew; NULL for NULL.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+const char *blockjob_monitor_get_name(const blockjob_monitor *monitor);
+
+/**
+ * The address that the monitor was made with.
+ *
+ * Returns: text that holds as long as the monitor; NULL for NULL.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+const char *blockjob_monitor_get_address(const blockjob_monitor *monitor);
+
+/**
+ * Begins to connect, and returns at once. A CONNECTED event tells that the monitor is usable, a
+ * DISCONNECTED event that the attempt failed or that the connection has ended, and why; then the
+ * next attempt follows by itself (blockjob_monitor_set_reconnect()), or by this call at once.
+ * Register callbacks first, so that no event is missed.
+ *
+ * Returns: 0. Errors: -EALREADY (it was started and is not disconnected), -ESHUTDOWN (closed, or
+ * the listener was stopped).
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int blockjob_monitor_start(blockjob_monitor *monitor);
+
+/**
+ * Starts the monitor unless that was done, and waits until it is usable or this attempt has failed.
+ * When the time is over the attempt goes on, and events tell how it ends.
+ *
+ * @param timeout_ms milliseconds to wait; -1 for as long as the attempt lasts
+ *
+ * Returns: 0. Errors: -ENOENT (there is no such path), -ECONNREFUSED (nobody listens there),
+ * -ENOTSOCK (the path is no socket), -EACCES, -EBUSY (other clients wait for it), -EPROTO (it
+ * does not speak QMP), -ECONNRESET (closed by the peer), -EREMOTEIO (QEMU refused to negotiate),
+ * -ETIMEDOUT, -EINVAL (timeout_ms below -1), -ESHUTDOWN (closed, or the listener was stopped).
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int blockjob_monitor_connect(blockjob_monitor *monitor,
+                             int timeout_ms);
+
+/**
+ * Ends the monitor for good, and returns at once. Jobs that have not ended are LOST by that, for
+ * this library; QEMU's jobs go on. CLOSED is the last event; after it the callbacks that were
+ * registered for this monitor alone are removed and freed. Ends that nobody has taken yet are not
+ * acknowledged.
+ *
+ * Returns: 0, also when it was closed before. Errors: -ESHUTDOWN (the listener was stopped).
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int blockjob_monitor_close(blockjob_monitor *monitor);
+
+/**
+ * How the monitor stands at this moment.
+ *
+ * Returns: one of BLOCKJOB_STATE_*.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int blockjob_monitor_get_state(const blockjob_monitor *monitor);
+
+/**
+ * QEMU's version, from its latest greeting.
+ *
+ * @param out_major set on success, as are the others: 7, 2 and 22 for QEMU 7.2.22
+ *
+ * Returns: 0. Errors: -ENODATA (no QEMU has greeted yet).
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int blockjob_monitor_get_qemu_version(const blockjob_monitor *monitor,
+                                      int *out_major,
+                                      int *out_minor,
+                                      int *out_micro);
+
+/* ---- Settings ----------------------------------------------------------------------------
+ *
+ * What a monitor is made to be before it is started, and before the first job handle is made for
+ * it. Each setting has a value that does without.
+ */
+
+/**
  * Sets what errors and programs call this monitor, such as the name of its virtual machine.
  * Without it that is the address.
  *
@@ -626,88 +707,6 @@ int blockjob_monitor_set_journal(blockjob_monitor *monitor,
                                  const char *path,
                                  const char *position);
 
-/**
- * The name given with blockjob_monitor_set_name(), or the address.
- *
- * Returns: text that holds as long as the monitor, and until its name is set anew; NULL for NULL.
- *
- * Threads: any, also inside callbacks. Since: 0.1.
- */
-const char *blockjob_monitor_get_name(const blockjob_monitor *monitor);
-
-/**
- * The address that the monitor was made with.
- *
- * Returns: text that holds as long as the monitor; NULL for NULL.
- *
- * Threads: any, also inside callbacks. Since: 0.1.
- */
-const char *blockjob_monitor_get_address(const blockjob_monitor *monitor);
-
-/**
- * Begins to connect, and returns at once. A CONNECTED event tells that the monitor is usable, a
- * DISCONNECTED event that the attempt failed or that the connection has ended, and why; then the
- * next attempt follows by itself (blockjob_monitor_set_reconnect()), or by this call at once.
- * Register callbacks first, so that no event is missed.
- *
- * Returns: 0. Errors: -EALREADY (it was started and is not disconnected), -ESHUTDOWN (closed, or
- * the listener was stopped).
- *
- * Threads: any, also inside callbacks. Since: 0.1.
- */
-int blockjob_monitor_start(blockjob_monitor *monitor);
-
-/**
- * Starts the monitor unless that was done, and waits until it is usable or this attempt has failed.
- * When the time is over the attempt goes on, and events tell how it ends.
- *
- * @param timeout_ms milliseconds to wait; -1 for as long as the attempt lasts
- *
- * Returns: 0. Errors: -ENOENT (there is no such path), -ECONNREFUSED (nobody listens there),
- * -ENOTSOCK (the path is no socket), -EACCES, -EBUSY (other clients wait for it), -EPROTO (it
- * does not speak QMP), -ECONNRESET (closed by the peer), -EREMOTEIO (QEMU refused to negotiate),
- * -ETIMEDOUT, -EINVAL (timeout_ms below -1), -ESHUTDOWN (closed, or the listener was stopped).
- *
- * Threads: any, also inside callbacks. Since: 0.1.
- */
-int blockjob_monitor_connect(blockjob_monitor *monitor,
-                             int timeout_ms);
-
-/**
- * Ends the monitor for good, and returns at once. Jobs that have not ended are LOST by that, for
- * this library; QEMU's jobs go on. CLOSED is the last event; after it the callbacks that were
- * registered for this monitor alone are removed and freed. Ends that nobody has taken yet are not
- * acknowledged.
- *
- * Returns: 0, also when it was closed before. Errors: -ESHUTDOWN (the listener was stopped).
- *
- * Threads: any, also inside callbacks. Since: 0.1.
- */
-int blockjob_monitor_close(blockjob_monitor *monitor);
-
-/**
- * How the monitor stands at this moment.
- *
- * Returns: one of BLOCKJOB_STATE_*.
- *
- * Threads: any, also inside callbacks. Since: 0.1.
- */
-int blockjob_monitor_get_state(const blockjob_monitor *monitor);
-
-/**
- * QEMU's version, from its latest greeting.
- *
- * @param out_major set on success, as are the others: 7, 2 and 22 for QEMU 7.2.22
- *
- * Returns: 0. Errors: -ENODATA (no QEMU has greeted yet).
- *
- * Threads: any, also inside callbacks. Since: 0.1.
- */
-int blockjob_monitor_get_qemu_version(const blockjob_monitor *monitor,
-                                      int *out_major,
-                                      int *out_minor,
-                                      int *out_micro);
-
 /* ---- Callback ----------------------------------------------------------------------------
  *
  * A registration says: for these events, call this function. It belongs to the listener, not to a
@@ -717,7 +716,12 @@ int blockjob_monitor_get_qemu_version(const blockjob_monitor *monitor,
 /**
  * Registers a callback, any number of times. It sees every event that is read after this call has
  * returned, each once; registrations of one event are called in their order, and the events of one
- * monitor in theirs.
+ * monitor in theirs. Before those it sees, once, each matching end of a job that was told already
+ * and that nobody has taken, or that an open job handle holds; but not the one in hand, when it is
+ * registered inside the callback for that.
+ *
+ * Unless it only looks on (BLOCKJOB_OBSERVE), it claims the ends of jobs that it asks for, and has
+ * taken one when it has returned from it.
  *
  * From the call on `opaque` is the library's: free_fn(opaque) runs exactly once, after the last
  * callback has returned, on the thread that made it due; before this call returns if it fails.
@@ -726,7 +730,7 @@ int blockjob_monitor_get_qemu_version(const blockjob_monitor *monitor,
  * @param monitor the monitor whose events are wanted; NULL for all, later ones too
  * @param job_id the job whose events are wanted; NULL for all. It need not exist yet. Events that
  *        are of no job (connections) pass.
- * @param kinds a mask of BLOCKJOB_EVENT_*
+ * @param kinds a mask of BLOCKJOB_EVENT_*; with BLOCKJOB_OBSERVE it only looks on
  * @param callback what is called; see blockjob_event_fn
  * @param opaque given to callback and free_fn, never looked at; may be NULL
  * @param free_fn frees opaque; may be NULL
@@ -916,23 +920,6 @@ blockjob_event *blockjob_event_ref(blockjob_event *event);
 void blockjob_event_unref(blockjob_event *event);
 
 /**
- * Takes how a job ended, now and whoever else claims it, and waits until QEMU has dismissed the job
- * if it is one to be dismissed: then another one can be started on the same node at once, from the
- * callback too. Without this call an end is acknowledged by itself.
- *
- * @param event a final one
- * @param timeout_ms milliseconds to wait; -1 for as long as the connection lasts
- *
- * Returns: 0, also when it was acknowledged before. Errors: -EINVAL (no end of a job), -ENOTCONN
- * and -ETIMEDOUT (it is acknowledged, and the job is dismissed when QEMU can be reached),
- * -ESHUTDOWN (the monitor was closed, or the listener stopped).
- *
- * Threads: any, also inside callbacks. Since: 0.1.
- */
-int blockjob_event_acknowledge(blockjob_event *event,
-                               int timeout_ms);
-
-/**
  * What happened.
  *
  * Returns: one bit of BLOCKJOB_EVENT_*. Errors: -EINVAL (NULL).
@@ -967,56 +954,6 @@ blockjob_monitor *blockjob_event_get_monitor(const blockjob_event *event);
  * Threads: any, also inside callbacks. Since: 0.1.
  */
 const char *blockjob_event_get_job_id(const blockjob_event *event);
-
-/**
- * How the job ended, by QEMU's rule: COMPLETED without an error has succeeded, with one failed;
- * len and offset prove nothing. A ready mirror that is cancelled without force is completed, too.
- *
- * Returns: one of BLOCKJOB_OUTCOME_*; UNKNOWN for LOST, and for an event that is no end. Errors:
- * -EINVAL (NULL).
- *
- * Threads: any, also inside callbacks. Since: 0.1.
- */
-int blockjob_event_get_outcome(const blockjob_event *event);
-
-/**
- * How the job ended, as a word: "succeeded", "failed" or "cancelled".
- *
- * Returns: text; NULL for LOST, and for an event that is no end.
- *
- * Threads: any, also inside callbacks. Since: 0.1.
- */
-const char *blockjob_event_get_outcome_name(const blockjob_event *event);
-
-/**
- * How the library knows what the event says.
- *
- * Returns: one of BLOCKJOB_ORIGIN_*. Errors: -EINVAL (NULL).
- *
- * Threads: any, also inside callbacks. Since: 0.1.
- */
-int blockjob_event_get_origin(const blockjob_event *event);
-
-/**
- * Has the guest's disk moved to the job's target? Of the end of a job: YES for a mirror or active
- * commit that was told to complete and has succeeded, NO where that cannot have happened, UNKNOWN
- * where nobody saw what it was told. COMPLETED alone does not say it.
- *
- * Returns: one of BLOCKJOB_PIVOTED_*; UNKNOWN for an event that is no end. Errors: -EINVAL (NULL).
- *
- * Threads: any, also inside callbacks. Since: 0.1.
- */
-int blockjob_event_get_pivoted(const blockjob_event *event);
-
-/**
- * Why nobody can know how the job of a LOST event ended; blockjob_event_get_reason() is the
- * sentence for people.
- *
- * Returns: one of BLOCKJOB_LOSS_*; NONE for an event of another kind. Errors: -EINVAL (NULL).
- *
- * Threads: any, also inside callbacks. Since: 0.1.
- */
-int blockjob_event_get_loss(const blockjob_event *event);
 
 /**
  * The type of the job.
@@ -1189,6 +1126,79 @@ const char *blockjob_event_get_line(const blockjob_event *event);
  * Threads: any, also inside callbacks. Since: 0.1.
  */
 int blockjob_event_has(const blockjob_event *event, int member);
+
+/* ---- End ---------------------------------------------------------------------------------
+ *
+ * COMPLETED, CANCELLED and LOST are events that end a job: each job has one of them. What it says,
+ * how that is known, and that it was taken.
+ */
+
+/**
+ * How the job ended, by QEMU's rule: COMPLETED without an error has succeeded, with one failed;
+ * len and offset prove nothing. A ready mirror that is cancelled without force is completed, too.
+ *
+ * Returns: one of BLOCKJOB_OUTCOME_*; UNKNOWN for LOST, and for an event that is no end. Errors:
+ * -EINVAL (NULL).
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int blockjob_event_get_outcome(const blockjob_event *event);
+
+/**
+ * How the job ended, as a word: "succeeded", "failed" or "cancelled".
+ *
+ * Returns: text; NULL for LOST, and for an event that is no end.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+const char *blockjob_event_get_outcome_name(const blockjob_event *event);
+
+/**
+ * How the library knows what the event says.
+ *
+ * Returns: one of BLOCKJOB_ORIGIN_*. Errors: -EINVAL (NULL).
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int blockjob_event_get_origin(const blockjob_event *event);
+
+/**
+ * Has the guest's disk moved to the job's target? Of the end of a job: YES for a mirror or active
+ * commit that was told to complete and has succeeded, NO where that cannot have happened, UNKNOWN
+ * where nobody saw what it was told. COMPLETED alone does not say it.
+ *
+ * Returns: one of BLOCKJOB_PIVOTED_*; UNKNOWN for an event that is no end. Errors: -EINVAL (NULL).
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int blockjob_event_get_pivoted(const blockjob_event *event);
+
+/**
+ * Why nobody can know how the job of a LOST event ended; blockjob_event_get_reason() is the
+ * sentence for people.
+ *
+ * Returns: one of BLOCKJOB_LOSS_*; NONE for an event of another kind. Errors: -EINVAL (NULL).
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int blockjob_event_get_loss(const blockjob_event *event);
+
+/**
+ * Takes how a job ended, now and whoever else claims it, and waits until QEMU has dismissed the job
+ * if it is one to be dismissed: then another one can be started on the same node at once, from the
+ * callback too. Without this call an end is acknowledged by itself.
+ *
+ * @param event a final one
+ * @param timeout_ms milliseconds to wait; -1 for as long as the connection lasts
+ *
+ * Returns: 0, also when it was acknowledged before. Errors: -EINVAL (no end of a job), -ENOTCONN
+ * and -ETIMEDOUT (it is acknowledged, and the job is dismissed when QEMU can be reached),
+ * -ESHUTDOWN (the monitor was closed, or the listener stopped).
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int blockjob_event_acknowledge(blockjob_event *event,
+                               int timeout_ms);
 
 #ifdef __cplusplus
 }  /* extern "C" */

@@ -22,7 +22,12 @@ use crate::{
 
 /// Registers a callback, any number of times. It sees every event that is read after this call has
 /// returned, each once; registrations of one event are called in their order, and the events of one
-/// monitor in theirs.
+/// monitor in theirs. Before those it sees, once, each matching end of a job that was told already
+/// and that nobody has taken, or that an open job handle holds; but not the one in hand, when it is
+/// registered inside the callback for that.
+///
+/// Unless it only looks on (BLOCKJOB_OBSERVE), it claims the ends of jobs that it asks for, and has
+/// taken one when it has returned from it.
 ///
 /// From the call on `opaque` is the library's: free_fn(opaque) runs exactly once, after the last
 /// callback has returned, on the thread that made it due; before this call returns if it fails.
@@ -31,7 +36,7 @@ use crate::{
 /// @param monitor the monitor whose events are wanted; NULL for all, later ones too
 /// @param job_id the job whose events are wanted; NULL for all. It need not exist yet. Events that
 ///        are of no job (connections) pass.
-/// @param kinds a mask of BLOCKJOB_EVENT_*
+/// @param kinds a mask of BLOCKJOB_EVENT_*; with BLOCKJOB_OBSERVE it only looks on
 /// @param callback what is called; see blockjob_event_fn
 /// @param opaque given to callback and free_fn, never looked at; may be NULL
 /// @param free_fn frees opaque; may be NULL

@@ -16,11 +16,15 @@ pub mod listener;
 
 pub mod monitor;
 
+pub mod setting;
+
 pub mod callback;
 
 pub mod job;
 
 pub mod event;
+
+pub mod end;
 
 mod boundary;
 pub mod constants;

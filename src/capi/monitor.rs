@@ -11,13 +11,10 @@ use std::{
     sync::Arc,
 };
 
-use super::boundary::{guard, out, required, shared, text, time, timeout};
+use super::boundary::{guard, out, required, shared, text, timeout};
 use crate::{
     engine::{Listener, Monitor},
-    model::{
-        Code, Error,
-        monitor::{JOB_LIMIT_MAX, LINE_LIMIT_MAX, LINE_LIMIT_MIN},
-    },
+    model::{Code, Error},
 };
 
 /// Makes a monitor. Nothing is connected yet.
@@ -76,233 +73,6 @@ pub unsafe extern "C" fn blockjob_monitor_unref(monitor: *mut Monitor) {
         }
         Ok(())
     });
-}
-
-/// Sets what errors and programs call this monitor, such as the name of its virtual machine.
-/// Without it that is the address.
-///
-/// Returns: 0. Errors: -EBUSY (it was started or has a job), -EILSEQ, -ENAMETOOLONG (more than 4096 bytes),
-/// -ESHUTDOWN.
-///
-/// Threads: any, also inside callbacks. Since: 0.1.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn blockjob_monitor_set_name(
-    monitor: *mut Monitor,
-    name: *const c_char,
-) -> c_int {
-    let set = |monitor: &Arc<Monitor>| {
-        // SAFETY: the header asks for text.
-        monitor.set_name(unsafe { text(name, "name") }?)
-    };
-    // SAFETY: the header asks for a handle of ours.
-    unsafe { on(monitor, set) }
-}
-
-/// Sets how long an attempt to connect may take: the connection, QEMU's greeting, the negotiation,
-/// and what QEMU says of its jobs.
-///
-/// @param timeout_ms milliseconds; -1 for no limit. Without this call 10000.
-///
-/// Returns: 0. Errors: -EINVAL (below -1), -EBUSY (it was started or has a job), -ESHUTDOWN.
-///
-/// Threads: any, also inside callbacks. Since: 0.1.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn blockjob_monitor_set_connect_timeout(
-    monitor: *mut Monitor,
-    timeout_ms: c_int,
-) -> c_int {
-    let set = |monitor: &Arc<Monitor>| monitor.set_connect_timeout(timeout(timeout_ms)?);
-    // SAFETY: the header asks for a handle of ours.
-    unsafe { on(monitor, set) }
-}
-
-/// Sets how long a message of QEMU may be. A longer one is skipped, and what follows is read.
-///
-/// @param bytes from 1024 to 1073741824. Without this call 16777216.
-///
-/// Returns: 0. Errors: -EINVAL (outside these bounds), -EBUSY (it was started or has a job), -ESHUTDOWN.
-///
-/// Threads: any, also inside callbacks. Since: 0.1.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn blockjob_monitor_set_line_limit(
-    monitor: *mut Monitor,
-    bytes: i64,
-) -> c_int {
-    let set = |monitor: &Arc<Monitor>| {
-        let limit = usize::try_from(bytes).ok();
-        let limit = limit.filter(|limit| (LINE_LIMIT_MIN..=LINE_LIMIT_MAX).contains(limit));
-        monitor.set_line_limit(limit.ok_or_else(|| {
-            let text = format!("bytes is {bytes}; wanted {LINE_LIMIT_MIN} to {LINE_LIMIT_MAX}");
-            Error::new(Code::Invalid, text)
-        })?)
-    };
-    // SAFETY: the header asks for a handle of ours.
-    unsafe { on(monitor, set) }
-}
-
-/// Sets how long to wait before the next attempt to connect, when one has failed or the connection
-/// has ended: twice as long each time, spread by chance so that not all come at once.
-///
-/// @param min_ms the first pause in milliseconds, from 1; without this call 100. -1 together with
-///        max_ms: no attempt but those of blockjob_monitor_start() and blockjob_monitor_connect()
-/// @param max_ms the longest pause, not below min_ms; without this call 5000
-///
-/// Returns: 0. Errors: -EINVAL (neither of these), -EBUSY (it was started or has a job),
-/// -ESHUTDOWN.
-///
-/// Threads: any, also inside callbacks. Since: 0.1.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn blockjob_monitor_set_reconnect(
-    monitor: *mut Monitor,
-    min_ms: c_int,
-    max_ms: c_int,
-) -> c_int {
-    let set = |monitor: &Arc<Monitor>| {
-        let pauses = time(min_ms, "min_ms")?.zip(time(max_ms, "max_ms")?);
-        let both = (min_ms, max_ms) == (-1, -1) || (min_ms >= 1 && max_ms >= min_ms);
-        if !both {
-            let text = format!(
-                "min_ms is {min_ms} and max_ms {max_ms}; wanted 1 or more and no less than that, \
-                 or -1 and -1 for never"
-            );
-            return Err(Error::new(Code::Invalid, text));
-        }
-        monitor.set_reconnect(pauses)
-    };
-    // SAFETY: the header asks for a handle of ours.
-    unsafe { on(monitor, set) }
-}
-
-/// Sets after how long without a connection the monitor's jobs are given up as LOST, for nobody
-/// knows whether QEMU will ever come back. That QEMU's process has ended is noticed sooner where the
-/// kernel tells; that QEMU does not answer gives up nothing. The time also counts from the first
-/// start.
-///
-/// @param timeout_ms milliseconds; -1 for never. Without this call 60000.
-///
-/// Returns: 0. Errors: -EINVAL (below -1), -EBUSY (it was started or has a job), -ESHUTDOWN.
-///
-/// Threads: any, also inside callbacks. Since: 0.1.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn blockjob_monitor_set_lost_after(
-    monitor: *mut Monitor,
-    timeout_ms: c_int,
-) -> c_int {
-    let set = |monitor: &Arc<Monitor>| monitor.set_lost_after(timeout(timeout_ms)?);
-    // SAFETY: the header asks for a handle of ours.
-    unsafe { on(monitor, set) }
-}
-
-/// Sets how often QEMU is asked whether it answers, by a small query. When it does not in time, that
-/// is UNRESPONSIVE, and RESPONSIVE when it does again. Neither ends a connection or a job.
-///
-/// @param interval_ms milliseconds between an answer and the next question, from 1. -1 together with
-///        timeout_ms: never, as it is without this call
-/// @param timeout_ms milliseconds that an answer may take, from 1
-///
-/// Returns: 0. Errors: -EINVAL (neither of these), -EBUSY (it was started or has a job),
-/// -ESHUTDOWN.
-///
-/// Threads: any, also inside callbacks. Since: 0.1.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn blockjob_monitor_set_keepalive(
-    monitor: *mut Monitor,
-    interval_ms: c_int,
-    timeout_ms: c_int,
-) -> c_int {
-    let set = |monitor: &Arc<Monitor>| {
-        let times = time(interval_ms, "interval_ms")?.zip(timeout(timeout_ms)?);
-        let both = (interval_ms, timeout_ms) == (-1, -1) || (interval_ms >= 1 && timeout_ms >= 1);
-        if !both {
-            let text = format!(
-                "interval_ms is {interval_ms} and timeout_ms {timeout_ms}; wanted 1 or more for \
-                 each, or -1 and -1 for never"
-            );
-            return Err(Error::new(Code::Invalid, text));
-        }
-        monitor.set_keepalive(times)
-    };
-    // SAFETY: the header asks for a handle of ours.
-    unsafe { on(monitor, set) }
-}
-
-/// Sets whether a mark is left in QEMU, an object of type "secret" by the name of this listener, so
-/// that a QEMU that was restarted on the same address is known for another. Where the kernel tells
-/// with which process a connection is, that is not needed.
-///
-/// @param on 1, or 0 as it is without this call
-///
-/// Returns: 0. Errors: -EINVAL (neither), -EBUSY (it was started or has a job), -ESHUTDOWN.
-///
-/// Threads: any, also inside callbacks. Since: 0.1.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn blockjob_monitor_set_marker(monitor: *mut Monitor, on: c_int) -> c_int {
-    let set = |monitor: &Arc<Monitor>| match on {
-        0 | 1 => monitor.set_marker(on == 1),
-        _ => Err(Error::new(Code::Invalid, format!("on is {on}; wanted 0 or 1"))),
-    };
-    // SAFETY: the header asks for a handle of ours.
-    unsafe { self::on(monitor, set) }
-}
-
-/// Sets how many jobs the monitor knows at a time, those among them that have ended and are not
-/// dismissed. A job of the program's has its place from blockjob_job_new() on; other clients' jobs
-/// beyond the limit are not known, and their events are counted in OVERFLOW.
-///
-/// @param jobs from 1 to 65536. Without this call 4096.
-///
-/// Returns: 0. Errors: -EINVAL (outside these bounds), -EBUSY (it was started or has a job),
-/// -ESHUTDOWN.
-///
-/// Threads: any, also inside callbacks. Since: 0.1.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn blockjob_monitor_set_job_limit(
-    monitor: *mut Monitor,
-    jobs: c_int,
-) -> c_int {
-    let set = |monitor: &Arc<Monitor>| {
-        let limit = usize::try_from(jobs).ok().filter(|jobs| (1..=JOB_LIMIT_MAX).contains(jobs));
-        monitor.set_job_limit(limit.ok_or_else(|| {
-            let text = format!("jobs is {jobs}; wanted 1 to {JOB_LIMIT_MAX}");
-            Error::new(Code::Invalid, text)
-        })?)
-    };
-    // SAFETY: the header asks for a handle of ours.
-    unsafe { on(monitor, set) }
-}
-
-/// Names QEMU's event journal: a file to which QEMU writes each event, also while nobody is
-/// connected, by
-///
-///     -chardev null,id=journal,logfile=/var/log/vm.journal,logappend=on
-///     -mon chardev=journal,mode=control
-///
-/// on its command line. What would be LOST is looked for there: on connecting, after a gap, and when
-/// QEMU is gone. It must be a regular file; one that cannot be read is as good as none.
-///
-/// @param path the file
-/// @param position where the program has come to, from blockjob_event_get_position(): what stands
-///        before is not read again. NULL when it does not know.
-///
-/// Returns: 0. Errors: -EINVAL (position is none), -EILSEQ, -ENAMETOOLONG, -EBUSY (it was started or has a job), -ESHUTDOWN.
-///
-/// Threads: any, also inside callbacks. Since: 0.1.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn blockjob_monitor_set_journal(
-    monitor: *mut Monitor,
-    path: *const c_char,
-    position: *const c_char,
-) -> c_int {
-    let set = |monitor: &Arc<Monitor>| {
-        // SAFETY: the header asks for text.
-        let path = unsafe { text(path, "path") }?;
-        // SAFETY: the same.
-        let text = || unsafe { text(position, "position") };
-        let position = (!position.is_null()).then(text).transpose()?;
-        monitor.set_journal(path, position)
-    };
-    // SAFETY: the header asks for a handle of ours.
-    unsafe { on(monitor, set) }
 }
 
 /// The name given with blockjob_monitor_set_name(), or the address.
@@ -425,7 +195,7 @@ pub unsafe extern "C" fn blockjob_monitor_get_qemu_version(
 /// # Safety
 ///
 /// As for [`shared`].
-unsafe fn on(
+pub unsafe fn on(
     monitor: *const Monitor,
     deed: impl FnOnce(&Arc<Monitor>) -> Result<(), Error>,
 ) -> c_int {
