@@ -4,8 +4,8 @@
 //! Bytes go through [`line`] (where does a message end), [`message`] (what is it, loosely) and
 //! [`decode`] (what does it say, strictly). [`session`] is one monitor's life (with `handshake`,
 //! `requests`, `keepalive` and the commands under way in [`exchange`]), [`hub`] all of them. Which
-//! jobs there are and how each ends is [`jobs`]' to say: as it is heard in `hearing`, after a gap in
-//! `reconcile`, and from QEMU's event [`journal`] in `findings`.
+//! jobs there are and how each ends is [`jobs`]' to say: as it is heard in `hearing`, after a gap
+//! in `reconcile`, and from QEMU's event [`journal`] in `findings`; `ends` tells it.
 
 #![forbid(unsafe_code)]
 
@@ -14,6 +14,7 @@ mod backoff;
 pub mod cut;
 pub mod decode;
 pub mod encode;
+mod ends;
 pub mod exchange;
 mod findings;
 mod handshake;

@@ -160,6 +160,9 @@ fn jobs_that_nobody_remembers_are_found_behind_the_position_and_before_it_none()
         found(0, &[text]).jobs.remove(0).1.remove(0)
     };
     world.story();
-    world.finds(Findings { others: vec![end("own-1", 100), end("own-2", 101)], ..Findings::default() });
+    world.finds(Findings {
+        others: vec![end("own-1", 100), end("own-2", 101)],
+        ..Findings::default()
+    });
     assert_eq!(world.ends(), ["end 1 own-2 succeeded recovered"], "the other was told before");
 }

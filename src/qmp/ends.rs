@@ -1,0 +1,94 @@
+//! How an end is told: by one function, once a job, with what else is to be said of it. Part of
+//! [`Jobs`].
+
+use super::{
+    job::{Inquiry, Job, Stage},
+    jobs::{End, Jobs, Told},
+    position::Bookmark,
+};
+use crate::model::{Event, Kind, Loss, Origin, Outcome, Status, Timestamp, Word};
+
+impl Jobs {
+    /// It never ran: QEMU cancels what it undoes, and says nothing of it.
+    pub(super) fn end_undone(&mut self, number: u64) {
+        let mut event = self.told_end(number, Kind::Cancelled, Outcome::Cancelled);
+        event.origin = Origin::Inferred;
+        event.set(Word::Reason, "it was undone before it ran");
+        self.end(number, event);
+    }
+
+    /// It is gone, and QEMU does not say how. The journal may know.
+    pub(super) fn miss(&mut self, number: u64, loss: Loss) {
+        let has_journal = self.has_journal;
+        let Some(job) = self.all.get_mut(&number) else { return };
+        if job.held.is_some() {
+            return self.release(number);
+        }
+        if has_journal {
+            job.stage = Stage::Missing(loss);
+            job.inquiry = Inquiry::Wanted;
+        } else {
+            self.lose(number, loss);
+        }
+    }
+
+    pub(super) fn lose(&mut self, number: u64, loss: Loss) {
+        let mut event = self.told_end(number, Kind::Lost, Outcome::Unknown);
+        event.origin = Origin::Inferred;
+        event.loss = Some(loss);
+        event.set(Word::Reason, loss.text());
+        self.end(number, event);
+    }
+
+    /// An end that no message of QEMU's tells as a whole.
+    pub(super) fn told_end(&self, number: u64, kind: Kind, outcome: Outcome) -> Event {
+        self.all[&number].told_end(kind, outcome)
+    }
+
+    /// The only place where an end is told.
+    pub(super) fn end(&mut self, number: u64, mut event: Event) {
+        let ended = matches!(self.all[&number].stage, Stage::Ended { .. });
+        debug_assert!(!ended, "an end was told already");
+        if self.has_journal {
+            self.mark(number, &mut event);
+        }
+        let job = self.all.get_mut(&number).expect("who ends it has found it");
+        event.pivoted = job.pivot(&event, self.soft_shutdown);
+        self.recovered += i64::from(event.origin == Origin::Recovered);
+        let lost = event.kind == Kind::Lost;
+        let gone = job.status == Status::Null;
+        job.stage = Stage::Ended { acknowledged: false, lost };
+        job.inquiry = Inquiry::None;
+        let (id, handles) = (job.id.clone(), job.handles.clone());
+        // An old QEMU has forgotten it by now, unless it was told to keep it.
+        let stays = job.stays.unwrap_or(job.ours);
+        let forgotten = !self.has_status && !stays && !lost;
+        self.told.push(Told::End(End { job: number, handles, event }));
+        if gone || forgotten {
+            self.remove_number(number, &id);
+        }
+    }
+
+    /// Says how far the program has come with this end: past all before it, unless the journal is
+    /// still asked for others.
+    fn mark(&mut self, number: u64, event: &mut Event) {
+        let others = |(other, job): (&u64, &Job)| *other != number && job.waits_for_journal();
+        if self.forgotten == Inquiry::None && !self.all.iter().any(others) {
+            let at = event.timestamp.filter(|_| event.get(Word::Json).is_some());
+            self.told_until = later(self.told_until, at);
+        }
+        if let Some(bookmark) = self.bookmark() {
+            event.set(Word::Position, &bookmark);
+        }
+    }
+
+    /// What the program may store, to be told of what comes after it when it begins anew.
+    pub fn bookmark(&self) -> Option<String> {
+        let until = self.told_until;
+        self.position.map(|position| Bookmark { position, until }.to_string())
+    }
+}
+
+fn later(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {
+    if one.map(Timestamp::micros) < other.map(Timestamp::micros) { other } else { one }
+}
