@@ -821,8 +821,8 @@ const char *blockjob_job_get_id(const blockjob_job *job);
  * @param timeout_ms milliseconds to wait; -1 for as long as the connection lasts
  *
  * Returns: 0. Errors: -EREMOTEIO (QEMU refused; blockjob_last_error() has its class and words),
- * -ENOTCONN (nothing was sent, or the connection ended before the answer), -ETIMEDOUT, -EALREADY
- * (it was started, or has ended), -EINVAL (no JSON object, a member that the library sets, no
+ * -ENOTCONN (there is no connection; nothing was sent), -ECONNRESET (it ended before the answer:
+ * whether the job was started will show), -ETIMEDOUT, -EALREADY (it was started, or has ended), -EINVAL (no JSON object, a member that the library sets, no
  * command that makes one job), -EOPNOTSUPP (this QEMU's jobs have no ids), -ENOBUFS (too many
  * commands are unanswered), -EILSEQ, -ENAMETOOLONG, -ESHUTDOWN.
  *
@@ -858,7 +858,8 @@ int blockjob_job_wait(blockjob_job *job,
  * @param timeout_ms milliseconds to wait; -1 for as long as the connection lasts
  *
  * Returns: 0. Errors: -EREMOTEIO (QEMU refused, such as when the job is not ready), -ENOENT (the
- * job has ended), -ENOTCONN, -ETIMEDOUT, -ENOBUFS, -EINVAL, -ESHUTDOWN.
+ * job has ended), -ENOTCONN, -ECONNRESET (no answer came), -ETIMEDOUT, -ENOBUFS, -EINVAL,
+ * -ESHUTDOWN.
  *
  * Threads: any, also inside callbacks. Since: 0.1.
  */
@@ -873,7 +874,7 @@ int blockjob_job_complete(blockjob_job *job,
  * @param timeout_ms milliseconds to wait; -1 for as long as the connection lasts
  *
  * Returns: 0. Errors: -EREMOTEIO (QEMU refused), -ENOENT (the job has ended), -ENOTCONN,
- * -ETIMEDOUT, -ENOBUFS, -EINVAL, -ESHUTDOWN.
+ * -ECONNRESET (no answer came), -ETIMEDOUT, -ENOBUFS, -EINVAL, -ESHUTDOWN.
  *
  * Threads: any, also inside callbacks. Since: 0.1.
  */

@@ -1,5 +1,5 @@
-//! Is QEMU still there? A stopped or hanging one keeps its connection. It is asked now and then, and
-//! not answering is a state: never an outcome, and never taken for death. Part of [`Session`].
+//! Is QEMU still there? A stopped or hanging one keeps its connection. It is asked now and then,
+//! and not answering is a state: never an outcome, never taken for death. Part of [`Session`].
 
 use super::{
     act::Act,
