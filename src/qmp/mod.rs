@@ -2,15 +2,16 @@
 //! is to be found here, so whole fleets of QEMUs can be played through it from a seed.
 //!
 //! Bytes go through [`line`] (where does a message end), [`message`] (what is it, loosely) and
-//! [`decode`] (what does it say, strictly). [`session`] is one monitor's life (with `handshake`,
-//! `requests`, `keepalive` and the commands under way in [`exchange`]), [`hub`] all of them. Which
-//! jobs there are and how each ends is [`jobs`]' to say: as it is heard in `hearing`, after a gap
-//! in `reconcile`, and from QEMU's event [`journal`] in `findings`; `ends` tells it.
+//! [`decode`] (what does it say, strictly). [`session`] is one monitor's life (with `connection`,
+//! `handshake`, `requests`, `keepalive` and the commands under way in [`exchange`]), [`hub`] all of
+//! them. Which jobs there are and how each ends is [`jobs`]' to say: as it is heard in `hearing`,
+//! after a gap in `reconcile`, and from QEMU's event [`journal`] in `findings`; `ends` tells it.
 
 #![forbid(unsafe_code)]
 
 pub mod act;
 mod backoff;
+mod connection;
 pub mod cut;
 pub mod decode;
 pub mod encode;

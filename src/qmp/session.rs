@@ -168,33 +168,6 @@ impl<T: Ticket> Session<T> {
         }
     }
 
-    /// The connection stands, with this process where that can be known.
-    pub fn handle_connected(
-        &mut self,
-        identity: Option<Identity>,
-        now: Now,
-        acts: &mut Vec<Act<T>>,
-    ) {
-        if !matches!(self.stage, Stage::Connecting) {
-            return;
-        }
-        self.framer.finish();
-        self.stage = Stage::Greeting { stray: None };
-        let found = match (self.identity, identity) {
-            _ if self.process_ended => Process::Restarted,
-            (Some(before), Some(now)) if before == now => Process::Same,
-            (Some(_), Some(_)) => Process::Restarted,
-            _ => Process::Unknown,
-        };
-        (self.identity, self.process_ended) = (identity, false);
-        self.note_process(found);
-        if found == Process::Restarted {
-            self.marker_left = false;
-            self.jobs.handle_process_end(Loss::QemuRestarted);
-            self.tell(now, acts);
-        }
-    }
-
     /// QEMU said something.
     pub fn handle_bytes(&mut self, mut bytes: &[u8], now: Now, acts: &mut Vec<Act<T>>) {
         // Taken out for the loop, since a frame borrows it while the session acts.
@@ -229,17 +202,6 @@ impl<T: Ticket> Session<T> {
             Stage::Connecting | Stage::Ready | Stage::Recovering { .. } => error.clone(),
         };
         self.end(&error, now, acts);
-    }
-
-    /// The process that was connected has ended, as its pidfd says.
-    pub fn handle_process_end(&mut self, now: Now, acts: &mut Vec<Act<T>>) {
-        // While there is a connection it was somebody else's process.
-        if matches!(self.stage, Stage::Down | Stage::Connecting) && self.identity.is_some() {
-            self.process_ended = true;
-            self.jobs.handle_process_end(Loss::QemuGone);
-            self.inquire(acts);
-            self.tell(now, acts);
-        }
     }
 
     /// Some deadline has passed.
@@ -298,35 +260,6 @@ impl<T: Ticket> Session<T> {
         }
     }
 
-    fn connect(&mut self, now: Now, acts: &mut Vec<Act<T>>) {
-        self.timers.retry = None;
-        self.timers.attempt = self.settings.connect_timeout.map(|limit| now.running + limit);
-        self.stage = Stage::Connecting;
-        acts.extend([Act::Stands(State::Connecting, None), Act::Connect]);
-    }
-
-    /// One connection after another may find the process to be another one, and the program is
-    /// told when it can use it: what is certain stays so, and a restart above all.
-    pub(super) fn note_process(&mut self, found: Process) {
-        self.process = match (self.process, found) {
-            (Process::Restarted, _) | (_, Process::Restarted) => Process::Restarted,
-            (Process::Unknown, _) => Process::Unknown,
-            (_, found) => found,
-        };
-    }
-
-    /// QEMU has agreed, so there is a connection; jobs are heard of, and not given up.
-    fn is_becoming_usable(&self) -> bool {
-        matches!(self.stage, Stage::Reconciling { .. } | Stage::Recovering { .. })
-    }
-
-    /// From now on there should be a connection; without one for too long, jobs are given up.
-    fn expect_connection(&mut self, now: Now) {
-        if self.timers.lost.is_none() {
-            self.timers.lost = self.settings.lost_after.map(|limit| now.running + limit);
-        }
-    }
-
     fn handle_message(&mut self, text: &str, now: Now, acts: &mut Vec<Act<T>>) {
         match parse(text) {
             Ok(Message::Event { name, timestamp, data }) => {
@@ -362,39 +295,6 @@ impl<T: Ticket> Session<T> {
         }
     }
 
-    /// The connection has ended; the next attempt is a matter of time.
-    pub(super) fn end(&mut self, error: &Error, now: Now, acts: &mut Vec<Act<T>>) {
-        self.disconnect(error, now, acts);
-        self.timers.retry = self.backoff.next().map(|pause| now.running + pause);
-    }
-
-    fn disconnect(&mut self, error: &Error, now: Now, acts: &mut Vec<Act<T>>) {
-        self.stage = Stage::Down;
-        self.unresponsive = false;
-        (self.timers.attempt, self.timers.keepalive) = (None, None);
-        self.expect_connection(now);
-        self.framer.finish();
-        acts.extend([Act::Disconnect, Act::Stands(State::Disconnected, None)]);
-        self.handle_no_replies(acts);
-        self.jobs.handle_gap();
-        self.tell(now, acts);
-        // Each reason once, and not each attempt.
-        if self.told_reason.as_ref() != Some(&error.text) {
-            self.told_reason = Some(error.text.clone());
-            let reason = &error.text;
-            acts.push(Act::Tell(own(
-                Kind::Disconnected,
-                "DISCONNECTED",
-                Word::Reason,
-                reason,
-                now,
-            )));
-        }
-        for ticket in std::mem::take(&mut self.waiting) {
-            acts.push(Act::Answer(ticket, Err(error.clone())));
-        }
-    }
-
     /// What became of jobs becomes acts.
     pub(super) fn tell(&mut self, now: Now, acts: &mut Vec<Act<T>>) {
         for told in self.jobs.told() {
@@ -422,7 +322,7 @@ impl<T: Ticket> Session<T> {
         }
     }
 
-    fn inquire(&mut self, acts: &mut Vec<Act<T>>) {
+    pub(super) fn inquire(&mut self, acts: &mut Vec<Act<T>>) {
         acts.extend(self.jobs.inquire().map(Act::Read));
     }
 }
