@@ -1,5 +1,5 @@
-//! Connections one after another: how one is tried for, who answers, and what its end leaves. Part of
-//! [`Session`].
+//! Connections one after another: how one is tried for, who answers, and what its end leaves. Part
+//! of [`Session`].
 
 use super::{
     act::Act,
