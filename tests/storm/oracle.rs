@@ -93,6 +93,8 @@ impl Oracle {
         let key = self.identify(machine, &id, event)?;
         self.life.heard.insert((index, id.clone()));
         tally.count(format!("told {:?} {:?} {:?}", event.kind, event.outcome, event.origin));
+        tally.count(format!("outcome {:?}", event.outcome));
+        tally.count(format!("origin {:?}", event.origin));
         if let Some(loss) = event.loss {
             tally.count(format!("lost {loss:?}"));
         }

@@ -38,7 +38,7 @@ pub struct World {
     lives: u64,
     ids: u64,
     oracle: Oracle,
-    pub tally: Tally,
+    tally: Tally,
     /// What happened, in readable lines; `None` where nobody reads.
     story: Option<Vec<String>>,
 }
@@ -154,6 +154,15 @@ impl World {
             self.step()?;
         }
         self.calm()
+    }
+
+    /// What was counted, with the hazards that each QEMU counted.
+    pub fn tally(&self) -> Tally {
+        let mut tally = self.tally.clone();
+        for qemu in self.machines.iter().flat_map(|machine| &machine.processes) {
+            qemu.hazards().for_each(|(hazard, number)| tally.count_many(hazard, number));
+        }
+        tally
     }
 
     pub fn story(&mut self) -> Vec<String> {
@@ -726,9 +735,6 @@ impl World {
             .foreign(&json!({"execute": command, "arguments": arguments}));
         self.tells(|| format!("{index} another: {command} {arguments} -> {}", short(&reply)));
         self.tally.count("foreign command");
-        if self.machines[index].now().is_hung() {
-            self.tally.count("hazard: hung transaction");
-        }
     }
 
     // --- The end -------------------------------------------------------------------------
