@@ -18,6 +18,10 @@ pub struct Life {
     pub told: BTreeMap<(usize, Key), Kind>,
     /// Ids of which anything was told: at a machine.
     heard: BTreeSet<(usize, String)>,
+    /// Others' incarnations that were told to begin.
+    begun: BTreeSet<(usize, Key)>,
+    /// How many ends of an id were told that may be of any of its incarnations.
+    unclear: BTreeMap<(usize, String), usize>,
     /// Ends that came over the wire as a whole, to the letter.
     arrived: BTreeSet<String>,
     /// Ids that were lost, whose end may still come and be passed over.
@@ -72,13 +76,20 @@ impl Oracle {
     }
 
     /// An event that is no end was told.
-    pub fn handle_told(&mut self, machine: usize, event: &Event) -> Verdict {
+    pub fn handle_told(&mut self, index: usize, machine: &Machine, event: &Event) -> Verdict {
         // Of a job of which only the last word is heard nothing was known.
         let id = event.text(Word::JobId).filter(|_| event.status != Status::Null);
         if let Some(id) = id {
-            self.life.heard.insert((machine, id.to_owned()));
+            self.life.heard.insert((index, id.to_owned()));
         }
-        self.check_order(machine, event)
+        if let Some(id) = id.filter(|id| event.status == Status::Created && !id.starts_with("own-"))
+        {
+            let json = event.text(Word::Json);
+            let all = machine.incarnations(id);
+            let begins = all.iter().find(|(_, truth)| truth.created.as_deref() == json);
+            self.life.begun.extend(begins.map(|(key, _)| (index, *key)));
+        }
+        self.check_order(index, event)
     }
 
     /// An end was told: is it true, and the first?
@@ -106,7 +117,10 @@ impl Oracle {
             self.lost_ever.insert((index, id.clone()));
             self.check_loss(index, machine, &id, key, event.loss.ok_or("LOST without a loss")?)?;
         }
-        let Some(key) = key else { return Ok(None) };
+        let Some(key) = key else {
+            *self.life.unclear.entry((index, id)).or_default() += 1;
+            return Ok(None);
+        };
         if let Some(before) = self.life.told.insert((index, key), event.kind) {
             return Err(format!("two ends of {id}: {before:?}, and now {event}"));
         }
@@ -182,6 +196,7 @@ impl Oracle {
                 return Err(format!("{id} has gone without an end: {truth:?}"));
             }
         }
+        self.check_begun(index, machine, closed)?;
         for (process, qemu) in machine.processes.iter().enumerate() {
             for truth in qemu.jobs().iter().filter(|truth| self.ours.contains(&truth.id)) {
                 let key = Key { process, number: truth.number };
@@ -196,6 +211,25 @@ impl Oracle {
                 if kept && taken && truth.dismissed.is_none() && !lost_now && !closed {
                     return Err(format!("{} was taken and never dismissed: {truth:?}", truth.id));
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// Each incarnation that was told to begin has an end of its own.
+    fn check_begun(&self, index: usize, machine: &Machine, closed: bool) -> Verdict {
+        let mut open = BTreeMap::<&str, usize>::new();
+        for (_, key) in self.life.begun.iter().filter(|(of, _)| *of == index) {
+            let truth = &machine.processes[key.process].jobs()[key.number];
+            let lives = machine.is_listed(*key) && truth.ended.is_none() && !closed;
+            if !lives && !self.life.told.contains_key(&(index, *key)) {
+                *open.entry(&truth.id).or_default() += 1;
+            }
+        }
+        for (id, open) in open {
+            let unclear = self.life.unclear.get(&(index, id.to_owned())).copied().unwrap_or(0);
+            if unclear < open {
+                return Err(format!("{id} was told to begin and never to end"));
             }
         }
         Ok(())

@@ -93,8 +93,8 @@ impl World {
         let mut weather = Weather {
             cut: [0, 60, 200, 800][chance.index(4)],
             crash: [0, 0, 600, 2000][chance.index(4)],
-            quit: [0, 0, 1500][chance.index(3)],
-            stop: [0, 0, 800][chance.index(3)],
+            quit: [0, 300, 1500][chance.index(3)],
+            stop: [0, 400, 800][chance.index(3)],
             boot: 40,
             die: [0, 0, 700, 2500][chance.index(4)],
             die_in_callback: [0, 0, 6, 20][chance.index(4)],
@@ -123,7 +123,9 @@ impl World {
         let machines: Vec<Machine> = (0..count)
             .map(|_| {
                 let version = VERSIONS[chance.index(VERSIONS.len())];
-                let daemon = version.from(5, 0) && chance.one_in(3);
+                // The daemon of 5.2 is one of its own.
+                let often = if version.from(6, 0) { 3 } else { 2 };
+                let daemon = version.from(5, 0) && chance.one_in(often);
                 let kind = if daemon { Kind::StorageDaemon } else { Kind::System };
                 Machine::new(kind, version, odds.clone(), &mut chance)
             })
@@ -372,7 +374,7 @@ impl World {
             EventKind::Unresponsive => self.tally.count("unresponsive"),
             _ => {}
         }
-        self.oracle.handle_told(index, event)
+        self.oracle.handle_told(index, &self.machines[index], event)
     }
 
     fn handle_end(&mut self, index: usize, job: u64, handles: &[u64], event: &Event) -> Verdict {
@@ -479,7 +481,7 @@ impl World {
         self.lives += 1;
         let journals: Vec<bool> = self.machines.iter().map(|it| it.has_journal).collect();
         let lost_after = [60, 60, 5][self.chance.index(3)];
-        let keepalive = self.chance.one_in(3);
+        let keepalive = self.chance.one_in(2);
         let marker = self.chance.one_in(4);
         let settings = |index: usize| {
             let second = std::time::Duration::from_secs(1);
@@ -698,7 +700,7 @@ impl World {
         } else {
             let (id, ended) = &jobs[chance.index(jobs.len())];
             let ours = self.oracle.ours.contains(id);
-            let gently = ours && !chance.one_in(6);
+            let gently = ours && !chance.one_in(2);
             let new = self.machines[index].version.from(3, 0);
             let verb = match chance.below(7) {
                 _ if *ended && gently => return,

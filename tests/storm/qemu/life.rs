@@ -17,7 +17,11 @@ impl Qemu {
         job.status = status;
         let id = job.id.clone();
         if self.version.has_statuses() {
-            self.emit("JOB_STATUS_CHANGE", &json!({"status": status.name(), "id": id}));
+            let data = json!({"status": status.name(), "id": id});
+            let (line, _) = self.emit("JOB_STATUS_CHANGE", &data);
+            if status == Status::Created {
+                self.truths[number].created = Some(line);
+            }
         }
     }
 

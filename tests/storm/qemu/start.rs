@@ -168,6 +168,7 @@ impl Qemu {
             ended: None,
             pivoted: false,
             created_us: self.now_us,
+            created: None,
             gone_us: None,
             dismissed: None,
         });
