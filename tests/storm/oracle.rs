@@ -18,9 +18,12 @@ pub struct Life {
     pub told: BTreeMap<(usize, Key), Kind>,
     /// Ids of which anything was told: at a machine.
     heard: BTreeSet<(usize, String)>,
-    /// Others' incarnations that were told to begin.
+    /// The machines that are connected.
+    connected: BTreeSet<usize>,
+    /// Others' incarnations that were told to begin while connected. What is heard before the
+    /// greeting is followed by a gap that nobody sees.
     begun: BTreeSet<(usize, Key)>,
-    /// How many ends of an id were told that may be of any of its incarnations.
+    /// How many ends of an id were told that may be of another of its incarnations.
     unclear: BTreeMap<(usize, String), usize>,
     /// Ends that came over the wire as a whole, to the letter.
     arrived: BTreeSet<String>,
@@ -82,12 +85,17 @@ impl Oracle {
         if let Some(id) = id {
             self.life.heard.insert((index, id.to_owned()));
         }
-        if let Some(id) = id.filter(|id| event.status == Status::Created && !id.starts_with("own-"))
-        {
+        match event.kind {
+            Kind::Connected => _ = self.life.connected.insert(index),
+            Kind::Disconnected => _ = self.life.connected.remove(&index),
+            _ => {}
+        }
+        let begins = event.status == Status::Created && self.life.connected.contains(&index);
+        if let Some(id) = id.filter(|id| begins && !id.starts_with("own-")) {
             let json = event.text(Word::Json);
             let all = machine.incarnations(id);
-            let begins = all.iter().find(|(_, truth)| truth.created.as_deref() == json);
-            self.life.begun.extend(begins.map(|(key, _)| (index, *key)));
+            let found = all.iter().find(|(_, truth)| truth.created.as_deref() == json);
+            self.life.begun.extend(found.map(|(key, _)| (index, *key)));
         }
         self.check_order(index, event)
     }
@@ -121,6 +129,9 @@ impl Oracle {
             *self.life.unclear.entry((index, id)).or_default() += 1;
             return Ok(None);
         };
+        if event.origin == Origin::Inferred {
+            *self.life.unclear.entry((index, id.clone())).or_default() += 1;
+        }
         if let Some(before) = self.life.told.insert((index, key), event.kind) {
             return Err(format!("two ends of {id}: {before:?}, and now {event}"));
         }

@@ -55,6 +55,8 @@ struct Weather {
     foreign: u64,
     leap: u64,
     close: u64,
+    /// Others use one id again and again.
+    same_id: bool,
 }
 
 #[derive(Default)]
@@ -101,6 +103,7 @@ impl World {
             foreign: [20, 40, 120][chance.index(3)],
             leap: [30, 100, 300][chance.index(3)],
             close: [0, 0, 0, 3000][chance.index(4)],
+            same_id: chance.one_in(4),
         };
         if chance.one_in(10) {
             weather.foreign = 0;
@@ -638,7 +641,8 @@ impl World {
     /// Another client of the same QEMU does something.
     fn act_as_another(&mut self, index: usize) {
         let chance = &mut self.chance;
-        let disk = chance.below(DISKS);
+        let same_id = self.weather.same_id;
+        let disk = if same_id { 0 } else { chance.below(DISKS) };
         let target = format!("target{disk}");
         let mut arguments = json!({"device": format!("drive{disk}")});
         let jobs: Vec<(String, bool)> = (self.machines[index].now().jobs().iter())
@@ -646,7 +650,7 @@ impl World {
             .map(|truth| (truth.id.clone(), truth.ended.is_some()))
             .collect();
         let command = if jobs.is_empty() || chance.one_in(2) {
-            if !chance.one_in(3) {
+            if !same_id && !chance.one_in(3) {
                 self.ids += 1;
                 arguments["job-id"] = json!(format!("f-{}", self.ids));
             }
