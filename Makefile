@@ -32,7 +32,7 @@ C_HELPERS := $(patsubst c-tests/%.c,$(TARGET)/c-tests/%.o,\
                $(filter-out c-tests/test_%.c,$(wildcard c-tests/*.c)))
 
 .PHONY: all lib header examples c-tests demo check check-msrv check-fresh check-qemus cuts \
-        install uninstall clean help
+        storm wrong install uninstall clean help
 .DELETE_ON_ERROR:
 # Objects are kept for the next time.
 .SECONDARY:
@@ -77,6 +77,13 @@ check-qemus: ## the tests with real QEMUs against those of four Debian releases,
 cuts: lib ## a job's conversation with a real QEMU, cut at each of its bytes; ends with tables
 	@BLOCKJOB_CUTS=all $(CARGO) test --locked --features header --test qemu -- \
 	    --nocapture --test-threads=1 be_cut_at_any_byte
+
+storm: ## SEEDS=N worlds of fake QEMUs (10000), or the story of SEED=S alone; docs/storm.md
+	@SEEDS='$(SEEDS)' SEED='$(SEED)' FIRST='$(FIRST)' \
+	    $(CARGO) test $(CARGOFLAGS) --test storm every_job -- --nocapture
+
+wrong: ## that the storm fails: each wrong design of tests/wrong, and what catches it
+	@scripts/check-wrong.sh
 
 install: $(LIBRARY) ## into DESTDIR, PREFIX, LIBDIR, INCLUDEDIR, PKGCONFIGDIR
 	install -d '$(DESTDIR)$(LIBDIR)' '$(DESTDIR)$(INCLUDEDIR)' '$(DESTDIR)$(PKGCONFIGDIR)'

@@ -18,6 +18,13 @@ pub struct Life {
     pub told: BTreeMap<(usize, Key), Kind>,
     /// Ids of which anything was told: at a machine.
     heard: BTreeSet<(usize, String)>,
+    /// The machines that are connected.
+    connected: BTreeSet<usize>,
+    /// Others' incarnations that were told to begin while connected. What is heard before the
+    /// greeting is followed by a gap that nobody sees.
+    begun: BTreeSet<(usize, Key)>,
+    /// How many ends of an id were told that may be of another of its incarnations.
+    unclear: BTreeMap<(usize, String), usize>,
     /// Ends that came over the wire as a whole, to the letter.
     arrived: BTreeSet<String>,
     /// Ids that were lost, whose end may still come and be passed over.
@@ -72,13 +79,25 @@ impl Oracle {
     }
 
     /// An event that is no end was told.
-    pub fn handle_told(&mut self, machine: usize, event: &Event) -> Verdict {
+    pub fn handle_told(&mut self, index: usize, machine: &Machine, event: &Event) -> Verdict {
         // Of a job of which only the last word is heard nothing was known.
         let id = event.text(Word::JobId).filter(|_| event.status != Status::Null);
         if let Some(id) = id {
-            self.life.heard.insert((machine, id.to_owned()));
+            self.life.heard.insert((index, id.to_owned()));
         }
-        self.check_order(machine, event)
+        match event.kind {
+            Kind::Connected => _ = self.life.connected.insert(index),
+            Kind::Disconnected => _ = self.life.connected.remove(&index),
+            _ => {}
+        }
+        let begins = event.status == Status::Created && self.life.connected.contains(&index);
+        if let Some(id) = id.filter(|id| begins && !id.starts_with("own-")) {
+            let json = event.text(Word::Json);
+            let all = machine.incarnations(id);
+            let found = all.iter().find(|(_, truth)| truth.created.as_deref() == json);
+            self.life.begun.extend(found.map(|(key, _)| (index, *key)));
+        }
+        self.check_order(index, event)
     }
 
     /// An end was told: is it true, and the first?
@@ -93,6 +112,8 @@ impl Oracle {
         let key = self.identify(machine, &id, event)?;
         self.life.heard.insert((index, id.clone()));
         tally.count(format!("told {:?} {:?} {:?}", event.kind, event.outcome, event.origin));
+        tally.count(format!("outcome {:?}", event.outcome));
+        tally.count(format!("origin {:?}", event.origin));
         if let Some(loss) = event.loss {
             tally.count(format!("lost {loss:?}"));
         }
@@ -104,7 +125,13 @@ impl Oracle {
             self.lost_ever.insert((index, id.clone()));
             self.check_loss(index, machine, &id, key, event.loss.ok_or("LOST without a loss")?)?;
         }
-        let Some(key) = key else { return Ok(None) };
+        let Some(key) = key else {
+            *self.life.unclear.entry((index, id)).or_default() += 1;
+            return Ok(None);
+        };
+        if event.origin == Origin::Inferred {
+            *self.life.unclear.entry((index, id.clone())).or_default() += 1;
+        }
         if let Some(before) = self.life.told.insert((index, key), event.kind) {
             return Err(format!("two ends of {id}: {before:?}, and now {event}"));
         }
@@ -180,6 +207,7 @@ impl Oracle {
                 return Err(format!("{id} has gone without an end: {truth:?}"));
             }
         }
+        self.check_begun(index, machine, closed)?;
         for (process, qemu) in machine.processes.iter().enumerate() {
             for truth in qemu.jobs().iter().filter(|truth| self.ours.contains(&truth.id)) {
                 let key = Key { process, number: truth.number };
@@ -194,6 +222,25 @@ impl Oracle {
                 if kept && taken && truth.dismissed.is_none() && !lost_now && !closed {
                     return Err(format!("{} was taken and never dismissed: {truth:?}", truth.id));
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// Each incarnation that was told to begin has an end of its own.
+    fn check_begun(&self, index: usize, machine: &Machine, closed: bool) -> Verdict {
+        let mut open = BTreeMap::<&str, usize>::new();
+        for (_, key) in self.life.begun.iter().filter(|(of, _)| *of == index) {
+            let truth = &machine.processes[key.process].jobs()[key.number];
+            let lives = machine.is_listed(*key) && truth.ended.is_none() && !closed;
+            if !lives && !self.life.told.contains_key(&(index, *key)) {
+                *open.entry(&truth.id).or_default() += 1;
+            }
+        }
+        for (id, open) in open {
+            let unclear = self.life.unclear.get(&(index, id.to_owned())).copied().unwrap_or(0);
+            if unclear < open {
+                return Err(format!("{id} was told to begin and never to end"));
             }
         }
         Ok(())

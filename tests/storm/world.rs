@@ -38,7 +38,7 @@ pub struct World {
     lives: u64,
     ids: u64,
     oracle: Oracle,
-    pub tally: Tally,
+    tally: Tally,
     /// What happened, in readable lines; `None` where nobody reads.
     story: Option<Vec<String>>,
 }
@@ -55,6 +55,8 @@ struct Weather {
     foreign: u64,
     leap: u64,
     close: u64,
+    /// Others use one id again and again.
+    same_id: bool,
 }
 
 #[derive(Default)]
@@ -93,14 +95,15 @@ impl World {
         let mut weather = Weather {
             cut: [0, 60, 200, 800][chance.index(4)],
             crash: [0, 0, 600, 2000][chance.index(4)],
-            quit: [0, 0, 1500][chance.index(3)],
-            stop: [0, 0, 800][chance.index(3)],
+            quit: [0, 300, 1500][chance.index(3)],
+            stop: [0, 400, 800][chance.index(3)],
             boot: 40,
             die: [0, 0, 700, 2500][chance.index(4)],
             die_in_callback: [0, 0, 6, 20][chance.index(4)],
             foreign: [20, 40, 120][chance.index(3)],
             leap: [30, 100, 300][chance.index(3)],
             close: [0, 0, 0, 3000][chance.index(4)],
+            same_id: chance.one_in(4),
         };
         if chance.one_in(10) {
             weather.foreign = 0;
@@ -123,7 +126,9 @@ impl World {
         let machines: Vec<Machine> = (0..count)
             .map(|_| {
                 let version = VERSIONS[chance.index(VERSIONS.len())];
-                let daemon = version.from(5, 0) && chance.one_in(3);
+                // The daemon of 5.2 is one of its own.
+                let often = if version.from(6, 0) { 3 } else { 2 };
+                let daemon = version.from(5, 0) && chance.one_in(often);
                 let kind = if daemon { Kind::StorageDaemon } else { Kind::System };
                 Machine::new(kind, version, odds.clone(), &mut chance)
             })
@@ -154,6 +159,15 @@ impl World {
             self.step()?;
         }
         self.calm()
+    }
+
+    /// What was counted, with the hazards that each QEMU counted.
+    pub fn tally(&self) -> Tally {
+        let mut tally = self.tally.clone();
+        for qemu in self.machines.iter().flat_map(|machine| &machine.processes) {
+            qemu.hazards().for_each(|(hazard, number)| tally.count_many(hazard, number));
+        }
+        tally
     }
 
     pub fn story(&mut self) -> Vec<String> {
@@ -363,7 +377,7 @@ impl World {
             EventKind::Unresponsive => self.tally.count("unresponsive"),
             _ => {}
         }
-        self.oracle.handle_told(index, event)
+        self.oracle.handle_told(index, &self.machines[index], event)
     }
 
     fn handle_end(&mut self, index: usize, job: u64, handles: &[u64], event: &Event) -> Verdict {
@@ -470,7 +484,7 @@ impl World {
         self.lives += 1;
         let journals: Vec<bool> = self.machines.iter().map(|it| it.has_journal).collect();
         let lost_after = [60, 60, 5][self.chance.index(3)];
-        let keepalive = self.chance.one_in(3);
+        let keepalive = self.chance.one_in(2);
         let marker = self.chance.one_in(4);
         let settings = |index: usize| {
             let second = std::time::Duration::from_secs(1);
@@ -627,7 +641,8 @@ impl World {
     /// Another client of the same QEMU does something.
     fn act_as_another(&mut self, index: usize) {
         let chance = &mut self.chance;
-        let disk = chance.below(DISKS);
+        let same_id = self.weather.same_id;
+        let disk = if same_id { 0 } else { chance.below(DISKS) };
         let target = format!("target{disk}");
         let mut arguments = json!({"device": format!("drive{disk}")});
         let jobs: Vec<(String, bool)> = (self.machines[index].now().jobs().iter())
@@ -635,7 +650,7 @@ impl World {
             .map(|truth| (truth.id.clone(), truth.ended.is_some()))
             .collect();
         let command = if jobs.is_empty() || chance.one_in(2) {
-            if !chance.one_in(3) {
+            if !same_id && !chance.one_in(3) {
                 self.ids += 1;
                 arguments["job-id"] = json!(format!("f-{}", self.ids));
             }
@@ -689,7 +704,7 @@ impl World {
         } else {
             let (id, ended) = &jobs[chance.index(jobs.len())];
             let ours = self.oracle.ours.contains(id);
-            let gently = ours && !chance.one_in(6);
+            let gently = ours && !chance.one_in(2);
             let new = self.machines[index].version.from(3, 0);
             let verb = match chance.below(7) {
                 _ if *ended && gently => return,
@@ -726,9 +741,6 @@ impl World {
             .foreign(&json!({"execute": command, "arguments": arguments}));
         self.tells(|| format!("{index} another: {command} {arguments} -> {}", short(&reply)));
         self.tally.count("foreign command");
-        if self.machines[index].now().is_hung() {
-            self.tally.count("hazard: hung transaction");
-        }
     }
 
     // --- The end -------------------------------------------------------------------------

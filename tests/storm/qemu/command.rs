@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    Qemu,
+    Qemu, counts,
     job::{Job, SLICE_US, Status},
     listing::{block_listing, listing},
     start::Arguments,
@@ -240,7 +240,11 @@ impl Qemu {
     fn cancel(&mut self, number: usize, force: bool) {
         let now = self.soon_us();
         // Up to 2.11 force is about pauses only.
-        let force = force && self.version.from(2, 12);
+        let old = force && !self.version.from(2, 12);
+        let force = force && !old;
+        if old && self.job(number).ready && !self.job(number).is_settled() {
+            self.counts.add(counts::FORCE_COMPLETES);
+        }
         let job = self.job(number);
         if job.is_settled() {
             job.cancelled = true;

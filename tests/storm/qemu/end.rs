@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    Qemu, State,
+    Qemu, State, counts,
     job::Job,
     truth::Dismissed,
     version::Kind,
@@ -33,6 +33,8 @@ impl Qemu {
         // The storage daemon of 5.2 forgets its jobs.
         if self.kind == Kind::System || late {
             self.cancel_all();
+        } else if self.jobs.values().any(|job| !job.is_over()) {
+            self.counts.add(counts::WORDLESS);
         }
         if late {
             speak(&mut self.wire, self.version);
@@ -65,7 +67,17 @@ impl Qemu {
             if job.is_over() {
                 continue;
             }
-            if job.ready && !job.is_settled() && !self.version.quit_forces() && !job.cancelled {
+            let ready = job.ready && !job.is_settled() && !job.cancelled;
+            if ready {
+                let completes = !self.version.quit_forces();
+                self.counts.add(if completes {
+                    counts::QUIT_COMPLETES
+                } else {
+                    counts::QUIT_CANCELS
+                });
+            }
+            let Some(job) = self.jobs.get_mut(&number) else { continue };
+            if ready && !self.version.quit_forces() {
                 job.finished = true;
                 self.wake(number);
                 self.job_exit(number);

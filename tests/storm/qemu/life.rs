@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{
-    Qemu,
+    Qemu, counts,
     job::{Fault, NEVER, Policy, ROUND_US, Status, Work},
     truth::{Dismissed, Ending, Outcome},
 };
@@ -17,7 +17,11 @@ impl Qemu {
         job.status = status;
         let id = job.id.clone();
         if self.version.has_statuses() {
-            self.emit("JOB_STATUS_CHANGE", &json!({"status": status.name(), "id": id}));
+            let data = json!({"status": status.name(), "id": id});
+            let (line, _) = self.emit("JOB_STATUS_CHANGE", &data);
+            if status == Status::Created {
+                self.truths[number].created = Some(line);
+            }
         }
     }
 
@@ -270,6 +274,14 @@ impl Qemu {
         if let Outcome::Failed(text) = &outcome {
             data["error"] = json!(text);
         }
+        let completes = outcome == Outcome::Completed;
+        let hazards = [
+            (job.is_mirror() && completes && !job.should_complete, counts::ENDED_NO_PIVOT),
+            (job.is_mirror() && completes && job.should_complete, counts::ENDED_PIVOT),
+            (job.soft_cancelled && completes, counts::CANCEL_COMPLETES),
+            (matches!(outcome, Outcome::Failed(_)) && job.offset == job.len, counts::FULL_ERROR),
+            (!block, counts::NO_EVENTS),
+        ];
         let auto_dismiss = job.auto_dismiss;
         let ran = self.truths[number].ran;
         let pivots = job.should_complete && outcome == Outcome::Completed;
@@ -278,6 +290,9 @@ impl Qemu {
             let name = if outcome == Outcome::Cancelled { "CANCELLED" } else { "COMPLETED" };
             let (line, sent) = self.emit(&format!("BLOCK_JOB_{name}"), &data);
             event = Some(line);
+            if sent.is_none() {
+                self.counts.add(counts::UNHEARD);
+            }
             sent_to.extend(sent);
         }
         let truth = &mut self.truths[number];
@@ -285,6 +300,9 @@ impl Qemu {
         if ran {
             let timestamp_us = self.last_us;
             truth.ended = Some(Ending { outcome, timestamp_us, event, sent_to });
+            for (_, hazard) in hazards.iter().filter(|(occurs, _)| *occurs) {
+                self.counts.add(hazard);
+            }
         }
         self.status(number, Status::Concluded);
         if auto_dismiss || !ran {
@@ -313,6 +331,9 @@ impl Qemu {
             .filter(|(_, job)| matches!(job.status, Status::Running | Status::Ready))
             .map(|(number, job)| (*number, job.status))
             .collect();
+        if !running.is_empty() && self.version.has_statuses() {
+            self.counts.add(counts::BLIP);
+        }
         for _ in 0..times {
             for (number, status) in &running {
                 let paused =

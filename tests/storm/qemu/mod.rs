@@ -4,11 +4,15 @@
 //!
 //! `step` does one small thing of the main loop; between two steps anything may happen to it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    ops::Range,
+};
 
 use serde_json::{Value, json};
 
 pub mod command;
+pub mod counts;
 mod end;
 pub mod job;
 mod life;
@@ -20,6 +24,7 @@ pub mod truth;
 pub mod version;
 pub mod wire;
 
+use counts::Counts;
 use job::{Job, NEVER, Plan};
 pub use odds::Odds;
 use text::encode;
@@ -60,6 +65,7 @@ pub struct Qemu {
     /// An event of the guest's that the main loop has yet to emit.
     later: Option<&'static str>,
     guest_runs: bool,
+    pub(super) counts: Counts,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +83,11 @@ struct Held {
     line: String,
     steps: u64,
     until_us: u64,
+    /// The jobs that its command started.
+    began: Range<usize>,
+    /// It lists jobs, and the client was told of a job since.
+    lists: bool,
+    stale: bool,
 }
 
 impl Qemu {
@@ -104,6 +115,7 @@ impl Qemu {
             slow_us: 0,
             later: None,
             guest_runs: false,
+            counts: Counts::default(),
         }
     }
 
@@ -195,6 +207,10 @@ impl Qemu {
             }
             Some(_) => {
                 let held = self.held.take().expect("it was seen");
+                self.count_reply(held.connection, held.began);
+                if held.stale {
+                    self.counts.add(counts::STALE_LISTING);
+                }
                 self.wire.reply(held.connection, &held.line, self.version);
                 return true;
             }
@@ -259,6 +275,7 @@ impl Qemu {
 
     pub fn hang(&mut self) {
         if self.state == State::Runs {
+            self.counts.add(counts::HUNG);
             self.state = State::Hangs;
         }
     }
@@ -305,6 +322,7 @@ impl Qemu {
     fn execute(&mut self, request: &Request) {
         let connection = request.connection;
         let origin = Origin::Client(connection, request.id.clone());
+        let first = self.truths.len();
         let result = self.answer(request, &origin);
         if self.state == State::Hangs {
             return;
@@ -317,8 +335,18 @@ impl Qemu {
             let late = self.version.replies_late() && self.chance.one_in(self.odds.late_reply);
             let steps = if late { 1 + self.chance.below(LATE_STEPS_MAX) } else { 0 };
             let until_us = self.now_us + std::mem::take(&mut self.slow_us);
-            self.held = Some(Held { connection, line, steps, until_us });
+            let command = request.command.as_deref().unwrap_or_default();
+            self.held = Some(Held {
+                connection,
+                line,
+                steps,
+                until_us,
+                began: first..self.truths.len(),
+                lists: matches!(command, "query-jobs" | "query-block-jobs"),
+                stale: false,
+            });
         } else {
+            self.count_reply(connection, first..self.truths.len());
             self.wire.reply(connection, &line, self.version);
         }
     }
@@ -338,6 +366,9 @@ impl Qemu {
         self.journal.extend_from_slice(line.as_bytes());
         self.journal.extend_from_slice(b"\r\n");
         let sent_to = self.wire.say(&line);
+        if let Some(held) = self.held.as_mut().filter(|held| sent_to == Some(held.connection)) {
+            held.stale |= held.lists && name.contains("JOB_");
+        }
         (line, sent_to)
     }
 

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::{
     Qemu,
     command::{Refusal, generic},
+    counts,
     job::{Fault, Job, NEVER, Plan, Policy, ROUND_US, Status, Work},
     truth::{Dismissed, Origin, Truth},
 };
@@ -74,6 +75,7 @@ impl Qemu {
     /// it waits for the second for ever.
     fn roll_back(&mut self, started: &[usize], grouped: bool) {
         for number in started.iter().rev() {
+            self.counts.add(counts::ROLLED_BACK);
             self.status(*number, Status::Aborting);
             self.status(*number, Status::Concluded);
             self.dismiss(*number, Dismissed::Auto);
@@ -152,6 +154,9 @@ impl Qemu {
             actively_synced: text("copy-mode") == Some("write-blocking"),
             endless: work == Work::Backup && text("sync") == Some("none"),
         };
+        if self.truths.iter().any(|truth| truth.id == id) {
+            self.counts.add(counts::ID_AGAIN);
+        }
         self.truths.push(Truth {
             number,
             id,
@@ -163,6 +168,7 @@ impl Qemu {
             ended: None,
             pivoted: false,
             created_us: self.now_us,
+            created: None,
             gone_us: None,
             dismissed: None,
         });

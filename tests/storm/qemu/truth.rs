@@ -23,6 +23,8 @@ pub struct Truth {
     /// complete and did.
     pub pivoted: bool,
     pub created_us: u64,
+    /// The event of its creation, where this QEMU has it.
+    pub created: Option<String>,
     /// When it left the list, by dismissal or with the process.
     pub gone_us: Option<u64>,
     /// How it left the list, or `None`: it is listed still.

@@ -5,7 +5,11 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde_json::{Map, Value};
 
-use super::{Odds, version::Version};
+use super::{
+    Odds,
+    counts::{self, Counts},
+    version::Version,
+};
 use crate::chance::Chance;
 
 /// Counts the connections of one process from 0.
@@ -24,6 +28,7 @@ pub struct Wire {
     last_line: String,
     /// Was taken out of the queue of a client that has left since.
     executing: Option<Request>,
+    pub counts: Counts,
 }
 
 /// A command, as far as it could be read.
@@ -119,7 +124,11 @@ impl Wire {
             Stage::Waiting => {
                 let threaded = version.has_monitor_thread() && self.made > 1;
                 if threaded && chance.one_in(odds.stale_bytes) {
-                    connection.output.extend(stale(&self.unread, &self.last_line, chance));
+                    let stale = stale(&self.unread, &self.last_line, chance);
+                    if !stale.is_empty() {
+                        self.counts.add(counts::MID_MESSAGE);
+                    }
+                    connection.output.extend(stale);
                 }
                 self.unread.clear();
                 let early = threaded && self.negotiated_before && chance.one_in(odds.early_event);
@@ -130,9 +139,13 @@ impl Wire {
                 connection.write(&greeting(version));
                 if threaded_inf(version, self.made) && chance.one_in(odds.inf) {
                     connection.write("{\"return\": {}, \"id\": inf}");
+                    self.counts.add(counts::INF);
                 }
                 let races = version.has_monitor_thread() && !version.from(6, 0) && self.made == 1;
                 let deaf = races && chance.one_in(odds.deaf);
+                if deaf {
+                    self.counts.add(counts::DEAF);
+                }
                 connection.stage = if deaf { Stage::Deaf } else { Stage::Negotiating };
             }
             Stage::Early(steps) => {
@@ -196,6 +209,9 @@ impl Wire {
         if !early && connection.stage != Stage::Ready {
             return None;
         }
+        if early {
+            self.counts.add(counts::EARLY_EVENT);
+        }
         connection.write(line);
         Some(id)
     }
@@ -208,6 +224,9 @@ impl Wire {
         let greeted = matches!(connection.stage, Stage::Negotiating | Stage::Ready);
         if id == asker || (version.has_monitor_thread() && greeted) {
             connection.write(line);
+            if id != asker {
+                self.counts.add(counts::OTHERS_REPLY);
+            }
         }
         self.last_line = line.into();
     }
@@ -217,6 +236,9 @@ impl Wire {
     pub fn end(&mut self, mut cut: impl FnMut(usize) -> usize) {
         for connection in self.connections.values_mut() {
             let length = cut(connection.output.len());
+            if length < connection.output.len() {
+                self.counts.add(counts::TRUNCATED);
+            }
             connection.output.truncate(length);
             connection.stage = Stage::Ended;
             connection.input.clear();
