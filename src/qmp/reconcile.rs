@@ -1,5 +1,5 @@
-//! What became of jobs while there was no connection, by what QEMU lists, and by what can no more be
-//! heard. Part of [`Jobs`].
+//! What became of jobs while there was no connection, by what QEMU lists, and by what can no more
+//! be heard. Part of [`Jobs`].
 
 use super::{
     job::{Inquiry, Job, Stage},
