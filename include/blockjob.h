@@ -444,8 +444,8 @@ int blockjob_listener_free(blockjob_listener *listener);
 /* ---- Monitor -----------------------------------------------------------------------------
  *
  * One QMP monitor of one virtual machine. It is made, set up, started, and lives until it is
- * closed: when its connection ends, another one is made. A QMP monitor serves one client at a time, so give the library one of its own:
- * `-qmp unix:/run/vm.qmp,server=on,wait=off`.
+ * closed: when its connection ends, another one is made. A QMP monitor serves one client at a
+ * time, so give the library one of its own: `-qmp unix:/run/vm.qmp,server=on,wait=off`.
  */
 
 /**
@@ -514,8 +514,8 @@ const char *blockjob_monitor_get_address(const blockjob_monitor *monitor);
 int blockjob_monitor_start(blockjob_monitor *monitor);
 
 /**
- * Starts the monitor unless that was done, and waits until it is usable or this attempt has failed.
- * When the time is over the attempt goes on, and events tell how it ends.
+ * Starts the monitor unless that was done, and waits until it is usable or this attempt has
+ * failed. When the time is over the attempt goes on, and events tell how it ends.
  *
  * @param timeout_ms milliseconds to wait; -1 for as long as the attempt lasts
  *
@@ -574,8 +574,8 @@ int blockjob_monitor_get_qemu_version(const blockjob_monitor *monitor,
  * Sets what errors and programs call this monitor, such as the name of its virtual machine.
  * Without it that is the address.
  *
- * Returns: 0. Errors: -EBUSY (it was started or has a job), -EILSEQ, -ENAMETOOLONG (more than 4096 bytes),
- * -ESHUTDOWN.
+ * Returns: 0. Errors: -EBUSY (it was started or has a job), -EILSEQ, -ENAMETOOLONG (more than 4096
+ * bytes), -ESHUTDOWN.
  *
  * Threads: any, also inside callbacks. Since: 0.1.
  */
@@ -600,12 +600,12 @@ int blockjob_monitor_set_connect_timeout(blockjob_monitor *monitor,
  *
  * @param bytes from 1024 to 1073741824. Without this call 16777216.
  *
- * Returns: 0. Errors: -EINVAL (outside these bounds), -EBUSY (it was started or has a job), -ESHUTDOWN.
+ * Returns: 0. Errors: -EINVAL (outside these bounds), -EBUSY (it was started or has a job),
+ * -ESHUTDOWN.
  *
  * Threads: any, also inside callbacks. Since: 0.1.
  */
-int blockjob_monitor_set_line_limit(blockjob_monitor *monitor,
-                                    int64_t bytes);
+int blockjob_monitor_set_line_limit(blockjob_monitor *monitor, int64_t bytes);
 
 /**
  * Sets how long to wait before the next attempt to connect, when one has failed or the connection
@@ -626,9 +626,9 @@ int blockjob_monitor_set_reconnect(blockjob_monitor *monitor,
 
 /**
  * Sets after how long without a connection the monitor's jobs are given up as LOST, for nobody
- * knows whether QEMU will ever come back. That QEMU's process has ended is noticed sooner where the
- * kernel tells; that QEMU does not answer gives up nothing. The time also counts from the first
- * start.
+ * knows whether QEMU will ever come back. That QEMU's process has ended is noticed sooner where
+ * the kernel tells; that QEMU does not answer gives up nothing. The time also counts from the
+ * first start.
  *
  * @param timeout_ms milliseconds; -1 for never. Without this call 60000.
  *
@@ -636,15 +636,14 @@ int blockjob_monitor_set_reconnect(blockjob_monitor *monitor,
  *
  * Threads: any, also inside callbacks. Since: 0.1.
  */
-int blockjob_monitor_set_lost_after(blockjob_monitor *monitor,
-                                    int timeout_ms);
+int blockjob_monitor_set_lost_after(blockjob_monitor *monitor, int timeout_ms);
 
 /**
- * Sets how often QEMU is asked whether it answers, by a small query. When it does not in time, that
- * is UNRESPONSIVE, and RESPONSIVE when it does again. Neither ends a connection or a job.
+ * Sets how often QEMU is asked whether it answers, by a small query. When it does not in time,
+ * that is UNRESPONSIVE, and RESPONSIVE when it does again. Neither ends a connection or a job.
  *
- * @param interval_ms milliseconds between an answer and the next question, from 1. -1 together with
- *        timeout_ms: never, as it is without this call
+ * @param interval_ms milliseconds between an answer and the next question, from 1. -1 together
+ *        with timeout_ms: never, as it is without this call
  * @param timeout_ms milliseconds that an answer may take, from 1
  *
  * Returns: 0. Errors: -EINVAL (neither of these), -EBUSY (it was started or has a job),
@@ -652,9 +651,7 @@ int blockjob_monitor_set_lost_after(blockjob_monitor *monitor,
  *
  * Threads: any, also inside callbacks. Since: 0.1.
  */
-int blockjob_monitor_set_keepalive(blockjob_monitor *monitor,
-                                   int interval_ms,
-                                   int timeout_ms);
+int blockjob_monitor_set_keepalive(blockjob_monitor *monitor, int interval_ms, int timeout_ms);
 
 /**
  * Sets whether a mark is left in QEMU, an object of type "secret" by the name of this listener, so
@@ -692,14 +689,15 @@ int blockjob_monitor_set_job_limit(blockjob_monitor *monitor,
  *     -chardev null,id=journal,logfile=/var/log/vm.journal,logappend=on
  *     -mon chardev=journal,mode=control
  *
- * on its command line. What would be LOST is looked for there: on connecting, after a gap, and when
- * QEMU is gone. It must be a regular file; one that cannot be read is as good as none.
+ * on its command line. What would be LOST is looked for there: on connecting, after a gap, and
+ * when QEMU is gone. It must be a regular file; one that cannot be read is as good as none.
  *
  * @param path the file
  * @param position where the program has come to, from blockjob_event_get_position(): what stands
  *        before is not read again. NULL when it does not know.
  *
- * Returns: 0. Errors: -EINVAL (position is none), -EILSEQ, -ENAMETOOLONG, -EBUSY (it was started or has a job), -ESHUTDOWN.
+ * Returns: 0. Errors: -EINVAL (position is none), -EILSEQ, -ENAMETOOLONG, -EBUSY (it was started
+ * or has a job), -ESHUTDOWN.
  *
  * Threads: any, also inside callbacks. Since: 0.1.
  */
@@ -822,9 +820,10 @@ const char *blockjob_job_get_id(const blockjob_job *job);
  *
  * Returns: 0. Errors: -EREMOTEIO (QEMU refused; blockjob_last_error() has its class and words),
  * -ENOTCONN (there is no connection; nothing was sent), -ECONNRESET (it ended before the answer:
- * whether the job was started will show), -ETIMEDOUT, -EALREADY (it was started, or has ended), -EINVAL (no JSON object, a member that the library sets, no
- * command that makes one job), -EOPNOTSUPP (this QEMU's jobs have no ids), -ENOBUFS (too many
- * commands are unanswered), -EILSEQ, -ENAMETOOLONG, -ESHUTDOWN.
+ * whether the job was started will show), -ETIMEDOUT, -EALREADY (it was started, or has ended),
+ * -EINVAL (no JSON object, a member that the library sets, no command that makes one job),
+ * -EOPNOTSUPP (this QEMU's jobs have no ids), -ENOBUFS (too many commands are unanswered),
+ * -EILSEQ, -ENAMETOOLONG, -ESHUTDOWN.
  *
  * Threads: any, also inside callbacks. Since: 0.1.
  */
@@ -1185,9 +1184,9 @@ int blockjob_event_get_pivoted(const blockjob_event *event);
 int blockjob_event_get_loss(const blockjob_event *event);
 
 /**
- * Takes how a job ended, now and whoever else claims it, and waits until QEMU has dismissed the job
- * if it is one to be dismissed: then another one can be started on the same node at once, from the
- * callback too. Without this call an end is acknowledged by itself.
+ * Takes how a job ended, now and whoever else claims it, and waits until QEMU has dismissed the
+ * job if it is one to be dismissed: then another one can be started on the same node at once, from
+ * the callback too. Without this call an end is acknowledged by itself.
  *
  * @param event a final one
  * @param timeout_ms milliseconds to wait; -1 for as long as the connection lasts

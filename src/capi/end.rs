@@ -79,9 +79,9 @@ pub unsafe extern "C" fn blockjob_event_get_loss(event: *const Report) -> c_int 
     unsafe { number(event, |event| event.loss.map_or(0, |loss| loss as c_int)) }
 }
 
-/// Takes how a job ended, now and whoever else claims it, and waits until QEMU has dismissed the job
-/// if it is one to be dismissed: then another one can be started on the same node at once, from the
-/// callback too. Without this call an end is acknowledged by itself.
+/// Takes how a job ended, now and whoever else claims it, and waits until QEMU has dismissed the
+/// job if it is one to be dismissed: then another one can be started on the same node at once, from
+/// the callback too. Without this call an end is acknowledged by itself.
 ///
 /// @param event a final one
 /// @param timeout_ms milliseconds to wait; -1 for as long as the connection lasts

@@ -3,8 +3,8 @@
 //! # Monitor
 //!
 //! One QMP monitor of one virtual machine. It is made, set up, started, and lives until it is
-//! closed: when its connection ends, another one is made. A QMP monitor serves one client at a time, so give the library one of its own:
-//! `-qmp unix:/run/vm.qmp,server=on,wait=off`.
+//! closed: when its connection ends, another one is made. A QMP monitor serves one client at a
+//! time, so give the library one of its own: `-qmp unix:/run/vm.qmp,server=on,wait=off`.
 
 use std::{
     ffi::{c_char, c_int},
@@ -112,8 +112,8 @@ pub unsafe extern "C" fn blockjob_monitor_start(monitor: *mut Monitor) -> c_int 
     unsafe { on(monitor, Monitor::start) }
 }
 
-/// Starts the monitor unless that was done, and waits until it is usable or this attempt has failed.
-/// When the time is over the attempt goes on, and events tell how it ends.
+/// Starts the monitor unless that was done, and waits until it is usable or this attempt has
+/// failed. When the time is over the attempt goes on, and events tell how it ends.
 ///
 /// @param timeout_ms milliseconds to wait; -1 for as long as the attempt lasts
 ///

@@ -25,8 +25,8 @@ use crate::{
 /// Sets what errors and programs call this monitor, such as the name of its virtual machine.
 /// Without it that is the address.
 ///
-/// Returns: 0. Errors: -EBUSY (it was started or has a job), -EILSEQ, -ENAMETOOLONG (more than 4096 bytes),
-/// -ESHUTDOWN.
+/// Returns: 0. Errors: -EBUSY (it was started or has a job), -EILSEQ, -ENAMETOOLONG (more than 4096
+/// bytes), -ESHUTDOWN.
 ///
 /// Threads: any, also inside callbacks. Since: 0.1.
 #[unsafe(no_mangle)]
@@ -64,7 +64,8 @@ pub unsafe extern "C" fn blockjob_monitor_set_connect_timeout(
 ///
 /// @param bytes from 1024 to 1073741824. Without this call 16777216.
 ///
-/// Returns: 0. Errors: -EINVAL (outside these bounds), -EBUSY (it was started or has a job), -ESHUTDOWN.
+/// Returns: 0. Errors: -EINVAL (outside these bounds), -EBUSY (it was started or has a job),
+/// -ESHUTDOWN.
 ///
 /// Threads: any, also inside callbacks. Since: 0.1.
 #[unsafe(no_mangle)]
@@ -118,9 +119,9 @@ pub unsafe extern "C" fn blockjob_monitor_set_reconnect(
 }
 
 /// Sets after how long without a connection the monitor's jobs are given up as LOST, for nobody
-/// knows whether QEMU will ever come back. That QEMU's process has ended is noticed sooner where the
-/// kernel tells; that QEMU does not answer gives up nothing. The time also counts from the first
-/// start.
+/// knows whether QEMU will ever come back. That QEMU's process has ended is noticed sooner where
+/// the kernel tells; that QEMU does not answer gives up nothing. The time also counts from the
+/// first start.
 ///
 /// @param timeout_ms milliseconds; -1 for never. Without this call 60000.
 ///
@@ -137,11 +138,11 @@ pub unsafe extern "C" fn blockjob_monitor_set_lost_after(
     unsafe { on(monitor, set) }
 }
 
-/// Sets how often QEMU is asked whether it answers, by a small query. When it does not in time, that
-/// is UNRESPONSIVE, and RESPONSIVE when it does again. Neither ends a connection or a job.
+/// Sets how often QEMU is asked whether it answers, by a small query. When it does not in time,
+/// that is UNRESPONSIVE, and RESPONSIVE when it does again. Neither ends a connection or a job.
 ///
-/// @param interval_ms milliseconds between an answer and the next question, from 1. -1 together with
-///        timeout_ms: never, as it is without this call
+/// @param interval_ms milliseconds between an answer and the next question, from 1. -1 together
+///        with timeout_ms: never, as it is without this call
 /// @param timeout_ms milliseconds that an answer may take, from 1
 ///
 /// Returns: 0. Errors: -EINVAL (neither of these), -EBUSY (it was started or has a job),
@@ -221,14 +222,15 @@ pub unsafe extern "C" fn blockjob_monitor_set_job_limit(
 ///     -chardev null,id=journal,logfile=/var/log/vm.journal,logappend=on
 ///     -mon chardev=journal,mode=control
 ///
-/// on its command line. What would be LOST is looked for there: on connecting, after a gap, and when
-/// QEMU is gone. It must be a regular file; one that cannot be read is as good as none.
+/// on its command line. What would be LOST is looked for there: on connecting, after a gap, and
+/// when QEMU is gone. It must be a regular file; one that cannot be read is as good as none.
 ///
 /// @param path the file
 /// @param position where the program has come to, from blockjob_event_get_position(): what stands
 ///        before is not read again. NULL when it does not know.
 ///
-/// Returns: 0. Errors: -EINVAL (position is none), -EILSEQ, -ENAMETOOLONG, -EBUSY (it was started or has a job), -ESHUTDOWN.
+/// Returns: 0. Errors: -EINVAL (position is none), -EILSEQ, -ENAMETOOLONG, -EBUSY (it was started
+/// or has a job), -ESHUTDOWN.
 ///
 /// Threads: any, also inside callbacks. Since: 0.1.
 #[unsafe(no_mangle)]
