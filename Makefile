@@ -14,6 +14,7 @@ PREFIX       ?= /usr/local
 LIBDIR       ?= $(PREFIX)/lib
 INCLUDEDIR   ?= $(PREFIX)/include
 PKGCONFIGDIR ?= $(LIBDIR)/pkgconfig
+MANDIR       ?= $(PREFIX)/share/man
 
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 SONAME  := libblockjob.so.0
@@ -46,7 +47,9 @@ lib: ## the shared object (also what `make` alone does)
 header: ## include/blockjob.h anew, after a change of src/capi
 	BLOCKJOB_UPDATE_HEADER=1 $(CARGO) build $(CARGOFLAGS) --features header
 
-examples: $(TARGET)/examples/follow $(TARGET)/examples/follow-go ## the programs of examples/
+EXAMPLES  := $(patsubst %.c,$(TARGET)/%,$(wildcard examples/*.c)) $(TARGET)/examples/follow-go
+
+examples: $(EXAMPLES) ## the programs of examples/
 
 c-tests: $(C_TESTS) ## the programs of c-tests/ (`make check-c` runs them)
 
@@ -85,8 +88,9 @@ storm: ## SEEDS=N worlds of fake QEMUs (10000), or the story of SEED=S alone; do
 wrong: ## that the storm fails: each wrong design of tests/wrong, and what catches it
 	@scripts/check-wrong.sh
 
-install: $(LIBRARY) ## into DESTDIR, PREFIX, LIBDIR, INCLUDEDIR, PKGCONFIGDIR
-	install -d '$(DESTDIR)$(LIBDIR)' '$(DESTDIR)$(INCLUDEDIR)' '$(DESTDIR)$(PKGCONFIGDIR)'
+install: $(LIBRARY) ## into DESTDIR, PREFIX, LIBDIR, INCLUDEDIR, PKGCONFIGDIR, MANDIR
+	install -d '$(DESTDIR)$(LIBDIR)' '$(DESTDIR)$(INCLUDEDIR)' '$(DESTDIR)$(PKGCONFIGDIR)' \
+	    '$(DESTDIR)$(MANDIR)/man7'
 	install -m 755 $(LIBRARY) '$(DESTDIR)$(LIBDIR)/libblockjob.so.$(VERSION)'
 	ln -sf libblockjob.so.$(VERSION) '$(DESTDIR)$(LIBDIR)/$(SONAME)'
 	ln -sf $(SONAME) '$(DESTDIR)$(LIBDIR)/libblockjob.so'
@@ -95,12 +99,13 @@ install: $(LIBRARY) ## into DESTDIR, PREFIX, LIBDIR, INCLUDEDIR, PKGCONFIGDIR
 	sed -i -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' \
 	    -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' -e 's|@VERSION@|$(VERSION)|' \
 	    '$(DESTDIR)$(PKGCONFIGDIR)/blockjob.pc'
+	install -m 644 man/blockjob-journal.7 '$(DESTDIR)$(MANDIR)/man7/blockjob-journal.7'
 	@test -n '$(DESTDIR)' || echo 'Where the loader keeps a cache, tell it now: ldconfig'
 
 uninstall: ## what install put there
 	rm -f '$(DESTDIR)$(LIBDIR)/libblockjob.so' '$(DESTDIR)$(LIBDIR)/$(SONAME)' \
 	    '$(DESTDIR)$(LIBDIR)/libblockjob.so.$(VERSION)' '$(DESTDIR)$(INCLUDEDIR)/blockjob.h' \
-	    '$(DESTDIR)$(PKGCONFIGDIR)/blockjob.pc'
+	    '$(DESTDIR)$(PKGCONFIGDIR)/blockjob.pc' '$(DESTDIR)$(MANDIR)/man7/blockjob-journal.7'
 
 clean: ## everything built; .cache/, with what the other check-NAMEs fetched, stays
 	$(CARGO) clean
@@ -112,9 +117,9 @@ help: ## this list
 $(LIBRARY):
 	$(MAKE) lib
 
-$(TARGET)/examples/follow: examples/follow.c $(HEADER) | lib
+$(TARGET)/examples/%: examples/%.c $(HEADER) | lib
 	@mkdir -p $(@D)
-	$(CC) $(FLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(LINK)
+	$(CC) $(FLAGS) $(CFLAGS) -Werror $(LDFLAGS) -o $@ $< $(LINK)
 
 $(TARGET)/examples/follow-go: examples/follow.go $(HEADER) | lib
 	@mkdir -p $(@D)

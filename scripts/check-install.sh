@@ -23,6 +23,7 @@ lib/libblockjob.so -> libblockjob.so.0
 lib/libblockjob.so.0 -> libblockjob.so.$version
 lib/libblockjob.so.$version 755
 lib/pkgconfig/blockjob.pc 644
+share/man/man7/blockjob-journal.7 644
 END
 )
 
@@ -32,7 +33,7 @@ package=$work/package
 check "DESTDIR holds the files and nothing else" \
     same "$(sed -e 's|^|usr/|' -e 's|usr/lib/|usr/lib/triplet/|' <<<"$installed")" \
     "$(listing "$package")"
-names_build_directory() { grep -rl -e "$work" -e "$PWD" "$package"/usr/{include,lib/*/pkgconfig}; }
+names_build_directory() { grep -rl -e "$work" -e "$PWD" "$package"/usr/{include,lib/*/pkgconfig,share}; }
 check "no text that was installed names a directory of the build" not names_build_directory
 check "blockjob.pc names the directories of the package" same \
     "/usr /usr/lib/triplet /usr/include $version" \
@@ -41,6 +42,16 @@ check "blockjob.pc names the directories of the package" same \
            printf '%s ' "$(pkg-config --variable=$variable blockjob)"
        done
        pkg-config --modversion blockjob)"
+
+renders() {
+    groff -man -ww -Tutf8 man/blockjob-journal.7 2>&1 >/dev/null | (! grep .)
+}
+# A minimal system has no groff, and no page is worth one.
+if type groff; then
+    check "the manual page renders without a warning" renders
+else
+    echo "left out: there is no groff to render the manual page with"
+fi
 
 # As a user does.
 prefix=$work/prefix

@@ -1,4 +1,5 @@
-"""The programs of examples/: they do what their usage says, and all three print the same lines.
+"""The programs of examples/: they do what their usage says, and follow prints the same lines in C,
+Python and Go.
 
 Run as `python3 tests/examples.py` when `make examples` has built them. What no real QEMU can be
 made to say comes from a scripted monitor.
@@ -20,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "demo"))
 
 import lines  # noqa: E402
-from stage import MIB, Monitor, make_disk, qemu, running  # noqa: E402
+from stage import MIB, Monitor, make_disk, qemu, running, tool  # noqa: E402
 
 TARGET = ROOT / os.environ.get("CARGO_TARGET_DIR", "target")
 PROGRAMS = {
@@ -69,6 +70,39 @@ async def scripted_monitor(path, *messages, stays=False):
 
     async with await asyncio.start_unix_server(serve, path):
         yield
+
+
+@contextlib.asynccontextmanager
+async def storage_daemon(**below):
+    """Serves vm.qmp, and second.qmp to us; keeps vm.journal. Below its disk is what it streams."""
+    Path("base.raw").write_bytes(b"x" * (4 * MIB))  # more than a job copies in one piece
+    tool("qemu-img", "create", "-q", "-f", "qcow2", "-b", "base.raw", "-F", "raw", "disk.qcow2")
+    image = {"driver": "file", "filename": "base.raw"}
+    base = {"driver": "raw", "node-name": "base",
+            "file": {"driver": "blkdebug", "image": image, **below}}
+    disk = {"driver": "qcow2", "node-name": "disk", "backing": "base",
+            "file": {"driver": "file", "filename": "disk.qcow2"}}
+    options = ["--blockdev", json.dumps(base), "--blockdev", json.dumps(disk)]
+    for name, chardev in (("vm", "socket,path=vm.qmp,server=on,wait=off"),
+                          ("second", "socket,path=second.qmp,server=on,wait=off"),
+                          ("journal", "null,logfile=vm.journal,logappend=on")):
+        options += ["--chardev", f"{chardev},id={name}", "--monitor", f"chardev={name}"]
+    async with running("qemu-storage-daemon", *options) as daemon:
+        async with Monitor("second.qmp").connected() as monitor:
+            yield daemon, monitor
+
+
+async def gone(monitor, job):
+    """Waits until QEMU has forgotten a job, as the second monitor sees it."""
+    status = {"id": job, "status": "null"}
+    if not await monitor.events.find(lambda m: m.get("data") == status, PATIENCE):
+        raise AssertionError(f"QEMU did not end the job {job}")
+
+
+def example(name, *arguments):
+    """Runs a program of examples/ that is in C alone."""
+    return running(str(TARGET / "examples" / name), *arguments, stdout=subprocess.PIPE,
+                   stderr=subprocess.PIPE)
 
 
 def follow(program, *arguments, **options):
@@ -122,21 +156,16 @@ class Examples(unittest.IsolatedAsyncioTestCase):
                 processes[name] = await stack.enter_async_context(follow(name, f"unix:{name}.qmp"))
             first = {name: await process.stdout.readline() for name, process in processes.items()}
 
-            async def gone(job):
-                status = {"id": job, "status": "null"}
-                found = await monitor.events.find(lambda m: m.get("data") == status, PATIENCE)
-                self.assertIsNotNone(found, f"QEMU did not end the job {job}")
-
             await monitor.execute("block-commit", **{
                 "job-id": "merge", "device": "tuesday", "top-node": "monday", "base-node": "base"})
-            await gone("merge")
+            await gone(monitor, "merge")
             await monitor.execute("blockdev-backup", **{
                 "job-id": "backup", "device": "tuesday", "target": "copy", "sync": "full",
                 "speed": MIB})
             await monitor.execute("block-job-cancel", device="backup")
-            await gone("backup")
+            await gone(monitor, "backup")
             await monitor.execute("block-stream", **{"job-id": "flatten", "device": "tuesday"})
-            await gone("flatten")
+            await gone(monitor, "flatten")
             await monitor.execute("blockdev-mirror", **{
                 "job-id": "mirror", "device": "tuesday", "target": "copy", "sync": "top",
                 "auto-finalize": False})
@@ -148,7 +177,7 @@ class Examples(unittest.IsolatedAsyncioTestCase):
                 lambda m: m["event"] == "BLOCK_JOB_PENDING", PATIENCE)
             self.assertIsNotNone(pending, "QEMU's mirror did not become pending")
             await monitor.execute("job-finalize", id="mirror")
-            await gone("mirror")
+            await gone(monitor, "mirror")
             await monitor.execute("quit")
 
             seen = [m for m in monitor.events.items if m["event"] in lines.KINDS]
@@ -323,10 +352,99 @@ class Examples(unittest.IsolatedAsyncioTestCase):
             out, err, status = await result(process)
         self.assertEqual((out[0], err, status), ("usage: follow unix:PATH...", "", 0))
 
-    def test_python_and_go_need_at_most_60_lines(self):
-        for name in ("follow.py", "follow.go"):
+    def test_the_short_examples_are_short(self):
+        for name, most in (("follow.py", 60), ("follow.go", 60), ("start.c", 60),
+                           ("journal.c", 80)):
             count = len((ROOT / "examples" / name).read_text().splitlines())
-            self.assertLessEqual(count, 60, f"examples/{name} has {count} lines")
+            self.assertLessEqual(count, most, f"examples/{name} has {count} lines")
+
+
+class Start(unittest.IsolatedAsyncioTestCase):
+    def setUp(self):
+        folder = self.enterContext(tempfile.TemporaryDirectory(prefix="blockjob-examples-"))
+        self.enterContext(contextlib.chdir(folder))
+
+    async def started(self, monitor):
+        """The id of the job that the program has started."""
+        def runs(message):
+            return message.get("data", {}).get("status") == "running"
+
+        return (await monitor.events.find(runs, PATIENCE))["data"]["id"]
+
+    def check(self, ended, event, status, **members):
+        (line,), err, exit_status = ended
+        line = lines.parse(line)
+        self.assertEqual({member: line.get(member) for member in ("event", *members)},
+                         {"event": event, **members})
+        self.assertEqual((err, exit_status), ("", status))
+
+    async def test_a_job_that_succeeds_ends_it_with_0_and_is_dismissed(self):
+        async with storage_daemon() as (_, monitor):
+            async with example("start", "unix:vm.qmp", '{"device": "disk"}') as process:
+                outcome = await result(process)
+            self.check(outcome, "BLOCK_JOB_COMPLETED", 0, outcome="succeeded", type="stream")
+            self.assertEqual(await monitor.execute("query-jobs"), [])
+
+    async def test_a_job_that_fails_ends_it_with_1(self):
+        async with storage_daemon(**{"inject-error": [{"event": "none", "iotype": "read"}]}):
+            async with example("start", "unix:vm.qmp", '{"device": "disk"}') as process:
+                outcome = await result(process)
+            self.check(outcome, "BLOCK_JOB_COMPLETED", 1, outcome="failed",
+                       error="Input/output error")
+
+    async def test_a_job_that_is_cancelled_ends_it_with_1(self):
+        async with storage_daemon() as (_, monitor):
+            slow = '{"device": "disk", "speed": 1}'
+            async with example("start", "unix:vm.qmp", slow) as process:
+                job = await self.started(monitor)
+                await monitor.execute("block-job-cancel", device=job)
+                outcome = await result(process)
+            self.check(outcome, "BLOCK_JOB_CANCELLED", 1, outcome="cancelled", job=job)
+
+    async def test_a_job_whose_qemu_dies_ends_it_with_2(self):
+        async with storage_daemon() as (daemon, monitor):
+            slow = '{"device": "disk", "speed": 1}'
+            async with example("start", "unix:vm.qmp", slow) as process:
+                job = await self.started(monitor)
+                daemon.kill()
+                outcome = await result(process)
+            self.check(outcome, "LOST", 2, job=job)
+
+    async def test_what_qemu_refuses_ends_it_with_1_and_qemus_words(self):
+        async with storage_daemon():
+            async with example("start", "unix:vm.qmp", '{"device": "none"}') as process:
+                out, err, status = await result(process)
+        self.assertEqual((out, status), ([], 1))
+        self.assertIn("none", err)
+
+
+class Journal(unittest.IsolatedAsyncioTestCase):
+    def setUp(self):
+        folder = self.enterContext(tempfile.TemporaryDirectory(prefix="blockjob-examples-"))
+        self.enterContext(contextlib.chdir(folder))
+
+    async def run_once(self):
+        """The ends that it tells until it is connected, in words."""
+        async with example("journal", "unix:vm.qmp", "vm.journal", "vm.position") as process:
+            told = []
+            while not told or told[-1]["event"] != "CONNECTED":
+                line = await asyncio.wait_for(process.stdout.readline(), PATIENCE)
+                self.assertTrue(line, "it ended")
+                told.append(lines.parse(line.decode().removesuffix("\n")))
+            process.send_signal(signal.SIGTERM)
+            self.assertEqual(await result(process), ([], "", 0))
+        return [(line["job"], line["outcome"]) for line in told[:-1]]
+
+    async def test_it_tells_what_has_ended_while_it_was_not_running(self):
+        async with storage_daemon() as (_, monitor):
+            self.assertEqual(await self.run_once(), [])
+            # QEMU forgets these jobs by itself.
+            for job in ("example-1", "foreign", "example-2"):
+                await monitor.execute("block-stream", **{"job-id": job, "device": "disk"})
+                await gone(monitor, job)
+            self.assertEqual(await self.run_once(), [
+                ("example-1", "succeeded"), ("example-2", "succeeded")])
+            self.assertEqual(await self.run_once(), [], "it remembers how far it was")
 
 
 if __name__ == "__main__":

@@ -404,7 +404,7 @@ struct Qemu {
 impl Qemu {
     fn start(program: &str, directory: &Path) -> Self {
         let mut command = tool(program);
-        // As in docs/journal.md.
+        // As in man/blockjob-journal.7.
         let journal = "null,id=journal,logfile=journal.qmp,logappend=on";
         if program == "qemu-storage-daemon" {
             command.args(["--chardev", journal, "--monitor", "chardev=journal"]);
