@@ -10,7 +10,7 @@ set -euo pipefail
 export LC_ALL=C
 cd "$(dirname "$0")/.."
 
-stages=(build format lint shell header rust c valgrind examples qemu install)
+stages=(build format lint shell header rust wrong c valgrind examples qemu install)
 # A stage that takes longer than this many seconds hangs.
 limit=1200
 target=${CARGO_TARGET_DIR:-target}
@@ -57,6 +57,11 @@ stage_rust() {
         case $file in header | qemu | '*') ;; *) tests+=(--test "$file") ;; esac
     done
     try cargo test --locked --features header --no-fail-fast --lib "${tests[@]}"
+}
+
+# Each wrong design must be caught by the storm.
+stage_wrong() {
+    scripts/check-wrong.sh
 }
 
 stage_c() {

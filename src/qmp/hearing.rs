@@ -91,7 +91,7 @@ impl Jobs {
         }
         job.awaited &= !sure;
         // Of one that is first heard of when it has concluded the end was before that.
-        if known.is_some() || event.status != Status::Concluded {
+        if !job.is_unheard() || event.status != Status::Concluded {
             job.last_heard = event.timestamp.or(job.last_heard);
         }
         Some(number)

@@ -57,6 +57,8 @@ struct Weather {
     close: u64,
     /// Others use one id again and again.
     same_id: bool,
+    /// Others dismiss what is ours while nobody is connected.
+    robs: bool,
 }
 
 #[derive(Default)]
@@ -104,6 +106,7 @@ impl World {
             leap: [30, 100, 300][chance.index(3)],
             close: [0, 0, 0, 3000][chance.index(4)],
             same_id: chance.one_in(4),
+            robs: chance.one_in(3),
         };
         if chance.one_in(10) {
             weather.foreign = 0;
@@ -215,6 +218,9 @@ impl World {
         }
         if self.chance.one_in(foreign) {
             self.act_as_another(index);
+        }
+        if self.weather.robs && !self.program.connected[index] && self.chance.one_in(8) {
+            self.rob(index);
         }
         if self.chance.one_in(leap) {
             self.leap();
@@ -741,6 +747,20 @@ impl World {
             .foreign(&json!({"execute": command, "arguments": arguments}));
         self.tells(|| format!("{index} another: {command} {arguments} -> {}", short(&reply)));
         self.tally.count("foreign command");
+    }
+
+    /// Another client dismisses our jobs that have concluded.
+    fn rob(&mut self, index: usize) {
+        let ours: Vec<String> = (self.machines[index].now().jobs().iter())
+            .filter(|truth| truth.dismissed.is_none() && truth.ended.is_some())
+            .map(|truth| truth.id.clone())
+            .filter(|id| self.oracle.ours.contains(id))
+            .collect();
+        for id in ours {
+            let dismiss = json!({"execute": "job-dismiss", "arguments": {"id": id}});
+            self.machines[index].qemu().foreign(&dismiss);
+            self.tells(|| format!("{index} another: job-dismiss {id}"));
+        }
     }
 
     // --- The end -------------------------------------------------------------------------
