@@ -4,6 +4,17 @@
  */
 #include "harness.h"
 
+/* The next end but a fence's, which may be still to be acknowledged or not. */
+static struct end next_end(struct taker *taker)
+{
+    struct end end;
+
+    do
+        end = taker_next(taker);
+    while (strncmp(end.job_id, "fence", 5) == 0);
+    return end;
+}
+
 static void of_each_that_nobody_has_taken(void **state)
 {
     struct world *world = *state;
@@ -21,8 +32,7 @@ static void of_each_that_nobody_has_taken(void **state)
     then_dismiss(world->qemu, OWNER "-2");
     script_done(world->qemu);
     say_job(world->qemu, "next");
-    assert_text(taker_next(late).job_id, "next");
-    assert_int_equal(taker_count(late), 4);
+    assert_text(next_end(late).job_id, "next");
     assert_result(blockjob_listener_free(world->listener), 0);
     world->listener = NULL;
     taker_destroy(late);
