@@ -109,7 +109,7 @@ impl Oracle {
         tally: &mut Tally,
     ) -> Result<Option<Key>, String> {
         let id = event.text(Word::JobId).ok_or("an end without an id")?.to_owned();
-        let key = self.identify(machine, &id, event)?;
+        let key = Self::identify(machine, &id, event)?;
         self.life.heard.insert((index, id.clone()));
         tally.count(format!("told {:?} {:?} {:?}", event.kind, event.outcome, event.origin));
         tally.count(format!("outcome {:?}", event.outcome));
@@ -247,7 +247,7 @@ impl Oracle {
     }
 
     /// Which incarnation an end is of; `None` where that cannot be said.
-    fn identify(&self, machine: &Machine, id: &str, event: &Event) -> Result<Option<Key>, String> {
+    fn identify(machine: &Machine, id: &str, event: &Event) -> Result<Option<Key>, String> {
         if let Some(json) = event.text(Word::Json) {
             let found = find(machine, json).map(|(key, _)| Some(key));
             return found.ok_or_else(|| format!("QEMU never said this: {json}"));

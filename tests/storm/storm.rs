@@ -57,8 +57,8 @@ fn play_many(first: u64, seeds: u64) -> (Tally, Vec<(u64, String)>) {
                     if seed >= first + seeds {
                         break;
                     }
-                    let (verdict, seen, _) = play(seed, false);
-                    own.add(&seen);
+                    let (verdict, counts, _) = play(seed, false);
+                    own.add(&counts);
                     if let Err(why) = verdict {
                         stops.store(env::var_os("KEEP_GOING").is_none(), Relaxed);
                         failures.lock().unwrap().push((seed, why));

@@ -188,12 +188,12 @@ impl World {
             10 => self.use_delivery()?,
             _ => self.read_journal()?,
         }
-        self.blow(machine)?;
+        self.blow(machine);
         self.settle()
     }
 
     /// The storm itself.
-    fn blow(&mut self, index: usize) -> Verdict {
+    fn blow(&mut self, index: usize) {
         let Weather { cut, crash, quit, stop, boot, die, foreign, leap, close, .. } = self.weather;
         if self.chance.one_in(cut) && self.machines[index].cut(&mut self.chance) {
             self.happens("cut", || format!("the wire of machine {index} is cut"));
@@ -239,7 +239,6 @@ impl World {
             self.program.closed.push(index);
             self.library.close(index, self.now_us);
         }
-        Ok(())
     }
 
     /// A new process, which looks at the clock first.
