@@ -31,7 +31,7 @@ static void check(int64_t result)
     }
 }
 
-/* The ends that were missed come before CONNECTED: only then is it safe to go on from there. */
+/* Ends that were missed come before CONNECTED; the position is past all, so it waits for that. */
 static void on_event(blockjob_event *event, void *opaque)
 {
     const char *file = opaque, *position = blockjob_event_get_position(event);
@@ -39,7 +39,7 @@ static void on_event(blockjob_event *event, void *opaque)
 
     puts(blockjob_event_get_line(event));
     fflush(stdout);
-    if (blockjob_event_get_kind(event) != BLOCKJOB_EVENT_CONNECTED || position == NULL)
+    if (position == NULL || blockjob_event_get_origin(event) != BLOCKJOB_ORIGIN_LIVE)
         return;
     snprintf(new_file, sizeof new_file, "%s.new", file);
     FILE *out = fopen(new_file, "w");
@@ -60,7 +60,6 @@ int main(int argc, char **argv)
         return fputs("usage: journal unix:PATH JOURNAL POSITION-FILE\n", stderr), 1;
     FILE *in = fopen(argv[3], "r");
     int is_known = in != NULL && fscanf(in, "%127s", position) == 1;
-
     sigemptyset(&interrupts);
     sigaddset(&interrupts, SIGINT);
     sigaddset(&interrupts, SIGTERM);

@@ -1085,8 +1085,9 @@ int64_t blockjob_event_get_recovered(const blockjob_event *event);
 int blockjob_event_get_process(const blockjob_event *event);
 
 /**
- * How far the monitor's journal was taken note of when this was told: a word to keep, and to give
- * to blockjob_monitor_set_journal() when the program runs again.
+ * How far the program has come in the monitor's journal with this event: a word to keep, and to
+ * give to blockjob_monitor_set_journal() when it runs again. Keep that of events whose origin is
+ * LIVE: it goes past all ends that are recovered at once, before the last of them was told.
  *
  * Returns: text; NULL for a monitor without a journal, or when it was not read yet.
  *

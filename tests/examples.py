@@ -423,28 +423,38 @@ class Journal(unittest.IsolatedAsyncioTestCase):
         folder = self.enterContext(tempfile.TemporaryDirectory(prefix="blockjob-examples-"))
         self.enterContext(contextlib.chdir(folder))
 
-    async def run_once(self):
-        """The ends that it tells until it is connected, in words."""
+    @contextlib.asynccontextmanager
+    async def journal(self):
+        """Runs the program, and gives the ends that it tells before it is connected, in words."""
         async with example("journal", "unix:vm.qmp", "vm.journal", "vm.position") as process:
             told = []
             while not told or told[-1]["event"] != "CONNECTED":
-                line = await asyncio.wait_for(process.stdout.readline(), PATIENCE)
-                self.assertTrue(line, "it ended")
-                told.append(lines.parse(line.decode().removesuffix("\n")))
+                told.append(await self.line(process))
+            yield process, [(line["job"], line["outcome"]) for line in told[:-1]]
             process.send_signal(signal.SIGTERM)
             self.assertEqual(await result(process), ([], "", 0))
-        return [(line["job"], line["outcome"]) for line in told[:-1]]
 
-    async def test_it_tells_what_has_ended_while_it_was_not_running(self):
+    async def line(self, process):
+        line = await asyncio.wait_for(process.stdout.readline(), PATIENCE)
+        return lines.parse(line.decode().removesuffix("\n"))
+
+    async def stream(self, monitor, job):
+        """One that QEMU forgets by itself."""
+        await monitor.execute("block-stream", **{"job-id": job, "device": "disk"})
+        await gone(monitor, job)
+
+    async def test_it_tells_what_has_ended_while_it_was_not_running_and_that_once(self):
         async with storage_daemon() as (_, monitor):
-            self.assertEqual(await self.run_once(), [])
-            # QEMU forgets these jobs by itself.
-            for job in ("example-1", "foreign", "example-2"):
-                await monitor.execute("block-stream", **{"job-id": job, "device": "disk"})
-                await gone(monitor, job)
-            self.assertEqual(await self.run_once(), [
-                ("example-1", "succeeded"), ("example-2", "succeeded")])
-            self.assertEqual(await self.run_once(), [], "it remembers how far it was")
+            async with self.journal() as (process, missed):
+                self.assertEqual(missed, [])
+                await self.stream(monitor, "example-1")
+                self.assertEqual((await self.line(process))["job"], "example-1")
+            for job in ("example-2", "foreign", "example-3"):
+                await self.stream(monitor, job)
+            async with self.journal() as (_, missed):
+                self.assertEqual(missed, [("example-2", "succeeded"), ("example-3", "succeeded")])
+            async with self.journal() as (_, missed):
+                self.assertEqual(missed, [], "it remembers how far it was")
 
 
 if __name__ == "__main__":

@@ -273,8 +273,9 @@ pub unsafe extern "C" fn blockjob_event_get_process(event: *const Report) -> c_i
     unsafe { number(event, |event| event.process.unwrap_or(Process::Unknown) as c_int) }
 }
 
-/// How far the monitor's journal was taken note of when this was told: a word to keep, and to give
-/// to blockjob_monitor_set_journal() when the program runs again.
+/// How far the program has come in the monitor's journal with this event: a word to keep, and to
+/// give to blockjob_monitor_set_journal() when it runs again. Keep that of events whose origin is
+/// LIVE: it goes past all ends that are recovered at once, before the last of them was told.
 ///
 /// Returns: text; NULL for a monitor without a journal, or when it was not read yet.
 ///

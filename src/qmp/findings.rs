@@ -45,7 +45,10 @@ impl Jobs {
     pub fn handle_findings(&mut self, findings: Findings) {
         self.is_reading = false;
         let complete = findings.problem.is_none();
-        self.position = findings.position.or(self.position.take());
+        // Jobs that nobody remembers are still to be looked for behind the former one.
+        if self.forgotten != Inquiry::Wanted {
+            self.position = findings.position.or(self.position.take());
+        }
         for (number, events) in findings.jobs {
             self.handle_found(number, events);
         }

@@ -4,7 +4,7 @@ use blockjob::{
     model::{Event, Timestamp},
     qmp::{
         decode::decode,
-        journal::Findings,
+        journal::{Findings, Position},
         message::{Message, parse},
     },
 };
@@ -165,4 +165,21 @@ fn jobs_that_nobody_remembers_are_found_behind_the_position_and_before_it_none()
         ..Findings::default()
     });
     assert_eq!(world.ends(), ["end 1 own-2 succeeded recovered"], "the other was told before");
+}
+
+#[test]
+fn a_remembered_job_does_not_hide_those_that_nobody_remembers() {
+    let mut with = settings();
+    with.journal = true;
+    with.journal_position = Some("1:0:cbf29ce484222325".into());
+    let mut world = World::new("7.2", with);
+    world.session.start(None, world.now, &mut Vec::new());
+    world.watches(1, "own-1", &["exists"]);
+    world.meets(ONE);
+    world.reconciles("", "");
+    let position = Position::parse("1:9:cbf29ce484222325");
+    world.finds(Findings { position, ..Findings::default() });
+    let request = world.requests.pop().expect("the journal is asked once more");
+    assert_eq!(request.prefix.as_deref(), Some("own-"));
+    assert_eq!(request.from.map(Position::offset), Some(0), "from where the program had come to");
 }
