@@ -586,14 +586,12 @@ impl World {
                     self.library.ask_job(index, handle.number, Verb::Complete, false);
                 }
             }
-            5 => {
-                if !self.program.handles.is_empty() && self.chance.one_in(2) {
-                    let at = self.chance.index(self.program.handles.len());
-                    let handle = self.program.handles.remove(at);
-                    self.tells(|| format!("{} frees handle {}", handle.machine, handle.number));
-                    self.delivery.close_handle(handle.number);
-                    self.library.unwatch(handle.machine, handle.number);
-                }
+            5 if !self.program.handles.is_empty() && self.chance.one_in(2) => {
+                let at = self.chance.index(self.program.handles.len());
+                let handle = self.program.handles.remove(at);
+                self.tells(|| format!("{} frees handle {}", handle.machine, handle.number));
+                self.delivery.close_handle(handle.number);
+                self.library.unwatch(handle.machine, handle.number);
             }
             6 => {
                 // Another's job, by its name.
@@ -644,6 +642,7 @@ impl World {
     // --- Others --------------------------------------------------------------------------
 
     /// Another client of the same QEMU does something.
+    #[allow(clippy::too_many_lines, reason = "a list of what others do")]
     fn act_as_another(&mut self, index: usize) {
         let chance = &mut self.chance;
         let same_id = self.weather.same_id;
