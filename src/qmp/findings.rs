@@ -132,6 +132,8 @@ impl Jobs {
         self.remove_number(number, &id);
         if self.check_room().is_ok() {
             later.ours = self.is_owners(&id);
+            // It lived when QEMU was asked, and the former one did not.
+            later.last_heard = self.listing_asked.or(later.last_heard);
             *self.add(&id, Stage::Living) = later;
             self.release(self.last);
         }

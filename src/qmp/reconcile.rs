@@ -12,6 +12,7 @@ impl Jobs {
     /// The connection has ended. What lives goes on living, unheard.
     pub fn handle_gap(&mut self) {
         self.connection += 1;
+        self.read.clear();
         let numbers: Vec<u64> = self.all.keys().copied().collect();
         for number in numbers {
             let Some(job) = self.all.get_mut(&number) else { continue };
@@ -123,7 +124,6 @@ impl Jobs {
 
     /// A listing is being asked for: it must speak of what lives now.
     pub fn handle_listing_asked(&mut self, now: Now) {
-        self.read.clear();
         self.listing_asked = Some(now.wall);
         self.graves.clear();
         for job in self.all.values_mut() {
