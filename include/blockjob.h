@@ -78,13 +78,14 @@
  * code, so a slow callback delays no reading; "blockjob-call" runs the callbacks, one at a time,
  * the events of one monitor in their order. Every function may be called from any thread and inside
  * any callback or free function, except where it would wait for itself: that returns -EDEADLK at
- * once. Both threads block all signals, and no SIGPIPE comes from the library.
+ * once. While a journal is read there is a third thread, "blockjob-file". All of them block every
+ * signal but those of faults (SIGSEGV and the like), and no SIGPIPE comes from the library.
  *
- * Lifetimes. Listeners, monitors, jobs and events are opaque; what is made with _new or kept with _ref is
- * given back with _free or _unref, which take NULL. Strings of an event or monitor hold as long as
- * it does. Text given to the library is copied. `opaque` of a callback is the library's from the
- * call on, and is freed exactly once, after the last callback, also when registering failed; it is
- * never looked at, so a number in a pointer's clothes will do.
+ * Lifetimes. Listeners, monitors, jobs and events are opaque; what is made with _new or kept with
+ * _ref is given back with _free or _unref, which take NULL. Strings of an event or monitor hold as
+ * long as it does. Text given to the library is copied. `opaque` of a callback is the library's
+ * from the call on, and is freed exactly once, after the last callback, also when registering
+ * failed; it is never looked at, so a number in a pointer's clothes will do.
  *
  * Errors. An int or int64_t result below 0 is a negative errno, and blockjob_last_error() of the
  * same thread is the sentence for people; results are set on success and untouched on failure.
@@ -403,7 +404,7 @@ int blockjob_listener_new(blockjob_listener **out_listener);
  * Names the owner of the program's jobs, the same each time that the program runs: ids that the
  * library makes begin with the name and "-", and so do, by this, the ids of all jobs that are the
  * program's. Those that are found when a monitor is connected were left by an earlier run; they
- * are dismissed when their ends were taken. Without an owner nothing that is found is.
+ * are dismissed when their ends were taken. Without an owner none that is found is the program's.
  *
  * @param owner a letter and then letters, digits, '.', '_' or '-', at most 64 in all. No other
  *        program that uses the same QEMUs may have it, nor one that begins with it and "-".

@@ -31,7 +31,7 @@ pub unsafe extern "C" fn blockjob_listener_new(out_listener: *mut *mut Listener)
 /// Names the owner of the program's jobs, the same each time that the program runs: ids that the
 /// library makes begin with the name and "-", and so do, by this, the ids of all jobs that are the
 /// program's. Those that are found when a monitor is connected were left by an earlier run; they
-/// are dismissed when their ends were taken. Without an owner nothing that is found is.
+/// are dismissed when their ends were taken. Without an owner none that is found is the program's.
 ///
 /// @param owner a letter and then letters, digits, '.', '_' or '-', at most 64 in all. No other
 ///        program that uses the same QEMUs may have it, nor one that begins with it and "-".
