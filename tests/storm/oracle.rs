@@ -26,7 +26,7 @@ pub struct Life {
     /// How many ends of an id were told that may be of another of its incarnations.
     unclear: BTreeMap<(usize, String), usize>,
     /// Ends that came over the wire as a whole, to the letter.
-    arrived: BTreeSet<String>,
+    arrived: BTreeSet<(usize, String)>,
     /// Ids that were lost, whose end may still come and be passed over.
     lost: BTreeSet<(usize, String)>,
     partial: BTreeMap<usize, Vec<u8>>,
@@ -68,7 +68,7 @@ impl Oracle {
             let line: Vec<u8> = partial.drain(..=end).collect();
             let line = String::from_utf8_lossy(&line).trim_end().to_owned();
             if line.contains("BLOCK_JOB_COMPLETED") || line.contains("BLOCK_JOB_CANCELLED") {
-                self.life.arrived.insert(line);
+                self.life.arrived.insert((machine, line));
             }
         }
     }
@@ -189,7 +189,7 @@ impl Oracle {
 
     /// The storm is over, every connection stands and nothing is under way: nothing may be missing.
     pub fn check_rest(&self, index: usize, machine: &Machine, closed: bool) -> Verdict {
-        for line in &self.life.arrived {
+        for (_, line) in self.life.arrived.iter().filter(|(of, _)| *of == index) {
             let found = find(machine, line);
             let Some((key, truth)) = found else { continue };
             if !self.life.told.contains_key(&(index, key))
@@ -285,8 +285,7 @@ impl Oracle {
         let truth = &process.jobs()[key.number];
         let event = truth.ended.as_ref().and_then(|ended| ended.event.as_ref());
         let wrong = |why: &str| Err(format!("{id} lost ({loss:?}), but {why}: {truth:?}"));
-        let read = event.is_some_and(|event| self.life.arrived.contains(event));
-        let _ = index;
+        let read = event.is_some_and(|event| self.life.arrived.contains(&(index, event.clone())));
         if read {
             return wrong("its end was read");
         }
