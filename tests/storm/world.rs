@@ -106,7 +106,7 @@ impl World {
             leap: [30, 100, 300][chance.index(3)],
             close: [0, 0, 0, 3000][chance.index(4)],
             same_id: chance.one_in(4),
-            robs: chance.one_in(3),
+            robs: !chance.one_in(8),
         };
         if chance.one_in(10) {
             weather.foreign = 0;
@@ -219,7 +219,7 @@ impl World {
         if self.chance.one_in(foreign) {
             self.act_as_another(index);
         }
-        if self.weather.robs && !self.program.connected[index] && self.chance.one_in(8) {
+        if self.weather.robs && !self.program.connected[index] {
             self.rob(index);
         }
         if self.chance.one_in(leap) {
