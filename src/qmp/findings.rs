@@ -46,9 +46,7 @@ impl Jobs {
         self.is_reading = false;
         let complete = findings.problem.is_none();
         // Jobs that nobody remembers are still to be looked for behind the former one.
-        if self.forgotten != Inquiry::Wanted {
-            self.position = findings.position.or(self.position.take());
-        }
+        let moves = self.forgotten != Inquiry::Wanted;
         for (number, events) in findings.jobs {
             self.handle_found(number, events);
         }
@@ -75,6 +73,10 @@ impl Jobs {
                 }
                 self.release(number);
             }
+        }
+        // Not sooner: a program that stores it has been told of all before it.
+        if moves {
+            self.position = findings.position.or(self.position.take());
         }
     }
 
@@ -113,10 +115,12 @@ impl Jobs {
         // What QEMU listed under this id may be the job that has ended since it was asked; else it
         // is one that began after the known one had ended.
         let before = |end: &Event| end.timestamp.map(Timestamp::micros) < asked;
-        let read = end.filter(|end| !before(end)).and_then(digest_of);
         let another = missing.is_none() && (end.is_some_and(before) || job.held.is_some());
+        if !another {
+            // The wire may still have it under way.
+            self.read.extend(end.and_then(digest_of));
+        }
         let later = another.then(|| job.later());
-        self.read.extend(read);
         let id = job.id.clone();
         (job.held, job.doubt) = (None, false);
         self.end_by_journal(number, events, missing.unwrap_or(Loss::Gone));
