@@ -52,7 +52,7 @@ impl Machine {
             version,
             odds,
             has_journal: chance.one_in(3),
-            has_identity: !chance.one_in(3),
+            has_identity: !chance.one_in(5),
             processes: Vec::new(),
             link: None,
             end_told: false,

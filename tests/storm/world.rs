@@ -95,7 +95,7 @@ impl World {
     pub fn new(seed: u64, tells: bool) -> Self {
         let mut chance = Chance::new(seed);
         let mut weather = Weather {
-            cut: [0, 60, 200, 800][chance.index(4)],
+            cut: [40, 60, 120, 800][chance.index(4)],
             crash: [0, 0, 600, 2000][chance.index(4)],
             quit: [0, 300, 1500][chance.index(3)],
             stop: [0, 400, 800][chance.index(3)],
@@ -157,7 +157,7 @@ impl World {
 
     /// Plays the world to its end.
     pub fn play(&mut self) -> Verdict {
-        let steps = 200 + self.chance.index(600);
+        let steps = 300 + self.chance.index(800);
         for _ in 0..steps {
             self.step()?;
         }
@@ -399,11 +399,11 @@ impl World {
     }
 
     fn attach(&mut self, index: usize, handle: u64, job: u64) -> Verdict {
-        if !self.program.ended.contains_key(&(index, job)) {
-            return Err(format!("handle {handle} was bound to an end that was never told: {job}"));
-        }
         self.tally.count("handle bound to an end");
         if self.delivery.attach(index, handle, job) {
+            if !self.program.ended.contains_key(&(index, job)) {
+                return Err(format!("handle {handle} was bound to an end never told: {job}"));
+            }
             if let Some(found) = self.program.handles.iter_mut().find(|it| it.number == handle) {
                 found.ended = true;
             }
@@ -488,9 +488,9 @@ impl World {
     fn be_born(&mut self) {
         self.lives += 1;
         let journals: Vec<bool> = self.machines.iter().map(|it| it.has_journal).collect();
-        let lost_after = [60, 60, 5][self.chance.index(3)];
+        let lost_after = if self.chance.one_in(8) { 5 } else { 60 };
         let keepalive = self.chance.one_in(2);
-        let marker = self.chance.one_in(4);
+        let marker = self.chance.one_in(3);
         let settings = |index: usize| {
             let second = std::time::Duration::from_secs(1);
             let mut settings = Settings::new(format!("machine {index}"));
