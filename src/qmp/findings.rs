@@ -125,6 +125,10 @@ impl Jobs {
         (job.held, job.doubt) = (None, false);
         self.end_by_journal(number, events, missing.unwrap_or(Loss::Gone));
         let Some(mut later) = later else {
+            // What its id does from now on, another job does.
+            if let Some(job) = self.all.get_mut(&number) {
+                job.doubt = !job.once;
+            }
             // QEMU does not have it any more, unless it could only not be asked.
             let lost = Stage::Ended { acknowledged: false, lost: true };
             let kept = self.all.get(&number).is_none_or(|job| job.stage == lost);

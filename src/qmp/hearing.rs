@@ -116,13 +116,6 @@ impl Jobs {
 
     /// `BLOCK_JOB_COMPLETED` or _CANCELLED.
     fn handle_end(&mut self, id: &str, event: Event) {
-        self.renew(id);
-        // A QEMU that does not tell where a job begins tells its end once: this is another's.
-        let known = self.current.get(id).copied();
-        if let Some(number) = known.filter(|it| !self.has_status && self.all[it].held.is_some()) {
-            self.release(number);
-            self.remove_number(number, id);
-        }
         if let Some(said) = event.text(Word::Json).map(digest).filter(|_| self.has_journal) {
             if self.read.remove(&said) {
                 return self.settle_read(id);
@@ -130,6 +123,13 @@ impl Jobs {
             if self.is_reading || self.usable < self.connection {
                 self.said.insert(said);
             }
+        }
+        self.renew(id);
+        // A QEMU that does not tell where a job begins tells its end once: this is another's.
+        let known = self.current.get(id).copied();
+        if let Some(number) = known.filter(|it| !self.has_status && self.all[it].held.is_some()) {
+            self.release(number);
+            self.remove_number(number, id);
         }
         let number = self.current.get(id).copied();
         let number = match number.map(|number| (number, self.all[&number].stage)) {

@@ -233,10 +233,15 @@ impl Job {
         if listed.status != Status::Unknown {
             self.status = listed.status;
         }
-        self.stays = listed.auto_dismiss.map(|auto| !auto).or(self.stays);
+        self.note_kept(listed);
         self.len = listed.len.or(self.len);
         self.offset = listed.offset.or(self.offset);
         self.speed = listed.speed.or(self.speed);
+    }
+
+    /// Of that what never changes.
+    pub fn note_kept(&mut self, listed: &Listed) {
+        self.stays = listed.auto_dismiss.map(|auto| !auto).or(self.stays);
     }
 
     fn enter(&mut self, status: Status) {
@@ -250,14 +255,15 @@ impl Job {
         self.was_ready |= status == Ready;
     }
 
-    /// Can what is listed not be this job? Some statuses never come back.
+    /// Can what is listed not be this job? Some statuses never come back; but what was heard since
+    /// the listing was asked for may be newer than that.
     pub fn is_not(&self, listed: &Listed) -> bool {
         use Status::{Aborting, Created, Paused, Pending, Ready, Running, Standby, Waiting};
         let known = self.type_name.as_ref().zip(listed.type_name.as_ref());
         let type_differs = known.is_some_and(|(known, listed)| known != listed);
         let begins = matches!(listed.status, Created | Running | Paused);
         let was_further = matches!(self.status, Ready | Standby | Waiting | Pending | Aborting);
-        self.doubt && (type_differs || (begins && was_further))
+        self.doubt && (type_differs || (self.awaited && begins && was_further))
     }
 
     /// An event that no message of QEMU's tells, with what is known of the job.

@@ -228,8 +228,14 @@ impl Jobs {
         let undone = job.whole && !job.ran && listed.error.is_some();
         job.stage = Stage::Living;
         let before = job.status;
-        self.all.get_mut(&number).expect("current names what is there").note_listed(listed);
-        self.tell_missed(number, before);
+        // What was heard since it was asked for is newer than the listing.
+        let news = fresh || job.awaited || job.is_unheard() || listed.status == Status::Concluded;
+        if news {
+            job.note_listed(listed);
+            self.tell_missed(number, before);
+        } else {
+            job.note_kept(listed);
+        }
         if listed.status != Status::Concluded || self.all[&number].held.is_some() {
             return;
         }
