@@ -110,6 +110,7 @@ impl Jobs {
         if missing.is_none() && (end.is_none() || is_held) {
             // It is the one that it was before the gap.
             (job.doubt, job.gap) = (false, None);
+            job.ran |= events.iter().any(|event| has_run(event.status));
             return self.release(number);
         }
         // What QEMU listed under this id may be the job that has ended since it was asked; else it
@@ -164,7 +165,7 @@ impl Jobs {
                 return self.end(number, event);
             }
             born |= event.status == Created;
-            ran |= !matches!(event.status, Created | Aborting | Concluded | Null);
+            ran |= has_run(event.status);
             concluded |= matches!(event.status, Concluded | Null);
             if !concluded {
                 way = event.status;
@@ -214,4 +215,10 @@ impl Jobs {
             self.remove_number(number, &id);
         }
     }
+}
+
+/// None comes to such a status without having run.
+fn has_run(status: Status) -> bool {
+    use Status::{Aborting, Concluded, Created, Null, Unknown};
+    !matches!(status, Unknown | Created | Aborting | Concluded | Null)
 }

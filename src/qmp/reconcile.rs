@@ -26,8 +26,12 @@ impl Jobs {
             let kept = job.ours && job.stays == Some(true);
             let doubt = !job.once && !kept;
             let job = self.all.get_mut(&number).expect("it was there just now");
-            if job.held.is_some() && job.inquiry == Inquiry::None {
+            if job.held.is_some() {
+                // Under its id the next connection may bring another job's end.
                 self.release(number);
+                if let Some(job) = self.all.get_mut(&number) {
+                    job.doubt = doubt;
+                }
                 continue;
             }
             job.whole = false;
