@@ -91,10 +91,6 @@ impl<T> Exchange<T> {
     pub fn take_all(&mut self) -> Vec<Pending<T>> {
         std::mem::take(&mut self.pending).into_values().collect()
     }
-
-    pub fn is_empty(&self) -> bool {
-        self.pending.is_empty()
-    }
 }
 
 /// Our own commands are a few a connection and one a job that is dismissed.

@@ -24,59 +24,12 @@ pub struct Listed {
 
 /// Of `query-jobs`: every job, and which of them has ended how.
 pub fn jobs(reply: &RawValue) -> Result<Vec<Listed>> {
-    list(reply, |text| {
-        let names = ["id", "type", "status", "total-progress", "current-progress", "error"];
-        let [id, job_type, status, len, offset, error] = members(text, names)?;
-        let word = |raw: Option<&RawValue>| raw.and_then(string).map(Into::into);
-        let Some(id) = word(id) else { return Ok(None) };
-        let status =
-            status.and_then(string).map_or(Status::Unknown, |word| Status::from_word(&word));
-        Ok(Some(Listed {
-            id,
-            type_name: word(job_type),
-            status,
-            ready: false,
-            len: len.and_then(integer),
-            offset: offset.and_then(integer),
-            speed: None,
-            error: error.map(|raw| word(Some(raw)).unwrap_or_else(|| raw.get().into())),
-            auto_dismiss: None,
-        }))
-    })
+    list(reply, "id", ["total-progress", "current-progress"])
 }
 
 /// Of `query-block-jobs`: block jobs alone, with what `query-jobs` does not say.
 pub fn block_jobs(reply: &RawValue) -> Result<Vec<Listed>> {
-    list(reply, |text| {
-        let names = [
-            "device",
-            "type",
-            "status",
-            "len",
-            "offset",
-            "speed",
-            "error",
-            "auto-dismiss",
-            "ready",
-        ];
-        let [id, job_type, status, len, offset, speed, error, auto_dismiss, ready] =
-            members(text, names)?;
-        let word = |raw: Option<&RawValue>| raw.and_then(string).map(Into::into);
-        let Some(id) = word(id) else { return Ok(None) };
-        let status =
-            status.and_then(string).map_or(Status::Unknown, |word| Status::from_word(&word));
-        Ok(Some(Listed {
-            id,
-            type_name: word(job_type),
-            status,
-            ready: ready.and_then(boolean).unwrap_or(false),
-            len: len.and_then(integer),
-            offset: offset.and_then(integer),
-            speed: speed.and_then(integer),
-            error: error.map(|raw| word(Some(raw)).unwrap_or_else(|| raw.get().into())),
-            auto_dismiss: auto_dismiss.and_then(boolean),
-        }))
-    })
+    list(reply, "device", ["len", "offset"])
 }
 
 /// One list of both. Which jobs there are and how they ended is `query-jobs`' to say, where there
@@ -92,10 +45,28 @@ pub fn merge(jobs: Option<Vec<Listed>>, block_jobs: Vec<Listed>) -> Vec<Listed> 
     jobs
 }
 
-fn list(reply: &RawValue, read: impl Fn(&str) -> Result<Option<Listed>>) -> Result<Vec<Listed>> {
+fn list(reply: &RawValue, id: &'static str, progress: [&'static str; 2]) -> Result<Vec<Listed>> {
     let entries: Vec<&RawValue> = serde_json::from_str(reply.get())?;
     // One that cannot be read costs only itself.
-    Ok(entries.into_iter().filter_map(|entry| read(entry.get()).ok().flatten()).collect())
+    Ok(entries.into_iter().filter_map(|entry| read(entry.get(), id, progress)).collect())
+}
+
+fn read(text: &str, id: &'static str, [len, offset]: [&'static str; 2]) -> Option<Listed> {
+    let names = [id, "type", "status", len, offset, "speed", "error", "auto-dismiss", "ready"];
+    let [id, job_type, status, len, offset, speed, error, auto_dismiss, ready] =
+        members(text, names).ok()?;
+    let word = |raw: Option<&RawValue>| raw.and_then(string).map(Into::into);
+    Some(Listed {
+        id: word(id)?,
+        type_name: word(job_type),
+        status: status.and_then(string).map_or(Status::Unknown, |word| Status::from_word(&word)),
+        ready: ready.and_then(boolean).unwrap_or(false),
+        len: len.and_then(integer),
+        offset: offset.and_then(integer),
+        speed: speed.and_then(integer),
+        error: error.map(|raw| word(Some(raw)).unwrap_or_else(|| raw.get().into())),
+        auto_dismiss: auto_dismiss.and_then(boolean),
+    })
 }
 
 #[cfg(test)]
