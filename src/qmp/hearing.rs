@@ -41,6 +41,8 @@ impl Jobs {
                     || (matches!(job.stage, Stage::Missing(_)) && job.is_unheard()) =>
             {
                 (job.whole, job.born) = (true, true);
+                // What the journal holds from before is not this one's.
+                job.gap = None;
                 return true;
             }
             // Heard twice: nothing that QEMU does.
