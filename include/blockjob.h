@@ -491,7 +491,7 @@ int blockjob_listener_set_delivery(blockjob_listener *listener,
  * A descriptor for the program's loop, to be watched for reading (POLLIN). It is readable as long
  * as something waits to be delivered and no thread is at it, and once the listener was stopped. It
  * may be readable for nothing: then there is nothing to do. The program need not read it, and may;
- * it must not close it, write to it or set flags of it.
+ * it must not close it, write to it or make it blocking.
  *
  * Returns: the descriptor, the same until blockjob_listener_free(), which closes it: stop watching
  * before. Errors: -EINVAL (the delivery is BLOCKJOB_DELIVERY_THREAD).
