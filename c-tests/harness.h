@@ -28,6 +28,7 @@
 
 #include "call.h"
 #include "child.h"
+#include "delivered.h"
 #include "ends.h"
 #include "patience.h"
 #include "recorder.h"

@@ -278,6 +278,18 @@
 /** Gone: QEMU has forgotten the job. */
 #define BLOCKJOB_STATUS_NULL 11
 
+/**
+ * How events come to the program, for blockjob_listener_set_delivery(): by callbacks on a thread
+ * of the library. So it is unless the program chooses.
+ */
+#define BLOCKJOB_DELIVERY_THREAD 1
+
+/** By callbacks inside blockjob_listener_dispatch(), which the program's loop calls. */
+#define BLOCKJOB_DELIVERY_LOOP 2
+
+/** By blockjob_listener_next_event(), without callbacks. */
+#define BLOCKJOB_DELIVERY_PULL 3
+
 /** How a monitor stands; this number is never returned. */
 #define BLOCKJOB_STATE_UNKNOWN 0
 
@@ -326,7 +338,7 @@
 /** A job of one monitor that runs, has ended, or is yet to come. */
 typedef struct blockjob_job blockjob_job;
 
-/** Reads monitors and runs callbacks, on two threads of its own. */
+/** Reads monitors, and runs callbacks or hands out events. */
 typedef struct blockjob_listener blockjob_listener;
 
 /** One QMP endpoint of one QEMU. */
@@ -384,16 +396,18 @@ const char *blockjob_last_error(void);
 
 /* ---- Listener ----------------------------------------------------------------------------
  *
- * Owns the two threads, and with them all monitors and callbacks. One is enough for a program.
+ * Owns the threads, and with them all monitors and callbacks. One is enough for a program.
  */
 
 /**
- * Makes a listener and starts its threads, "blockjob-read" and "blockjob-call". They block all
- * signals and end with blockjob_listener_free(). A program that daemonizes does so before.
+ * Makes a listener and starts its thread "blockjob-read". The one that runs callbacks,
+ * "blockjob-call", begins with the first monitor, unless the program takes its events otherwise
+ * (blockjob_listener_set_delivery()). Both block all signals and end with
+ * blockjob_listener_free(). A program that daemonizes does so before.
  *
  * @param out_listener set on success to a listener to be freed with blockjob_listener_free()
  *
- * Returns: 0. Errors: -EAGAIN (no thread could be started), -EMFILE or -ENFILE (no descriptor
+ * Returns: 0. Errors: -EAGAIN (the thread could not be started), -EMFILE or -ENFILE (no descriptor
  * left), -ENOMEM.
  *
  * Threads: any, also inside callbacks. Since: 0.1.
@@ -442,6 +456,84 @@ int blockjob_listener_stop(blockjob_listener *listener);
  */
 int blockjob_listener_free(blockjob_listener *listener);
 
+/* ---- Delivery ----------------------------------------------------------------------------
+ *
+ * Events wait in the listener until they are delivered, in one of three ways, which the program
+ * chooses before its first monitor. Whatever it chooses, blockjob_callback_add() says which events
+ * there are, those of one monitor keep their order, and what a program that is too slow loses is
+ * bounded and told (BLOCKJOB_EVENT_OVERFLOW).
+ *
+ * A thread of the library (BLOCKJOB_DELIVERY_THREAD) runs the callbacks: nothing is left to do.
+ *
+ * A program with a loop of its own (BLOCKJOB_DELIVERY_LOOP) watches the descriptor of
+ * blockjob_listener_get_fd(), and calls blockjob_listener_dispatch() whenever that is readable: the
+ * callbacks run there, on the program's thread.
+ *
+ * A program without callbacks (BLOCKJOB_DELIVERY_PULL) subscribes with blockjob_callback_add() and
+ * NULL for a function, and takes one event after another with blockjob_listener_next_event(). It
+ * may watch the descriptor, too, and take what there is with a timeout of 0.
+ */
+
+/**
+ * Chooses how events come to the program, before its first monitor and its first callback.
+ *
+ * @param how one of BLOCKJOB_DELIVERY_*; of a new listener it is BLOCKJOB_DELIVERY_THREAD
+ *
+ * Returns: 0. Errors: -EINVAL (none of them), -EBUSY (a monitor or a callback was made already),
+ * -EMFILE or -ENFILE (no descriptor left), -ENOMEM, -ESHUTDOWN.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int blockjob_listener_set_delivery(blockjob_listener *listener,
+                                   int how);
+
+/**
+ * A descriptor for the program's loop, to be watched for reading (POLLIN). It is readable as long
+ * as something waits to be delivered and no thread is at it, and once the listener was stopped. It
+ * may be readable for nothing: then there is nothing to do. The program need not read it, and may;
+ * it must not close it, write to it or make it blocking.
+ *
+ * Returns: the descriptor, the same until blockjob_listener_free(), which closes it: stop watching
+ * before. Errors: -EINVAL (the delivery is BLOCKJOB_DELIVERY_THREAD).
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int blockjob_listener_get_fd(blockjob_listener *listener);
+
+/**
+ * Runs the callbacks for what waits, on this thread, for at most 64 events. It waits for nothing
+ * but the callbacks. When it returns and something is left, the descriptor is readable; while it
+ * runs it is not, so that a loop inside a callback does not spin.
+ *
+ * Returns: for how many events callbacks have run, 0 when nothing was left. Errors: -EBUSY
+ * (another thread is at it), -EDEADLK (called inside a callback that this function runs), -EINVAL
+ * (the delivery is not BLOCKJOB_DELIVERY_LOOP), -ESHUTDOWN (stop watching then).
+ *
+ * Threads: any, one at a time, also inside callbacks of other listeners. Since: 0.1.
+ */
+int blockjob_listener_dispatch(blockjob_listener *listener);
+
+/**
+ * Takes the next event that a subscription asks for; an event that several ask for comes once. The
+ * end of a job counts as taken by all of them, and is acknowledged when the last reference to it
+ * is released: so release it when the program has acted on it, and not before.
+ *
+ * Those that blockjob_monitor_close() removes are freed inside the call that gives out CLOSED.
+ *
+ * @param timeout_ms how long to wait for one, in milliseconds; 0: not at all; -1: for ever
+ * @param out_event set on success to the event, to be released with blockjob_event_unref()
+ *
+ * Returns: 0. Errors: -ETIMEDOUT (none came), -EBUSY (another thread waits in this function: one
+ * at a time may, and that one is not disturbed), -EDEADLK (called inside a free function that this
+ * function runs), -EINVAL (the delivery is not BLOCKJOB_DELIVERY_PULL), -ESHUTDOWN (also when the
+ * listener is stopped meanwhile).
+ *
+ * Threads: any, one at a time, also inside callbacks of other listeners. Since: 0.1.
+ */
+int blockjob_listener_next_event(blockjob_listener *listener,
+                                 int timeout_ms,
+                                 blockjob_event **out_event);
+
 /* ---- Monitor -----------------------------------------------------------------------------
  *
  * One QMP monitor of one virtual machine. It is made, set up, started, and lives until it is
@@ -450,13 +542,14 @@ int blockjob_listener_free(blockjob_listener *listener);
  */
 
 /**
- * Makes a monitor. Nothing is connected yet.
+ * Makes a monitor. Nothing is connected yet. With the first one the listener's thread
+ * "blockjob-call" begins, where the program has not chosen another delivery.
  *
  * @param address where QEMU listens: "unix:PATH". A comma of the path is written ",,".
  * @param out_monitor set on success to a monitor to be released with blockjob_monitor_unref()
  *
  * Returns: 0. Errors: -EINVAL (no such kind of address), -EILSEQ (not UTF-8), -ENAMETOOLONG (a
- * path of more than 107 bytes), -ESHUTDOWN.
+ * path of more than 107 bytes), -EAGAIN (the thread could not be started), -ESHUTDOWN.
  *
  * Threads: any, also inside callbacks. Since: 0.1.
  */
@@ -709,7 +802,8 @@ int blockjob_monitor_set_journal(blockjob_monitor *monitor,
 /* ---- Callback ----------------------------------------------------------------------------
  *
  * A registration says: for these events, call this function. It belongs to the listener, not to a
- * connection, and stays until it is removed or its monitor closed.
+ * connection, and stays until it is removed or its monitor closed. In a listener whose events are
+ * pulled a registration has no function: it is a subscription to the events.
  */
 
 /**
@@ -730,12 +824,13 @@ int blockjob_monitor_set_journal(blockjob_monitor *monitor,
  * @param job_id the job whose events are wanted; NULL for all. It need not exist yet. Events that
  *        are of no job (connections) pass.
  * @param kinds a mask of BLOCKJOB_EVENT_*; with BLOCKJOB_OBSERVE it only looks on
- * @param callback what is called; see blockjob_event_fn
+ * @param callback what is called; see blockjob_event_fn. NULL in a listener whose events are
+ *        pulled, where the registration is a subscription, and only there.
  * @param opaque given to callback and free_fn, never looked at; may be NULL
  * @param free_fn frees opaque; may be NULL
  *
  * Returns: the registration's id, more than 0, never used again. Errors: -EINVAL (no kinds, or
- * kinds that this version does not know; no callback; a monitor of another listener), -EILSEQ and
+ * kinds that this version does not know; no callback, or one where events are pulled; a monitor of another listener), -EILSEQ and
  * -ENAMETOOLONG (job_id), -ESHUTDOWN (the listener was stopped, or the monitor closed).
  *
  * Threads: any, also inside callbacks. Since: 0.1.

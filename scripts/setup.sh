@@ -63,6 +63,11 @@ look_for() {
         need g++ has g++
         need golang-go has go
         need libcmocka-dev pkg-config --exists cmocka
+        # The loops of examples/loop-*.c.
+        need libglib2.0-dev pkg-config --exists glib-2.0
+        need libsystemd-dev pkg-config --exists libsystemd
+        need libevent-dev pkg-config --exists libevent
+        need libuv1-dev pkg-config --exists libuv
         need shellcheck has shellcheck
         need valgrind has valgrind
         # The linters must match the Rust. With one from elsewhere they are its owner's to add,

@@ -3,7 +3,8 @@
 //! # Callback
 //!
 //! A registration says: for these events, call this function. It belongs to the listener, not to a
-//! connection, and stays until it is removed or its monitor closed.
+//! connection, and stays until it is removed or its monitor closed. In a listener whose events are
+//! pulled a registration has no function: it is a subscription to the events.
 
 use std::{
     ffi::{c_char, c_int, c_void},
@@ -37,12 +38,13 @@ use crate::{
 /// @param job_id the job whose events are wanted; NULL for all. It need not exist yet. Events that
 ///        are of no job (connections) pass.
 /// @param kinds a mask of BLOCKJOB_EVENT_*; with BLOCKJOB_OBSERVE it only looks on
-/// @param callback what is called; see blockjob_event_fn
+/// @param callback what is called; see blockjob_event_fn. NULL in a listener whose events are
+///        pulled, where the registration is a subscription, and only there.
 /// @param opaque given to callback and free_fn, never looked at; may be NULL
 /// @param free_fn frees opaque; may be NULL
 ///
 /// Returns: the registration's id, more than 0, never used again. Errors: -EINVAL (no kinds, or
-/// kinds that this version does not know; no callback; a monitor of another listener), -EILSEQ and
+/// kinds that this version does not know; no callback, or one where events are pulled; a monitor of another listener), -EILSEQ and
 /// -ENAMETOOLONG (job_id), -ESHUTDOWN (the listener was stopped, or the monitor closed).
 ///
 /// Threads: any, also inside callbacks. Since: 0.1.
@@ -66,8 +68,7 @@ pub unsafe extern "C" fn blockjob_callback_add(
         let job = (!job_id.is_null()).then(|| unsafe { text(job_id, "job_id") }).transpose()?;
         let observes = kinds & BLOCKJOB_OBSERVE != 0;
         let kinds = known(kinds & !BLOCKJOB_OBSERVE)?;
-        let invalid = || Error::new(Code::Invalid, "callback is NULL; wanted a function to call");
-        let function = callback.ok_or_else(invalid)?;
+        listener.delivery.settle(callback.is_some())?;
         let filter = Filter {
             monitor: monitor.map(Monitor::id),
             job: job.map(str::to_owned),
@@ -75,7 +76,11 @@ pub unsafe extern "C" fn blockjob_callback_add(
             observes,
         };
         let foreign = foreign.take().expect("it was made above and is taken once");
-        let callback: Callback = Arc::new(move |id, report| foreign.call(function, id, report));
+        let callback: Callback = match callback {
+            Some(function) => Arc::new(move |id, report| foreign.call(function, id, report)),
+            // A subscription: it is never called, and frees what came along all the same.
+            None => Arc::new(move |_, _| _ = &foreign),
+        };
         listener.add_callback(filter, monitor, callback)
     });
     if id == i64::from(-libc::ECHILD) {

@@ -115,6 +115,14 @@ pub const BLOCKJOB_STATUS_CONCLUDED: i32 = 10;
 /// Gone: QEMU has forgotten the job.
 pub const BLOCKJOB_STATUS_NULL: i32 = 11;
 
+/// How events come to the program, for blockjob_listener_set_delivery(): by callbacks on a thread
+/// of the library. So it is unless the program chooses.
+pub const BLOCKJOB_DELIVERY_THREAD: i32 = 1;
+/// By callbacks inside blockjob_listener_dispatch(), which the program's loop calls.
+pub const BLOCKJOB_DELIVERY_LOOP: i32 = 2;
+/// By blockjob_listener_next_event(), without callbacks.
+pub const BLOCKJOB_DELIVERY_PULL: i32 = 3;
+
 /// How a monitor stands; this number is never returned.
 pub const BLOCKJOB_STATE_UNKNOWN: i32 = 0;
 /// Made, and not started.

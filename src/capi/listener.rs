@@ -2,19 +2,21 @@
 //!
 //! # Listener
 //!
-//! Owns the two threads, and with them all monitors and callbacks. One is enough for a program.
+//! Owns the threads, and with them all monitors and callbacks. One is enough for a program.
 
 use std::ffi::{c_char, c_int};
 
 use super::boundary::{guard, out, required, text};
 use crate::engine::Listener;
 
-/// Makes a listener and starts its threads, "blockjob-read" and "blockjob-call". They block all
-/// signals and end with blockjob_listener_free(). A program that daemonizes does so before.
+/// Makes a listener and starts its thread "blockjob-read". The one that runs callbacks,
+/// "blockjob-call", begins with the first monitor, unless the program takes its events otherwise
+/// (blockjob_listener_set_delivery()). Both block all signals and end with
+/// blockjob_listener_free(). A program that daemonizes does so before.
 ///
 /// @param out_listener set on success to a listener to be freed with blockjob_listener_free()
 ///
-/// Returns: 0. Errors: -EAGAIN (no thread could be started), -EMFILE or -ENFILE (no descriptor
+/// Returns: 0. Errors: -EAGAIN (the thread could not be started), -EMFILE or -ENFILE (no descriptor
 /// left), -ENOMEM.
 ///
 /// Threads: any, also inside callbacks. Since: 0.1.

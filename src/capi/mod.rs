@@ -14,6 +14,8 @@ pub mod error;
 
 pub mod listener;
 
+pub mod delivery;
+
 pub mod monitor;
 
 pub mod setting;

@@ -17,13 +17,14 @@ use crate::{
     model::{Code, Error},
 };
 
-/// Makes a monitor. Nothing is connected yet.
+/// Makes a monitor. Nothing is connected yet. With the first one the listener's thread
+/// "blockjob-call" begins, where the program has not chosen another delivery.
 ///
 /// @param address where QEMU listens: "unix:PATH". A comma of the path is written ",,".
 /// @param out_monitor set on success to a monitor to be released with blockjob_monitor_unref()
 ///
 /// Returns: 0. Errors: -EINVAL (no such kind of address), -EILSEQ (not UTF-8), -ENAMETOOLONG (a
-/// path of more than 107 bytes), -ESHUTDOWN.
+/// path of more than 107 bytes), -EAGAIN (the thread could not be started), -ESHUTDOWN.
 ///
 /// Threads: any, also inside callbacks. Since: 0.1.
 #[unsafe(no_mangle)]
@@ -39,8 +40,7 @@ pub unsafe extern "C" fn blockjob_monitor_new(
         let address = unsafe { text(address, "address (unix:PATH)") }?;
         // SAFETY: the header asks for a place to write to.
         let place = unsafe { out(out_monitor, "out_monitor") }?;
-        let monitor = Arc::new(listener.monitor(address)?);
-        place.set(Arc::into_raw(monitor).cast_mut());
+        place.set(Arc::into_raw(listener.new_monitor(address)?).cast_mut());
         Ok(0)
     })
 }

@@ -2,6 +2,7 @@
 
 use super::constants::*;
 use super::version::*;
+use crate::engine::Mode;
 use crate::model::{JobType, Kind, Kinds, Loss, Origin, Outcome, Pivot, Process, State, Status};
 
 #[test]
@@ -31,6 +32,13 @@ fn kinds_have_their_numbers() {
     let ends = [Kind::Completed, Kind::Cancelled, Kind::Lost];
     assert_eq!(BLOCKJOB_EVENT_FINAL, ends.iter().fold(0, |mask, kind| mask | *kind as u32));
     assert!(ends.iter().all(|kind| kind.is_final()));
+}
+
+#[test]
+fn deliveries_have_their_numbers() {
+    assert_eq!(BLOCKJOB_DELIVERY_THREAD, Mode::Thread as i32);
+    assert_eq!(BLOCKJOB_DELIVERY_LOOP, Mode::Loop as i32);
+    assert_eq!(BLOCKJOB_DELIVERY_PULL, Mode::Pull as i32);
 }
 
 #[test]

@@ -24,6 +24,8 @@ pub(super) struct Told {
     monitor: Arc<Monitor>,
     event: Arc<Event>,
     tick: u64,
+    /// A program that pulls has it: it gets no other end of this job.
+    pub(super) given_out: bool,
 }
 
 /// The open handle of a job.
@@ -39,7 +41,12 @@ impl Roster {
     /// anybody wants it or not: so each end has its turn, and who comes later knows what it missed.
     pub fn take_end(&self, monitor: &Arc<Monitor>, end: End, tick: u64) -> Arc<Report> {
         let key = Key { monitor: monitor.id(), job: end.job };
-        let told = Told { monitor: Arc::clone(monitor), event: Arc::new(end.event), tick };
+        let told = Told {
+            monitor: Arc::clone(monitor),
+            event: Arc::new(end.event),
+            tick,
+            given_out: false,
+        };
         let report = Report::of_end(Arc::clone(monitor), Arc::clone(&told.event), tick, key);
         let limit = monitor.job_limit().max(UNCLAIMED_MAX);
         let mut inner = self.inner.lock();
@@ -165,7 +172,7 @@ impl Inner {
 
 impl Told {
     pub(super) fn passes(&self, filter: &Filter, key: Key) -> bool {
-        filter.passes(&self.event, key.monitor)
+        !self.given_out && filter.passes(&self.event, key.monitor)
     }
 
     /// One more reference for the program.

@@ -1,26 +1,213 @@
-//! The thread that runs the program's callbacks, one at a time.
+//! How events come to the program, by its choice: on a thread of ours, which runs its callbacks; on
+//! a thread of its own, which does so when its loop finds that there is something; or one by one,
+//! without a callback. What is next to be delivered is `queue`'s matter, to whom the roster's.
 
 #![forbid(unsafe_code)]
 
-use super::{queue::Next, shared::Shared};
-use crate::model::Kind;
+use std::{
+    os::fd::RawFd,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use super::{lock::Mutex, pull::Taken, queue::Next, report::Report, shared::Shared, thread};
+use crate::model::{Code, Error, Kind};
+
+/// Who takes events from the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// A thread of ours.
+    #[default]
+    Thread = 1,
+    /// The program, which calls [`dispatch`].
+    Loop = 2,
+    /// The program, which calls [`next_event`].
+    Pull = 3,
+}
+
+/// The choice, and what follows from it.
+#[derive(Debug, Default)]
+pub struct Delivery {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    mode: Mode,
+    /// Somebody counts on it.
+    settled: bool,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Delivery {
+    /// Chooses, while there is neither a monitor nor a registration.
+    pub fn choose(&self, shared: &Shared, mode: Mode) -> Result<(), Error> {
+        let mut inner = self.inner.lock();
+        shared.mailbox.check()?;
+        if inner.settled {
+            let text = "a monitor or a callback was made already; choose before the first one";
+            return Err(Error::new(Code::Busy, text));
+        }
+        if mode != Mode::Thread {
+            shared.queue.hang_bell()?;
+        }
+        inner.mode = mode;
+        Ok(())
+    }
+
+    /// A registration with or without a callback is to be made.
+    pub fn settle(&self, has_callback: bool) -> Result<(), Error> {
+        let mut inner = self.inner.lock();
+        let text = match inner.mode {
+            Mode::Pull if has_callback => {
+                "callback is not NULL; the listener's events are pulled, so wanted is none"
+            }
+            Mode::Thread | Mode::Loop if !has_callback => {
+                "callback is NULL; wanted a function to call"
+            }
+            _ => {
+                inner.settled = true;
+                return Ok(());
+            }
+        };
+        Err(Error::new(Code::Invalid, text))
+    }
+
+    /// There is a monitor: if events are delivered on a thread of ours, it is needed now.
+    pub fn start(&self, shared: &Arc<Shared>) -> Result<(), Error> {
+        let mut inner = self.inner.lock();
+        // Under the lock, so that `join`, which comes after the stop, finds every thread.
+        shared.mailbox.check()?;
+        if inner.mode == Mode::Thread && inner.thread.is_none() {
+            let shared = Arc::clone(shared);
+            let call = thread::spawn("blockjob-call", CALLER_STACK, move || {
+                // A fault of our own, never the program's: its callbacks cannot unwind into this.
+                if catch_unwind(AssertUnwindSafe(|| run(&shared))).is_err() {
+                    shared.stop();
+                }
+            })?;
+            inner.thread = Some(call);
+        }
+        inner.settled = true;
+        Ok(())
+    }
+
+    /// Waits until our thread has ended; the listener was stopped.
+    pub fn join(&self) {
+        let thread = self.inner.lock().thread.take();
+        // A thread that panicked has ended as well.
+        let _ = thread.map(JoinHandle::join);
+    }
+
+    /// What the program's loop watches.
+    pub fn fd(&self, shared: &Shared) -> Result<RawFd, Error> {
+        self.check(&[Mode::Loop, Mode::Pull])?;
+        shared.queue.hang_bell()
+    }
+
+    fn check(&self, wanted: &[Mode]) -> Result<(), Error> {
+        let mode = self.inner.lock().mode;
+        if wanted.contains(&mode) {
+            return Ok(());
+        }
+        let text =
+            format!("the listener's delivery is {mode:?}; wanted one of {wanted:?} for this");
+        Err(Error::new(Code::Invalid, text))
+    }
+}
 
 /// Runs until the listener is stopped.
-pub fn run(shared: &Shared) {
-    while let Some(next) = shared.queue.pop() {
+fn run(shared: &Shared) {
+    while let Ok(Some(next)) = shared.queue.pop(None) {
         deliver(shared, next);
     }
 }
 
-/// One turn of it, for whoever has no such thread.
-pub fn deliver(shared: &Shared, next: Next) {
+/// Runs the callbacks for at most [`DISPATCH_MAX`] events, on this thread. Returns for how many.
+pub fn dispatch(shared: &Shared) -> Result<usize, Error> {
+    shared.delivery.check(&[Mode::Loop])?;
+    let _waiting = shared.life.wait();
+    let _attendance = shared.queue.attend()?;
+    let mut count = 0;
+    while count < DISPATCH_MAX {
+        let Some(next) = shared.queue.try_pop() else { break };
+        count += deliver(shared, next);
+    }
+    Ok(count)
+}
+
+/// The next event that somebody has subscribed to; waits for it for at most this long.
+pub fn next_event(shared: &Shared, timeout: Option<Duration>) -> Result<Arc<Report>, Error> {
+    shared.delivery.check(&[Mode::Pull])?;
+    let _waiting = shared.life.wait();
+    let _attendance = shared.queue.attend()?;
+    // A time beyond the clock's is for ever.
+    let end = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    loop {
+        let limit = end.map(|end| end.saturating_duration_since(Instant::now()));
+        let Some(next) = shared.queue.pop(limit)? else { break };
+        if let Some(report) = give_out(shared, next) {
+            return Ok(report);
+        }
+    }
+    let limit = timeout.unwrap_or_default().as_millis();
+    Err(Error::new(Code::TimedOut, format!("no event came within {limit} ms")))
+}
+
+/// Runs the callbacks for what is next, on this thread. Returns for how many events.
+pub fn deliver(shared: &Shared, next: Next) -> usize {
     match next {
-        Next::Late => shared.roster.deliver_late(),
-        Next::Report(report) => {
-            shared.roster.deliver(&report);
-            if report.event.kind == Kind::Closed {
-                shared.roster.retire(&report.monitor);
+        Next::Late => {
+            let told = shared.roster.deliver_late();
+            if told {
+                // One at a time; there may be more.
+                shared.queue.nudge();
             }
+            usize::from(told)
+        }
+        Next::Report(report) => {
+            let count = shared.roster.deliver(&report);
+            finish(shared, &report);
+            count
         }
     }
 }
+
+/// What is next as an event for a program that pulls; `None` when nobody has subscribed to it.
+fn give_out(shared: &Shared, next: Next) -> Option<Arc<Report>> {
+    match next {
+        Next::Late => {
+            let report = shared.roster.take_late()?;
+            shared.queue.nudge();
+            Some(report)
+        }
+        Next::Report(report) => match shared.roster.take(&report) {
+            Taken::Wanted => {
+                finish(shared, &report);
+                Some(report)
+            }
+            Taken::Unwanted => {
+                finish(shared, &report);
+                None
+            }
+            Taken::TooEarly => {
+                shared.queue.put_back(Next::Report(report));
+                None
+            }
+        },
+    }
+}
+
+/// Everybody was told. CLOSED is the last event of a monitor.
+fn finish(shared: &Shared, report: &Report) {
+    if report.event.kind == Kind::Closed {
+        shared.roster.retire(&report.monitor);
+    }
+}
+
+/// So many events a call, that the program's loop comes to its other matters.
+const DISPATCH_MAX: usize = 64;
+/// The program's code runs here.
+const CALLER_STACK: usize = 2 << 20;

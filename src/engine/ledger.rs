@@ -80,6 +80,10 @@ impl<P> Ledger<P> {
         self.ends.get(&key).map(|end| &end.kept)
     }
 
+    pub fn get_mut(&mut self, key: Key) -> Option<&mut P> {
+        self.ends.get_mut(&key).map(|end| &mut end.kept)
+    }
+
     pub fn has(&self, key: Key) -> bool {
         self.ends.contains_key(&key)
     }
@@ -120,6 +124,19 @@ impl<P> Ledger<P> {
     pub fn serve(&mut self, key: Key, claimant: Claimant) -> bool {
         self.change(key, |end| end.served |= end.claims.remove(&claimant));
         self.settle(key)
+    }
+
+    /// All registrations that claim it are served at once, with a report that lives. True when
+    /// there was one.
+    pub fn serve_registrations(&mut self, key: Key) -> bool {
+        let mut served = false;
+        self.change(key, |end| {
+            let before = end.claims.len();
+            end.claims.retain(|claimant| claimant.handle().is_some());
+            served = end.claims.len() < before;
+            end.served |= served;
+        });
+        served
     }
 
     /// A handle was freed.

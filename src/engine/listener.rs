@@ -1,28 +1,24 @@
-//! What the program creates: two threads, and what they share.
+//! What the program creates: the reader's thread, and what it shares with delivery.
 
 #![forbid(unsafe_code)]
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-    thread::JoinHandle,
-};
+use std::{sync::Arc, thread::JoinHandle};
 
-use super::{delivery, inside, lock::Mutex, reactor::Reactor, shared::Shared, thread};
+use super::{inside, lock::Mutex, reactor::Reactor, shared::Shared, thread};
 use crate::model::{Code, Error};
 
-/// Reads monitors and runs callbacks, on two threads of its own.
+/// Reads monitors, and runs callbacks or hands out events.
 pub struct Listener {
     shared: Arc<Shared>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    reader: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Listener {
     pub fn new() -> Result<Self, Error> {
         let shared = Arc::new(Shared::new()?);
-        let listener = Self { shared: Arc::clone(&shared), threads: Mutex::default() };
-        listener.start().inspect_err(|_| listener.end())?;
-        Ok(listener)
+        let reactor = Reactor::new(Arc::clone(&shared))?;
+        let reader = thread::spawn("blockjob-read", READER_STACK, move || reactor.run())?;
+        Ok(Self { shared, reader: Mutex::new(Some(reader)) })
     }
 
     /// Refuses in a child of the process in which it was made.
@@ -46,28 +42,12 @@ impl Listener {
         Ok(())
     }
 
-    fn start(&self) -> Result<(), Error> {
-        let reactor = Reactor::new(self.shared())?;
-        let read = thread::spawn("blockjob-read", READER_STACK, move || reactor.run())?;
-        self.threads.lock().push(read);
-        let shared = self.shared();
-        let call = thread::spawn("blockjob-call", CALLER_STACK, move || {
-            // A fault of our own, never the program's: its callbacks cannot unwind into this.
-            if catch_unwind(AssertUnwindSafe(|| delivery::run(&shared))).is_err() {
-                shared.stop();
-            }
-        })?;
-        self.threads.lock().push(call);
-        Ok(())
-    }
-
     fn end(&self) {
         self.shared.stop();
-        let threads = std::mem::take(&mut *self.threads.lock());
-        for thread in threads {
-            // A thread that panicked has ended as well.
-            let _ = thread.join();
-        }
+        let reader = self.reader.lock().take();
+        // A thread that panicked has ended as well.
+        let _ = reader.map(JoinHandle::join);
+        self.shared.delivery.join();
         self.shared.life.wait_for_quiet();
         self.shared.roster.clear();
     }
@@ -75,5 +55,3 @@ impl Listener {
 
 /// Nothing of the program runs here, and nothing recurses.
 const READER_STACK: usize = 256 << 10;
-/// The program's code runs here.
-const CALLER_STACK: usize = 2 << 20;

@@ -1,7 +1,7 @@
 //! The threads and what they own.
 //!
 //! Two threads a listener. **The reader** (`reactor`) owns all sockets and sessions and runs no
-//! foreign code, ever. **Delivery** calls whoever asked. What they share is small, each with one
+//! foreign code, ever. **Delivery** calls whoever asked, unless the program does that itself. What they share is small, each with one
 //! lock that is never held while foreign code runs: the `mailbox` (callers to reader), the `queue`
 //! (reader to delivery) and the `roster` (who wants what, and who has taken how a job ended).
 //!
@@ -15,6 +15,7 @@
 //! `unsafe` is allowed in `fork`, `process`, `stream`, `thread` and `wake`, which stand on the
 //! kernel, and nowhere else.
 
+mod bell;
 mod claims;
 mod clock;
 pub mod delivery;
@@ -29,6 +30,7 @@ mod lock;
 mod mailbox;
 mod monitor;
 mod process;
+mod pull;
 mod queue;
 mod reactor;
 mod report;
@@ -40,6 +42,7 @@ mod thread;
 mod ticket;
 mod wake;
 
+pub use delivery::Mode;
 pub use job::{Job, Purpose};
 pub use ledger::{Claimant, Key, Ledger};
 pub use listener::Listener;

@@ -1,20 +1,25 @@
 //! What the reader has for delivery: a line of reports for each monitor, served in turn. The reader
 //! never waits, so each line has a bound. When it is full, intermediate events are dropped, oldest
-//! first, and counted in one OVERFLOW; outcomes never are: the monitor is closed instead.
+//! first, and counted in one OVERFLOW; outcomes never are: the monitor is closed instead. Who waits here is delivery's thread or a
+//! program that pulls; a program with a loop hears a bell.
 
 #![forbid(unsafe_code)]
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::Arc,
+    os::fd::RawFd,
+    sync::{Arc, MutexGuard},
+    time::Duration,
 };
 
 use super::{
+    bell::Bell,
     lock::{Condvar, Mutex},
+    mailbox::stopped,
     monitor::Monitor,
     report::Report,
 };
-use crate::model::{Event, Kind, MonitorId, Word};
+use crate::model::{Error, Event, Kind, MonitorId, Word};
 
 #[derive(Debug, Default)]
 pub struct Queue {
@@ -29,8 +34,16 @@ struct Inner {
     turns: VecDeque<MonitorId>,
     /// Somebody registered who has missed an end.
     late: bool,
+    /// What was put back comes next.
+    put_back: Option<Next>,
     stopped: bool,
+    bell: Bell,
 }
+
+/// The one who delivers, as long as it does. The bell is silent meanwhile, and rings again when
+/// something is left.
+#[derive(Debug)]
+pub struct Attendance<'a>(&'a Queue);
 
 /// What delivery is to do next.
 #[derive(Debug)]
@@ -83,26 +96,61 @@ impl Queue {
                 full.push(monitor);
             }
         }
-        drop(inner);
-        self.filled.notify_one();
+        self.announce(inner);
         full
     }
 
     /// A registration has missed an end: `pop` says so first of all.
     pub fn nudge(&self) {
-        self.inner.lock().late = true;
-        self.filled.notify_one();
+        let mut inner = self.inner.lock();
+        inner.late = true;
+        self.announce(inner);
     }
 
-    /// What is next; waits for it. `None` when the listener was stopped.
-    pub fn pop(&self) -> Option<Next> {
-        let empty = |inner: &mut Inner| !inner.stopped && !inner.late && inner.turns.is_empty();
-        self.filled.wait_while(self.inner.lock(), empty).take_next()
+    /// Something must come before this: `pop` says first that somebody is late.
+    pub fn put_back(&self, next: Next) {
+        let mut inner = self.inner.lock();
+        if inner.stopped {
+            drop(inner);
+            return drop(next);
+        }
+        inner.late = true;
+        inner.put_back = Some(next);
+        self.announce(inner);
+    }
+
+    /// What is next; waits for it for at most this long, `None` for ever. Fails when the listener
+    /// was stopped.
+    pub fn pop(&self, limit: Option<Duration>) -> Result<Option<Next>, Error> {
+        let idle = |inner: &mut Inner| !inner.stopped && !inner.has_something();
+        let mut inner = self.filled.wait_while_for(self.inner.lock(), idle, limit);
+        if inner.stopped { Err(stopped()) } else { Ok(inner.take_next()) }
     }
 
     /// What is next, if there is something.
     pub fn try_pop(&self) -> Option<Next> {
         self.inner.lock().take_next()
+    }
+
+    /// Somebody begins to deliver. There is one at a time.
+    pub fn attend(&self) -> Result<Attendance<'_>, Error> {
+        let mut inner = self.inner.lock();
+        if inner.stopped {
+            inner.bell.toll();
+            return Err(stopped());
+        }
+        inner.bell.begin()?;
+        Ok(Attendance(self))
+    }
+
+    /// From now on there is a bell. Returns its descriptor, the same each time.
+    pub fn hang_bell(&self) -> Result<RawFd, Error> {
+        let mut inner = self.inner.lock();
+        let fd = inner.bell.hang()?;
+        if inner.stopped {
+            inner.bell.toll();
+        }
+        Ok(fd)
     }
 
     /// Gives up what is queued, and ends every wait.
@@ -111,19 +159,43 @@ impl Queue {
         inner.stopped = true;
         inner.turns.clear();
         let lines = std::mem::take(&mut inner.lines);
+        let put_back = inner.put_back.take();
+        inner.bell.toll();
         drop(inner);
         self.filled.notify_all();
-        drop(lines);
+        drop((lines, put_back));
+    }
+
+    /// Something has come: wakes who waits for it.
+    fn announce(&self, inner: MutexGuard<'_, Inner>) {
+        inner.bell.ring();
+        drop(inner);
+        self.filled.notify_one();
+    }
+}
+
+impl Drop for Attendance<'_> {
+    fn drop(&mut self) {
+        let mut inner = self.0.inner.lock();
+        let is_left = inner.has_something();
+        inner.bell.end(is_left);
     }
 }
 
 impl Inner {
+    fn has_something(&self) -> bool {
+        self.late || self.put_back.is_some() || !self.turns.is_empty()
+    }
+
     fn take_next(&mut self) -> Option<Next> {
         if self.stopped {
             return None;
         }
         if std::mem::take(&mut self.late) {
             return Some(Next::Late);
+        }
+        if let Some(next) = self.put_back.take() {
+            return Some(next);
         }
         let id = self.turns.pop_front()?;
         let line = self.lines.get_mut(&id).expect("a monitor in turns has a line");

@@ -80,7 +80,7 @@ pub(super) struct Entry {
     /// Removed, but its callback or free still runs; nobody calls it again.
     pub(super) leaving: bool,
     /// The ends that it has missed are among these, by the numbers that they have passed with.
-    late: Option<(u64, u64)>,
+    pub(super) late: Option<(u64, u64)>,
     /// The end that was in hand when it was made, inside the callback: its program knows of it.
     known: Option<Key>,
 }
@@ -161,22 +161,26 @@ impl Roster {
         inner.entries.values().any(|entry| !entry.leaving && entry.filter.passes(event, from))
     }
 
-    /// Calls everybody who asked for this event, in the order of registration.
-    pub fn deliver(&self, report: &Arc<Report>) {
-        let mut after = 0;
+    /// Calls everybody who asked for this event, in the order of registration. Returns of how many
+    /// events somebody was told: who has missed one is told of that first.
+    pub fn deliver(&self, report: &Arc<Report>) -> usize {
+        let (mut after, mut missed) = (0, 0);
         while let Some(turn) = self.begin(after, report) {
             if turn.late.is_none() {
                 after = turn.id;
+            } else {
+                missed += 1;
             }
             self.call(turn, report);
         }
+        missed + usize::from(after > 0)
     }
 
-    /// Calls those who have missed ends of jobs that are still to be had.
-    pub fn deliver_late(&self) {
-        while let Some((turn, report)) = self.begin_late() {
-            self.call(turn, &report);
-        }
+    /// Calls one who has missed an end of a job that is still to be had. False: nobody has.
+    pub fn deliver_late(&self) -> bool {
+        let Some((turn, report)) = self.begin_late() else { return false };
+        self.call(turn, &report);
+        true
     }
 
     /// Removes a registration. Without `wait`, or inside a callback or free function, it does not
@@ -365,7 +369,7 @@ impl Inner {
 }
 
 impl Entry {
-    fn wants(&self, report: &Report, is_kept: bool) -> bool {
+    pub(super) fn wants(&self, report: &Report, is_kept: bool) -> bool {
         !self.leaving
             && (self.since <= report.tick || (is_kept && self.known != report.key))
             && self.filter.passes(&report.event, report.monitor.id())

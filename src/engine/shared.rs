@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use super::{
+    delivery::Delivery,
     life::Life,
     mailbox::Mailbox,
     monitor::{Monitor, Post},
@@ -20,6 +21,7 @@ pub struct Shared {
     pub mailbox: Arc<Mailbox<Post>>,
     pub roster: Arc<Roster>,
     pub queue: Queue,
+    pub delivery: Delivery,
 }
 
 impl Shared {
@@ -30,6 +32,7 @@ impl Shared {
             roster: Arc::new(Roster::new(Arc::clone(&mailbox))),
             mailbox,
             queue: Queue::default(),
+            delivery: Delivery::default(),
         })
     }
 
@@ -40,6 +43,14 @@ impl Shared {
         self.queue.stop();
     }
 
+    /// A monitor whose events will be delivered.
+    pub fn new_monitor(self: &Arc<Self>, address: &str) -> Result<Arc<Monitor>, Error> {
+        let monitor = self.monitor(address)?;
+        self.delivery.start(self)?;
+        Ok(Arc::new(monitor))
+    }
+
+    /// A monitor whose events somebody delivers.
     pub fn monitor(&self, address: &str) -> Result<Monitor, Error> {
         self.mailbox.check()?;
         Monitor::new(&self.life, &self.mailbox, &self.roster, address)

@@ -1,4 +1,4 @@
-//! A bell that wakes the reader: an eventfd.
+//! What wakes the reader, or the program's loop: an eventfd.
 
 #![allow(unsafe_code)]
 
@@ -28,13 +28,13 @@ impl Wake {
         Held::open(open).map(Self)
     }
 
-    /// Wakes the reader, now or when it next looks.
+    /// Wakes whoever watches it, now or when it next looks.
     pub fn ring(&self) {
         // It fails only when the bell has rung 2^64 times unheard: then it is ringing.
         let _ = (&*self.0).write(&1u64.to_ne_bytes());
     }
 
-    /// The reader has heard it.
+    /// It was heard.
     pub fn clear(&self) {
         let _ = (&*self.0).read(&mut [0; 8]);
     }
