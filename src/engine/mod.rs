@@ -12,13 +12,18 @@
 //! 4. let sessions whose deadline has passed act;
 //! 5. carry out what the hub wants done, and hand what is to be told to delivery in one batch.
 //!
-//! `unsafe` is allowed in `fork`, `process`, `stream`, `thread` and `wake`, which stand on the
-//! kernel, and nowhere else.
+//! `unsafe` is allowed in `fork`, `process`, `socket`, `stream`, `thread` and `wake`, which stand on
+//! the kernel, and nowhere else.
 
+mod approach;
 mod claims;
 mod clock;
 pub mod delivery;
+mod dial;
+mod door;
 mod fork;
+mod helpers;
+mod holder;
 pub mod inside;
 mod job;
 pub mod journal;
@@ -35,6 +40,7 @@ mod report;
 mod roster;
 mod shared;
 mod slot;
+mod socket;
 mod stream;
 mod thread;
 mod ticket;
