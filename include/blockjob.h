@@ -323,6 +323,9 @@
  */
 #define BLOCKJOB_CANCEL_FORCE (1 << 0)
 
+/** `sun_path` has 108 bytes, one of them a NUL. */
+#define SUN_PATH_MAX 107
+
 /** A job of one monitor that runs, has ended, or is yet to come. */
 typedef struct blockjob_job blockjob_job;
 
@@ -447,16 +450,51 @@ int blockjob_listener_free(blockjob_listener *listener);
  * One QMP monitor of one virtual machine. It is made, set up, started, and lives until it is
  * closed: when its connection ends, another one is made. A QMP monitor serves one client at a
  * time, so give the library one of its own: `-qmp unix:/run/vm.qmp,server=on,wait=off`.
+ *
+ * Where it is reached is an address in QEMU's own syntax, and a comma in it is written ",,":
+ *
+ *     unix:PATH       a unix socket, by a path of any length
+ *     unix:@NAME      an abstract one, in QEMU's words path=NAME,abstract=on
+ *     tcp:HOST:PORT   such as tcp:127.0.0.1:4444, tcp:[::1]:4444 or tcp:localhost:4444
+ *     fd:N            a connected stream socket that the program hands over
+ *
+ * QEMU listens there, and the library dials. With ",server=on" behind it the library listens and
+ * QEMU dials, as `-chardev socket,id=m,path=/run/vm.qmp,reconnect=1 -mon chardev=m,mode=control`
+ * does, again and again. Then nothing is due until QEMU has dialled: blockjob_monitor_connect()
+ * waits for as long as it was told, and after a DISCONNECTED the library goes on listening, without
+ * a pause. It listens from the first start until the monitor is closed. One QEMU is connected at a
+ * time, and a few that dial meanwhile wait. A unix socket's file has the mode 0600, takes the place
+ * of one on which nobody listens any more, and is removed at the end; who wants it otherwise listens
+ * himself and hands over fd:N,server=on, as systemd's socket activation does.
+ *
+ * A host's name is looked up by a thread for it alone ("blockjob-name"), and all its addresses
+ * are tried in turn. Numbers are not looked up.
+ *
+ * A descriptor is the library's from the success of blockjob_monitor_new() on: the program must not
+ * use or close it any more. When blockjob_monitor_new() has failed it is the program's. It is closed
+ * with the connection, or with a monitor that was never started. There is no other connection after
+ * that of fd:N: its end is DISCONNECTED, jobs that have not ended are LOST at once
+ * (BLOCKJOB_LOSS_NO_CONNECTION, if it isn't known that QEMU's process has ended), and the next start
+ * fails with -ENOTCONN.
+ *
+ * Whether a new connection is to the same process of QEMU (blockjob_event_get_process()), and that
+ * the process has ended, is known from unix sockets on which QEMU itself listens or by which it has
+ * dialled. It is not known of tcp, of a pair of sockets, of another pid namespace, and of a socket
+ * that another program has listened on for QEMU: then the process is that program's.
  */
 
 /**
  * Makes a monitor. Nothing is connected yet.
  *
- * @param address where QEMU listens: "unix:PATH". A comma of the path is written ",,".
+ * @param address "unix:PATH", "unix:@NAME", "tcp:HOST:PORT" or "fd:N", with ",server=on" behind it
+ *        when QEMU dials: see above
  * @param out_monitor set on success to a monitor to be released with blockjob_monitor_unref()
  *
- * Returns: 0. Errors: -EINVAL (no such kind of address), -EILSEQ (not UTF-8), -ENAMETOOLONG (a
- * path of more than 107 bytes), -ESHUTDOWN.
+ * Returns: 0. Errors: -EINVAL (no such kind of address; a descriptor that is listened on without
+ * server=on, or is not with it), -EILSEQ (not UTF-8), -ENAMETOOLONG (more than 4096 bytes; an
+ * abstract name of more than 107; with server=on, a file name of more than 85 behind a path of
+ * more than 107), -ESHUTDOWN. Of a descriptor also: -EBADF (none), -ENOTSOCK, -EPROTOTYPE (no
+ * stream socket), -ENOTCONN (not connected), -EBUSY (it is the library's already).
  *
  * Threads: any, also inside callbacks. Since: 0.1.
  */
@@ -521,9 +559,17 @@ int blockjob_monitor_start(blockjob_monitor *monitor);
  * @param timeout_ms milliseconds to wait; -1 for as long as the attempt lasts
  *
  * Returns: 0. Errors: -ENOENT (there is no such path), -ECONNREFUSED (nobody listens there),
- * -ENOTSOCK (the path is no socket), -EACCES, -EBUSY (other clients wait for it), -EPROTO (it
- * does not speak QMP), -ECONNRESET (closed by the peer), -EREMOTEIO (QEMU refused to negotiate),
- * -ETIMEDOUT, -EINVAL (timeout_ms below -1), -ESHUTDOWN (closed, or the listener was stopped).
+ * -ENOTSOCK (the path is no socket), -EACCES (also: blockjob_monitor_set_peer() wants somebody
+ * else), -EHOSTUNREACH (also: the host is not known), -EADDRINUSE (with server=on: another program
+ * listens there), -ENOTCONN (the one connection of fd:N has ended), -EPROTO (it does not speak
+ * QMP), -ECONNRESET (closed by the peer), -EREMOTEIO (QEMU refused to negotiate), -EBUSY,
+ * -ETIMEDOUT, -EINVAL (timeout_ms below -1), -ESHUTDOWN (closed, or the listener was stopped), and
+ * what else the operating system answers.
+ *
+ * -EBUSY is said only when the kernel tells that another client holds the monitor, or waits for it
+ * before us, and which process that is is said with it where it may be seen. Where nothing is seen,
+ * as in other namespaces and by tcp, silence is -ETIMEDOUT and may be that, or a QEMU that is
+ * stopped or hangs, or no monitor.
  *
  * Threads: any, also inside callbacks. Since: 0.1.
  */
@@ -653,6 +699,23 @@ int blockjob_monitor_set_lost_after(blockjob_monitor *monitor, int timeout_ms);
  * Threads: any, also inside callbacks. Since: 0.1.
  */
 int blockjob_monitor_set_keepalive(blockjob_monitor *monitor, int interval_ms, int timeout_ms);
+
+/**
+ * Sets who must hold the other end of each connection: the process that listens or, with server=on,
+ * that dials. With anybody else there is no connection, nothing is read from it or sent, and the
+ * attempt fails with -EACCES. For a pair of sockets it is who made it.
+ *
+ * @param uid the user's id, -1 for any, as it is without this call
+ * @param pid the process's id, -1 for any, as it is without this call
+ *
+ * Returns: 0. Errors: -EINVAL (no such ids), -EOPNOTSUPP (by tcp nobody can tell), -EBUSY (it was
+ * started or has a job), -ESHUTDOWN.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int blockjob_monitor_set_peer(blockjob_monitor *monitor,
+                              int64_t uid,
+                              int64_t pid);
 
 /**
  * Sets whether a mark is left in QEMU, an object of type "secret" by the name of this listener, so

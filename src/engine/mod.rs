@@ -46,6 +46,7 @@ mod thread;
 mod ticket;
 mod wake;
 
+pub use approach::Peer;
 pub use job::{Job, Purpose};
 pub use ledger::{Claimant, Key, Ledger};
 pub use listener::Listener;
