@@ -12,6 +12,8 @@ const char scripted_greeting[] =
 
 enum deed {
     ACCEPT,
+    TAKE, /* the connection `size` */
+    EXPECT_UNSENT,
     EXPECT, /* a command with `bytes` in it */
     ANSWER, /* `bytes`, with $ID replaced */
     SEND,   /* `bytes` */
@@ -34,7 +36,7 @@ struct step {
 struct scripted_monitor {
     char directory[32];
     char path[64];
-    char address[80];
+    char address[128];
     struct wire wire; /* the thread's own, but for wire_wake */
     pthread_t thread;
 
@@ -49,19 +51,19 @@ struct scripted_monitor {
 
 static void *follow_script(void *argument);
 
-struct scripted_monitor *scripted_monitor_new(void)
+static struct scripted_monitor *allocate(void)
 {
     struct scripted_monitor *monitor = calloc(1, sizeof *monitor);
-    sigset_t all, before;
 
     assert_non_null(monitor);
     meeting_init(&monitor->meeting);
     monitor->end = &monitor->first;
-    strcpy(monitor->directory, "/tmp/blockjob-XXXXXX");
-    assert_non_null(mkdtemp(monitor->directory));
-    snprintf(monitor->path, sizeof monitor->path, "%s/qmp.sock", monitor->directory);
-    snprintf(monitor->address, sizeof monitor->address, "unix:%s", monitor->path);
-    wire_open(&monitor->wire, monitor->path);
+    return monitor;
+}
+
+static struct scripted_monitor *start(struct scripted_monitor *monitor)
+{
+    sigset_t all, before;
 
     /* The thread takes no signal, so that a test of signals sees the library's threads alone. */
     sigfillset(&all);
@@ -69,6 +71,28 @@ struct scripted_monitor *scripted_monitor_new(void)
     assert_int_equal(pthread_create(&monitor->thread, NULL, follow_script, monitor), 0);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return monitor;
+}
+
+struct scripted_monitor *scripted_monitor_new(void)
+{
+    struct scripted_monitor *monitor = allocate();
+
+    strcpy(monitor->directory, "/tmp/blockjob-XXXXXX");
+    assert_non_null(mkdtemp(monitor->directory));
+    snprintf(monitor->path, sizeof monitor->path, "%s/qmp.sock", monitor->directory);
+    snprintf(monitor->address, sizeof monitor->address, "unix:%s", monitor->path);
+    wire_open(&monitor->wire, monitor->path);
+    return start(monitor);
+}
+
+struct scripted_monitor *scripted_monitor_on(int listening, const char *address)
+{
+    struct scripted_monitor *monitor = allocate();
+
+    assert_in_range(strlen(address), 1, sizeof monitor->address - 1);
+    strcpy(monitor->address, address);
+    wire_open_on(&monitor->wire, listening);
+    return start(monitor);
 }
 
 static void free_step(struct step *step)
@@ -93,8 +117,10 @@ void scripted_monitor_destroy(struct scripted_monitor *monitor)
         free_step(step);
     }
     wire_close(&monitor->wire);
-    unlink(monitor->path);
-    rmdir(monitor->directory);
+    if (monitor->path[0] != '\0') {
+        unlink(monitor->path);
+        rmdir(monitor->directory);
+    }
     meeting_destroy(&monitor->meeting);
     free(monitor);
 }
@@ -162,9 +188,25 @@ void then_return(struct scripted_monitor *monitor)
     then_answer(monitor, "{\"return\": {}, \"id\": $ID}\r\n");
 }
 
+void then_take(struct scripted_monitor *monitor, int connection)
+{
+    assert_true(connection >= 0);
+    add_step(monitor, TAKE, NULL, (size_t)connection);
+}
+
+void then_expect_unsent(struct scripted_monitor *monitor)
+{
+    add_step(monitor, EXPECT_UNSENT, NULL, 0);
+}
+
 void then_negotiate(struct scripted_monitor *monitor)
 {
     then_accept(monitor);
+    then_agree(monitor);
+}
+
+void then_agree(struct scripted_monitor *monitor)
+{
     then_greet(monitor);
     then_expect(monitor, "qmp_capabilities");
     then_return(monitor);
@@ -282,6 +324,10 @@ static bool carry_out(struct wire *wire, const struct step *step)
     switch (step->deed) {
     case ACCEPT:
         return wire_accept(wire);
+    case TAKE:
+        return wire_take(wire, (int)step->size);
+    case EXPECT_UNSENT:
+        return wire_expect_unsent(wire);
     case EXPECT:
         return wire_expect(wire, step->bytes);
     case ANSWER:

@@ -14,6 +14,10 @@
 struct scripted_monitor;
 
 struct scripted_monitor *scripted_monitor_new(void);
+
+/* One that listens on a socket of the test's, which is its from now on, by this address. */
+struct scripted_monitor *scripted_monitor_on(int listening, const char *address);
+
 void scripted_monitor_destroy(struct scripted_monitor *monitor);
 
 const char *scripted_monitor_address(const struct scripted_monitor *monitor); /* "unix:PATH" */
@@ -25,10 +29,14 @@ extern const char scripted_greeting[];
 
 void then_accept(struct scripted_monitor *monitor); /* the next connection */
 void then_greet(struct scripted_monitor *monitor);
+
+/* Instead of accepting one: a connection that the test has made, the monitor's from now on. */
+void then_take(struct scripted_monitor *monitor, int connection);
 void then_expect(struct scripted_monitor *monitor, const char *word); /* a command with it */
 void then_answer(struct scripted_monitor *monitor, const char *text); /* $ID: that command's id */
 void then_return(struct scripted_monitor *monitor);    /* answers it with {} */
 void then_negotiate(struct scripted_monitor *monitor); /* all of it: how most scripts begin */
+void then_agree(struct scripted_monitor *monitor);     /* the same on the present connection */
 
 /*
  * Answers which jobs there are, in query-jobs and query-block-jobs; with ' written for ". The
@@ -53,6 +61,9 @@ void then_stop_reading(struct scripted_monitor *monitor);  /* the peer's next wr
 void then_half_close(struct scripted_monitor *monitor);    /* the peer reads EOF, may still write */
 void then_hang_up(struct scripted_monitor *monitor);       /* closes the connection */
 void then_expect_hang_up(struct scripted_monitor *monitor); /* until the peer closes it */
+
+/* So far the peer has sent nothing that was not expected. */
+void then_expect_unsent(struct scripted_monitor *monitor);
 
 void then_expect_end(struct scripted_monitor *monitor); /* the same, and no command before it */
 

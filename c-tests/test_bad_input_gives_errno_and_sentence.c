@@ -82,8 +82,16 @@ static void monitor_new(void **state)
         { "unix:", -EINVAL },
         { "/run/vm.qmp", -EINVAL },
         { "UNIX:/run/vm.qmp", -EINVAL },
-        { "tcp:localhost:4444", -EINVAL },
+        { "vsock:3:4444", -EINVAL },
         { "unix:/run/a,b", -EINVAL },
+        { "unix:/run/vm.qmp,server=on,wait=off", -EINVAL },
+        { "unix:@", -EINVAL },
+        { "tcp:localhost", -EINVAL },
+        { "tcp:localhost:0", -EINVAL },
+        { "tcp:localhost:65536", -EINVAL },
+        { "tcp:::1:4444", -EINVAL },
+        { "fd:", -EINVAL },
+        { "fd:-1", -EINVAL },
         { "unix:/run/\xff.qmp", -EILSEQ },
         { "unix:\xc3", -EILSEQ },
     };
@@ -103,11 +111,14 @@ static void monitor_new(void **state)
     assert_ptr_equal(monitor, UNTOUCHED);
     assert_refused(blockjob_monitor_new(world->listener, "unix:/x", NULL), -EINVAL);
 
-    /* sun_path holds 107 bytes and their NUL. */
-    snprintf(address, sizeof address, "unix:/%0*d", 107, 0);
+    /* sun_path holds 107 bytes and their NUL: of a path that is no matter, of a name it is. */
+    snprintf(address, sizeof address, "unix:@%0*d", 108, 0);
     assert_refused(blockjob_monitor_new(world->listener, address, &monitor), -ENAMETOOLONG);
     assert_ptr_equal(monitor, UNTOUCHED);
-    snprintf(address, sizeof address, "unix:/%0*d", 106, 0);
+    snprintf(address, sizeof address, "unix:/%0*d/%086d,server=on", 100, 0, 0);
+    assert_refused(blockjob_monitor_new(world->listener, address, &monitor), -ENAMETOOLONG);
+    assert_ptr_equal(monitor, UNTOUCHED);
+    snprintf(address, sizeof address, "unix:/%0*d", 200, 0);
     assert_result(blockjob_monitor_new(world->listener, address, &monitor), 0);
     blockjob_monitor_unref(monitor);
 }
@@ -216,6 +227,13 @@ static void settings_of_a_monitors_life(void **state)
     assert_refused_by(name, blockjob_monitor_set_lost_after(monitor, -2), -EINVAL);
     assert_result(blockjob_monitor_set_lost_after(monitor, 0), 0);
     assert_result(blockjob_monitor_set_lost_after(monitor, -1), 0);
+    assert_refused(blockjob_monitor_set_peer(NULL, -1, -1), -EINVAL);
+    assert_refused_by(name, blockjob_monitor_set_peer(monitor, -2, -1), -EINVAL);
+    assert_refused_by(name, blockjob_monitor_set_peer(monitor, UINT32_MAX, -1), -EINVAL);
+    assert_refused_by(name, blockjob_monitor_set_peer(monitor, -1, 0), -EINVAL);
+    assert_refused_by(name, blockjob_monitor_set_peer(monitor, -1, INT64_MAX), -EINVAL);
+    assert_result(blockjob_monitor_set_peer(monitor, -1, -1), 0);
+
     assert_refused(blockjob_monitor_set_marker(NULL, 1), -EINVAL);
     assert_refused_by(name, blockjob_monitor_set_marker(monitor, 2), -EINVAL);
     assert_refused_by(name, blockjob_monitor_set_marker(monitor, -1), -EINVAL);
@@ -242,6 +260,7 @@ static void settings_of_a_monitors_life(void **state)
     assert_refused_by(name, blockjob_monitor_set_keepalive(monitor, 1, 1), -EBUSY);
     assert_refused_by(name, blockjob_monitor_set_lost_after(monitor, 1), -EBUSY);
     assert_refused_by(name, blockjob_monitor_set_marker(monitor, 1), -EBUSY);
+    assert_refused_by(name, blockjob_monitor_set_peer(monitor, -1, -1), -EBUSY);
     assert_refused_by(name, blockjob_monitor_set_job_limit(monitor, 1), -EBUSY);
     assert_refused_by(name, blockjob_monitor_set_journal(monitor, "/x", NULL), -EBUSY);
     blockjob_job_free(job);

@@ -47,6 +47,7 @@ static void touch_everything(void *argument)
     child_check(blockjob_monitor_set_lost_after(world->monitor, 1) == -ECHILD);
     child_check(blockjob_monitor_set_keepalive(world->monitor, 1, 1) == -ECHILD);
     child_check(blockjob_monitor_set_marker(world->monitor, 1) == -ECHILD);
+    child_check(blockjob_monitor_set_peer(world->monitor, -1, -1) == -ECHILD);
     child_check(blockjob_monitor_set_job_limit(world->monitor, 1) == -ECHILD);
     child_check(blockjob_monitor_set_journal(world->monitor, "/x", NULL) == -ECHILD);
     child_check(blockjob_job_new(world->monitor, NULL, 0, &made) == -ECHILD);

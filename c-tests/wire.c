@@ -13,22 +13,31 @@ void wire_open(struct wire *wire, const char *path)
 {
     struct sockaddr_un name = { .sun_family = AF_UNIX };
 
+    int listening = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    assert_true(listening >= 0);
     assert_in_range(strlen(path), 1, sizeof name.sun_path - 1);
     strcpy(name.sun_path, path);
+    assert_int_equal(bind(listening, (struct sockaddr *)&name, sizeof name), 0);
+    assert_int_equal(listen(listening, 8), 0);
+    wire_open_on(wire, listening);
+}
+
+void wire_open_on(struct wire *wire, int listening)
+{
     memset(wire, 0, sizeof *wire);
     wire->connection = -1;
     wire->wake = eventfd(0, EFD_CLOEXEC);
     assert_true(wire->wake >= 0);
-    wire->listening = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_true(wire->listening >= 0);
-    assert_int_equal(bind(wire->listening, (struct sockaddr *)&name, sizeof name), 0);
-    assert_int_equal(listen(wire->listening, 8), 0);
+    wire->listening = listening;
 }
 
 void wire_close(struct wire *wire)
 {
     wire_hang_up(wire);
-    close(wire->listening);
+    if (wire->listening >= 0) {
+        close(wire->listening);
+    }
     close(wire->wake);
 }
 
@@ -84,6 +93,23 @@ bool wire_accept(struct wire *wire)
     wire_hang_up(wire);
     wire->connection = accept4(wire->listening, NULL, NULL, SOCK_CLOEXEC);
     return wire->connection >= 0 || failed(wire, "accept: %s", strerror(errno));
+}
+
+bool wire_take(struct wire *wire, int connection)
+{
+    wire_hang_up(wire);
+    wire->connection = connection;
+    return true;
+}
+
+bool wire_expect_unsent(struct wire *wire)
+{
+    int sent = 0;
+
+    if (ioctl(wire->connection, FIONREAD, &sent) != 0) {
+        return failed(wire, "FIONREAD: %s", strerror(errno));
+    }
+    return sent == 0 || failed(wire, "%d bytes came that were not expected yet", sent);
 }
 
 /* Reads one byte; *end tells that the peer has closed. */

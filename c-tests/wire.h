@@ -22,6 +22,9 @@ void wire_open(struct wire *wire, const char *path);
 void wire_close(struct wire *wire);
 void wire_wake(struct wire *wire);
 
+/* The same with a socket that listens already, which is the wire's from now on. */
+void wire_open_on(struct wire *wire, int listening);
+
 /* The deeds. False when one failed, or was woken, which leaves no failure. */
 bool wire_accept(struct wire *wire);
 bool wire_expect(struct wire *wire, const char *word);  /* a command with the word in it */
@@ -31,6 +34,8 @@ bool wire_wait_read(struct wire *wire); /* until the peer has read everything */
 bool wire_shutdown(struct wire *wire, int how);
 bool wire_hang_up(struct wire *wire);
 bool wire_expect_hang_up(struct wire *wire);
+bool wire_take(struct wire *wire, int connection); /* instead of accepting one */
+bool wire_expect_unsent(struct wire *wire); /* the peer has sent nothing that was not expected */
 bool wire_expect_end(struct wire *wire); /* the same, and only white space before it */
 
 #endif

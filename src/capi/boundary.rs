@@ -225,6 +225,7 @@ fn errno(code: Code) -> c_int {
         Code::Protocol => libc::EPROTO,
         Code::Remote => libc::EREMOTEIO,
         Code::NotSocket => libc::ENOTSOCK,
+        Code::Denied => libc::EACCES,
         Code::Reset => libc::ECONNRESET,
         Code::NotConnected => libc::ENOTCONN,
         Code::NotSupported => libc::EOPNOTSUPP,

@@ -75,6 +75,7 @@ pub unsafe extern "C" fn blockjob_listener_stop(listener: *mut Listener) -> c_in
 /// functions of all that is still registered, and frees the listener. The caller must hold no lock
 /// that a callback or free function takes. Monitors, job handles and events may be released after
 /// it; calls on them return -ESHUTDOWN. How jobs ended that nobody has taken is not acknowledged.
+/// Nobody waits for a host that is being looked up: that thread ends by itself.
 ///
 /// @param listener to be freed; NULL is fine
 ///

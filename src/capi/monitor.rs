@@ -5,6 +5,37 @@
 //! One QMP monitor of one virtual machine. It is made, set up, started, and lives until it is
 //! closed: when its connection ends, another one is made. A QMP monitor serves one client at a
 //! time, so give the library one of its own: `-qmp unix:/run/vm.qmp,server=on,wait=off`.
+//!
+//! Where it is reached is an address in QEMU's own syntax, and a comma in it is written ",,":
+//!
+//!     unix:PATH       a unix socket, by a path of any length
+//!     unix:@NAME      an abstract one, in QEMU's words path=NAME,abstract=on
+//!     tcp:HOST:PORT   such as tcp:127.0.0.1:4444, tcp:[::1]:4444 or tcp:localhost:4444
+//!     fd:N            a connected stream socket that the program hands over
+//!
+//! QEMU listens there, and the library dials. With ",server=on" behind it the library listens and
+//! QEMU dials, as `-chardev socket,id=m,path=/run/vm.qmp,reconnect=1 -mon chardev=m,mode=control`
+//! does, again and again. Then nothing is due until QEMU has dialled: blockjob_monitor_connect()
+//! waits for as long as it was told, and after a DISCONNECTED the library goes on listening, without
+//! a pause. It listens from the first start until the monitor is closed. One QEMU is connected at a
+//! time, and a few that dial meanwhile wait. A unix socket's file has the mode 0600, takes the place
+//! of one on which nobody listens any more, and is removed at the end; who wants it otherwise listens
+//! himself and hands over fd:N,server=on, as systemd's socket activation does.
+//!
+//! A host's name is looked up by a thread for it alone ("blockjob-name"), and all its addresses
+//! are tried in turn. Numbers are not looked up.
+//!
+//! A descriptor is the library's from the success of blockjob_monitor_new() on: the program must not
+//! use or close it any more. When blockjob_monitor_new() has failed it is the program's. It is closed
+//! with the connection, or with a monitor that was never started. There is no other connection after
+//! that of fd:N: its end is DISCONNECTED, jobs that have not ended are LOST at once
+//! (BLOCKJOB_LOSS_NO_CONNECTION, if it isn't known that QEMU's process has ended), and the next start
+//! fails with -ENOTCONN.
+//!
+//! Whether a new connection is to the same process of QEMU (blockjob_event_get_process()), and that
+//! the process has ended, is known from unix sockets on which QEMU itself listens or by which it has
+//! dialled. It is not known of tcp, of a pair of sockets, of another pid namespace, and of a socket
+//! that another program has listened on for QEMU: then the process is that program's.
 
 use std::{
     ffi::{c_char, c_int},
@@ -20,11 +51,16 @@ use crate::{
 /// Makes a monitor. Nothing is connected yet. With the first one the listener's thread
 /// "blockjob-call" begins, where the program has not chosen another delivery.
 ///
-/// @param address where QEMU listens: "unix:PATH". A comma of the path is written ",,".
+/// @param address "unix:PATH", "unix:@NAME", "tcp:HOST:PORT" or "fd:N", with ",server=on" behind it
+///        when QEMU dials: see above
 /// @param out_monitor set on success to a monitor to be released with blockjob_monitor_unref()
 ///
-/// Returns: 0. Errors: -EINVAL (no such kind of address), -EILSEQ (not UTF-8), -ENAMETOOLONG (a
-/// path of more than 107 bytes), -EAGAIN (the thread could not be started), -ESHUTDOWN.
+/// Returns: 0. Errors: -EINVAL (no such kind of address; a descriptor that is listened on without
+/// server=on, or is not with it), -EILSEQ (not UTF-8), -ENAMETOOLONG (more than 4096 bytes; an
+/// abstract name of more than 107; with server=on, a file name of more than 85 behind a path of
+/// more than 107), -ESHUTDOWN. Of a descriptor also: -EBADF (none), -ENOTSOCK, -EPROTOTYPE (no
+/// stream socket), -ENOTCONN (not connected), -EBUSY (it is the library's already). Of the first monitor:
+/// -EAGAIN (the thread could not be started).
 ///
 /// Threads: any, also inside callbacks. Since: 0.1.
 #[unsafe(no_mangle)]
@@ -37,7 +73,7 @@ pub unsafe extern "C" fn blockjob_monitor_new(
         // SAFETY: the header asks for a handle of ours.
         let listener = unsafe { required(listener) }?.shared();
         // SAFETY: the header asks for text.
-        let address = unsafe { text(address, "address (unix:PATH)") }?;
+        let address = unsafe { text(address, "address (such as unix:PATH)") }?;
         // SAFETY: the header asks for a place to write to.
         let place = unsafe { out(out_monitor, "out_monitor") }?;
         place.set(Arc::into_raw(listener.new_monitor(address)?).cast_mut());
@@ -118,9 +154,17 @@ pub unsafe extern "C" fn blockjob_monitor_start(monitor: *mut Monitor) -> c_int 
 /// @param timeout_ms milliseconds to wait; -1 for as long as the attempt lasts
 ///
 /// Returns: 0. Errors: -ENOENT (there is no such path), -ECONNREFUSED (nobody listens there),
-/// -ENOTSOCK (the path is no socket), -EACCES, -EBUSY (other clients wait for it), -EPROTO (it
-/// does not speak QMP), -ECONNRESET (closed by the peer), -EREMOTEIO (QEMU refused to negotiate),
-/// -ETIMEDOUT, -EINVAL (timeout_ms below -1), -ESHUTDOWN (closed, or the listener was stopped).
+/// -ENOTSOCK (the path is no socket), -EACCES (also: blockjob_monitor_set_peer() wants somebody
+/// else), -EHOSTUNREACH (also: the host is not known), -EADDRINUSE (with server=on: another program
+/// listens there), -ENOTCONN (the one connection of fd:N has ended), -EPROTO (it does not speak
+/// QMP), -ECONNRESET (closed by the peer), -EREMOTEIO (QEMU refused to negotiate), -EBUSY,
+/// -ETIMEDOUT, -EINVAL (timeout_ms below -1), -ESHUTDOWN (closed, or the listener was stopped), and
+/// what else the operating system answers.
+///
+/// -EBUSY is said only when the kernel tells that another client holds the monitor, or waits for it
+/// before us, and which process that is is said with it where it may be seen. Where nothing is seen,
+/// as in other namespaces and by tcp, silence is -ETIMEDOUT and may be that, or a QEMU that is
+/// stopped or hangs, or no monitor.
 ///
 /// Threads: any, also inside callbacks. Since: 0.1.
 #[unsafe(no_mangle)]

@@ -15,7 +15,7 @@ use super::{
     monitor::on,
 };
 use crate::{
-    engine::Monitor,
+    engine::{Monitor, Peer},
     model::{
         Code, Error,
         monitor::{JOB_LIMIT_MAX, LINE_LIMIT_MAX, LINE_LIMIT_MIN},
@@ -166,6 +166,36 @@ pub unsafe extern "C" fn blockjob_monitor_set_keepalive(
             return Err(Error::new(Code::Invalid, text));
         }
         monitor.set_keepalive(times)
+    };
+    // SAFETY: the header asks for a handle of ours.
+    unsafe { on(monitor, set) }
+}
+
+/// Sets who must hold the other end of each connection: the process that listens or, with server=on,
+/// that dials. With anybody else there is no connection, nothing is read from it or sent, and the
+/// attempt fails with -EACCES. For a pair of sockets it is who made it.
+///
+/// @param uid the user's id, -1 for any, as it is without this call
+/// @param pid the process's id, -1 for any, as it is without this call
+///
+/// Returns: 0. Errors: -EINVAL (no such ids), -EOPNOTSUPP (by tcp nobody can tell), -EBUSY (it was
+/// started or has a job), -ESHUTDOWN.
+///
+/// Threads: any, also inside callbacks. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn blockjob_monitor_set_peer(
+    monitor: *mut Monitor,
+    uid: i64,
+    pid: i64,
+) -> c_int {
+    let set = |monitor: &Arc<Monitor>| {
+        let user = u32::try_from(uid).ok().filter(|user| *user != u32::MAX);
+        let process = i32::try_from(pid).ok().filter(|process| *process > 0);
+        if (user.is_none() && uid != -1) || (process.is_none() && pid != -1) {
+            let text = format!("uid is {uid} and pid {pid}; wanted an id for each, or -1 for any");
+            return Err(Error::new(Code::Invalid, text));
+        }
+        monitor.set_peer(Peer { user, process })
     };
     // SAFETY: the header asks for a handle of ours.
     unsafe { on(monitor, set) }

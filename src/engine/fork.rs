@@ -78,6 +78,11 @@ impl<T: AsRawFd> Held<T> {
     }
 }
 
+/// Is this descriptor the library's?
+pub fn is_ours(fd: RawFd) -> bool {
+    place(fd, false).is_some_and(|(word, bit)| word.load(SeqCst) & bit != 0)
+}
+
 impl<T: AsRawFd> Drop for Held<T> {
     fn drop(&mut self) {
         let _gate = Gate::enter();

@@ -12,14 +12,19 @@
 //! 4. let sessions whose deadline has passed act;
 //! 5. carry out what the hub wants done, and hand what is to be told to delivery in one batch.
 //!
-//! `unsafe` is allowed in `fork`, `process`, `stream`, `thread` and `wake`, which stand on the
-//! kernel, and nowhere else.
+//! `unsafe` is allowed in `fork`, `process`, `socket`, `stream`, `thread` and `wake`, which stand on
+//! the kernel, and nowhere else.
 
+mod approach;
 mod bell;
 mod claims;
 mod clock;
 pub mod delivery;
+mod dial;
+mod door;
 mod fork;
+mod helpers;
+mod holder;
 pub mod inside;
 mod job;
 pub mod journal;
@@ -37,11 +42,13 @@ mod report;
 mod roster;
 mod shared;
 mod slot;
+mod socket;
 mod stream;
 mod thread;
 mod ticket;
 mod wake;
 
+pub use approach::Peer;
 pub use delivery::Mode;
 pub use job::{Job, Purpose};
 pub use ledger::{Claimant, Key, Ledger};

@@ -5,12 +5,16 @@
 use std::{
     ffi::{CStr, CString},
     fmt,
+    net::SocketAddr,
+    os::fd::OwnedFd,
     path::PathBuf,
     sync::Arc,
     time::Duration,
 };
 
 use super::{
+    approach::{self, Peer},
+    fork::Held,
     life::Life,
     lock::Mutex,
     mailbox::Mailbox,
@@ -18,7 +22,7 @@ use super::{
     ticket::{Ticket, ticket},
 };
 use crate::{
-    model::{Address, Code, Error, MonitorId, Settings, State, Version},
+    model::{Address, Code, Error, MonitorId, Place, Settings, State, Version},
     qmp::{job::Verb, jobs::Watch, journal::Findings, position::Bookmark},
 };
 
@@ -58,6 +62,10 @@ pub enum Post {
     Acknowledge(MonitorId, u64, Option<Ticket>),
     /// A journal was read.
     Journal(MonitorId, Findings),
+    /// A host was looked up.
+    Addresses(MonitorId, Result<Vec<SocketAddr>, Error>),
+    /// It was looked who holds a monitor that does not answer this attempt to connect.
+    Holder(MonitorId, u64, Option<String>),
 }
 
 struct Inner {
@@ -66,6 +74,10 @@ struct Inner {
     name: CString,
     /// QEMU's journal.
     journal: Option<PathBuf>,
+    /// Who must hold the other end.
+    peer: Peer,
+    /// The descriptor that was handed over, until it is used.
+    descriptor: Option<Held<OwnedFd>>,
     state: State,
     /// The reader knows it, with these settings.
     settled: bool,
@@ -84,11 +96,15 @@ impl Monitor {
         let parsed = Address::parse(address)?;
         let text = c_text(address)?;
         let (id, owner) = life.next_monitor();
-        let settings = Settings { owner, ..Settings::new(address.to_owned()) };
+        let link = parsed.link();
+        let settings = Settings { owner, link, ..Settings::new(address.to_owned()) };
         let inner = Inner {
             settings,
             name: text.clone(),
             journal: None,
+            peer: Peer::default(),
+            // Last, for from here on it is ours.
+            descriptor: approach::adopt(&parsed)?,
             state: State::New,
             settled: false,
             ended: false,
@@ -152,6 +168,15 @@ impl Monitor {
         self.inner.lock().settings.job_limit
     }
 
+    pub fn peer(&self) -> Peer {
+        self.inner.lock().peer
+    }
+
+    /// The descriptor that was handed over; once.
+    pub fn take_descriptor(&self) -> Option<Held<OwnedFd>> {
+        self.inner.lock().descriptor.take()
+    }
+
     pub fn journal(&self) -> Option<PathBuf> {
         self.inner.lock().journal.clone()
     }
@@ -184,6 +209,15 @@ impl Monitor {
     /// How often QEMU is asked whether it answers, and how long that may take.
     pub fn set_keepalive(&self, keepalive: Option<(Duration, Duration)>) -> Result<(), Error> {
         self.set(|inner| inner.settings.keepalive = keepalive)
+    }
+
+    /// Who must hold the other end of a connection.
+    pub fn set_peer(&self, peer: Peer) -> Result<(), Error> {
+        if matches!(self.address.place, Place::Tcp(..)) {
+            let text = "nobody can tell who holds the other end of tcp";
+            return Err(Error::new(Code::NotSupported, text));
+        }
+        self.set(|inner| inner.peer = peer)
     }
 
     pub fn set_marker(&self, on: bool) -> Result<(), Error> {

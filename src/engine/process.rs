@@ -10,12 +10,22 @@ use std::{
     os::fd::{AsRawFd, FromRawFd as _, OwnedFd, RawFd},
 };
 
-use super::fork::Held;
+use super::{fork::Held, socket};
 use crate::model::Identity;
 
-/// The process that listens at the other end of a connected unix socket. Not our own, which would
-/// have made the socket for QEMU: its end would say nothing of QEMU's.
+/// The process that listens at the other end of a connected unix socket, or that has dialled us.
+/// Not our own, which would have made the socket for QEMU: its end would say nothing of QEMU's. And
+/// not the one that made a pair of sockets, which have no names: QEMU makes none.
 pub fn peer(socket: RawFd) -> Option<Identity> {
+    let [ours, theirs] = socket::names(socket).ok()?;
+    let nameless = |name: &[u8]| name.len() <= size_of::<libc::sa_family_t>();
+    let (pid, _) = credentials(socket).filter(|_| !(nameless(&ours) && nameless(&theirs)))?;
+    let own = i32::try_from(std::process::id()).ok();
+    Some(Identity { pid, started: started((Some(pid) != own).then_some(pid)?)? })
+}
+
+/// The process and the user that hold the other end, where the kernel can tell.
+pub fn credentials(socket: RawFd) -> Option<(i32, u32)> {
     let mut peer = libc::ucred { pid: 0, uid: 0, gid: 0 };
     let mut size = libc::socklen_t::try_from(size_of::<libc::ucred>()).ok()?;
     // SAFETY: the kernel writes at most `size` bytes to `peer`, which has as many.
@@ -28,10 +38,8 @@ pub fn peer(socket: RawFd) -> Option<Identity> {
             &raw mut size,
         )
     };
-    // A process of another namespace that is not seen from here has number 0.
-    let own = i32::try_from(std::process::id()).ok();
-    let pid = (result == 0 && peer.pid > 0 && Some(peer.pid) != own).then_some(peer.pid)?;
-    Some(Identity { pid, started: started(pid)? })
+    // A process of another namespace that is not seen from here has number 0, as has tcp.
+    (result == 0 && peer.pid > 0).then_some((peer.pid, peer.uid))
 }
 
 /// A process that is to be heard of when it ends.

@@ -14,8 +14,10 @@ use std::{
 use mio::{Events, Interest, Poll, unix::SourceFd};
 
 use super::{
+    approach::{Around, Reached},
     clock::Clock,
     fork::Held,
+    helpers::{FindHolder, Helpers, LookUp},
     journal::Journals,
     ledger::Key,
     monitor::{Monitor, Post, closed},
@@ -37,6 +39,8 @@ pub struct Reactor {
     ready: Events,
     hub: Hub<Ticket>,
     journals: Journals,
+    names: Helpers<LookUp>,
+    holders: Helpers<FindHolder>,
     slots: HashMap<MonitorId, Slot>,
     /// Monitors that may have more to read. Each at most once.
     readable: VecDeque<MonitorId>,
@@ -65,6 +69,22 @@ impl Reactor {
             // A listener that was stopped wants to know nothing more.
             let _ = mailbox.post(Post::Journal(id, findings));
         }));
+        let mailbox = Arc::clone(&shared.mailbox);
+        let names = Helpers::new(
+            "blockjob-name",
+            LOOK_UPS_MAX,
+            Box::new(move |id, found| {
+                let _ = mailbox.post(Post::Addresses(id, found));
+            }),
+        );
+        let mailbox = Arc::clone(&shared.mailbox);
+        let holders = Helpers::new(
+            "blockjob-busy",
+            1,
+            Box::new(move |id, (attempt, holder)| {
+                let _ = mailbox.post(Post::Holder(id, attempt, holder));
+            }),
+        );
         Ok(Self {
             shared,
             clock: Clock::start(),
@@ -72,6 +92,8 @@ impl Reactor {
             ready: Events::with_capacity(READY_MAX),
             hub: Hub::new(nonce),
             journals,
+            names,
+            holders,
             slots: HashMap::new(),
             readable: VecDeque::new(),
             buffer: vec![0; READ_MAX].into(),
@@ -89,7 +111,11 @@ impl Reactor {
             self.give_up();
         }
         self.journals.stop();
+        // Not joined: a name server that does not answer keeps nobody waiting.
+        self.names.stop();
+        self.holders.stop();
         self.journals.join();
+        self.holders.join();
     }
 
     fn turn(&mut self) -> bool {
@@ -126,9 +152,13 @@ impl Reactor {
                     }
                     continue;
                 }
-                Source::Connection(id) => id,
+                Source::Connection(id) | Source::Door(id) => id,
             };
             let Some(slot) = self.slots.get_mut(&id) else { continue };
+            if let Some(reached) = slot.handle_ready(self.poll.registry()) {
+                reach(&mut self.hub, id, reached, self.clock.now());
+                // What has come with the connection does not come as news again.
+            }
             let Some(stream) = &mut slot.stream else { continue };
             if event.is_writable() {
                 if let Err(error) = stream.flush() {
@@ -190,6 +220,17 @@ impl Reactor {
                 }
             }
             Post::Journal(id, findings) => self.hub.handle_findings(id, findings, now),
+            Post::Addresses(id, found) => {
+                let Some(slot) = self.slots.get_mut(&id) else { return };
+                if let Some(reached) = slot.handle_addresses(found, self.poll.registry()) {
+                    reach(&mut self.hub, id, reached, now);
+                }
+            }
+            Post::Holder(id, attempt, holder) => {
+                if self.slots.get(&id).is_some_and(|slot| slot.attempt == attempt) {
+                    self.hub.handle_holder(id, holder.as_deref(), now);
+                }
+            }
         }
     }
 
@@ -236,10 +277,12 @@ impl Reactor {
     fn act(&mut self, id: MonitorId, act: Act<Ticket>, now: Now) {
         let Some(slot) = self.slots.get_mut(&id) else { return };
         match act {
-            Act::Connect => match slot.connect(self.poll.registry()) {
-                Ok(process) => self.hub.handle_connected(id, process, now),
-                Err(error) => self.hub.handle_end(id, &error, now),
-            },
+            Act::Connect => {
+                let (names, holders) = (&self.names, &self.holders);
+                let around = Around { registry: self.poll.registry(), names, holders };
+                reach(&mut self.hub, id, slot.connect(&around), now);
+            }
+            Act::FindHolder => slot.find_holder(&self.holders),
             Act::Send(bytes) => {
                 let sent = slot.stream.as_mut().map_or(Ok(()), |stream| stream.send(&bytes));
                 if let Err(error) = sent {
@@ -333,11 +376,22 @@ impl Reactor {
     }
 }
 
+/// Tells the session how far its attempt to connect has come.
+fn reach(hub: &mut Hub<Ticket>, id: MonitorId, reached: Result<Reached, Error>, now: Now) {
+    match reached {
+        Ok(Reached::Connected(process)) => hub.handle_connected(id, process, now),
+        Ok(Reached::NotYet(what)) => hub.handle_awaited(id, what),
+        Err(error) => hub.handle_end(id, &error, now),
+    }
+}
+
 fn acknowledged() -> Error {
     let text = "the job of this id has ended, and its end was acknowledged";
     Error::new(Code::Already, text)
 }
 
+/// Hosts that are looked up at a time: each may take a minute, and the others wait.
+const LOOK_UPS_MAX: usize = 8;
 /// Readiness taken from the kernel at once; what is over comes with the next turn.
 const READY_MAX: usize = 1024;
 /// Read from one monitor in a turn. Four times as much would cost 8 ns a line less, and let a flood

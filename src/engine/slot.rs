@@ -2,27 +2,39 @@
 
 #![forbid(unsafe_code)]
 
-use std::{os::fd::AsRawFd as _, sync::Arc};
+use std::{net::SocketAddr, os::fd::AsRawFd as _, sync::Arc};
 
 use mio::{Interest, Registry, Token, unix::SourceFd};
 
 use super::{
+    approach::Approach,
+    door::Door,
     monitor::Monitor,
     process::{self, Found, Watched},
     stream::Stream,
 };
-use crate::model::{Error, Identity, MonitorId};
+use crate::model::{Identity, MonitorId};
 
 /// A monitor that the reader knows.
 pub struct Slot {
     pub monitor: Arc<Monitor>,
     pub stream: Option<Stream>,
+    /// While a connection is sought.
+    pub(super) approach: Approach,
+    /// Counts the attempts to connect.
+    pub(super) attempt: u64,
+    /// Where QEMU dials, from the first attempt on.
+    pub(super) door: Option<Door>,
+    /// The addresses of the host, in the order in which they are dialled.
+    pub(super) addresses: Vec<SocketAddr>,
+    /// The one that has not answered in the attempt before.
+    pub(super) last_silent: Option<SocketAddr>,
     /// Stands among those that may have more to read.
     pub queued: bool,
     /// Who held the other end of the last connection; `None` once it is known to have ended.
-    process: Option<Identity>,
+    pub(super) process: Option<Identity>,
     /// While there is no connection: its end is waited for.
-    watched: Option<Watched>,
+    pub(super) watched: Option<Watched>,
 }
 
 /// Of what the kernel says that it is ready.
@@ -31,27 +43,30 @@ pub enum Source {
     Bell,
     Connection(MonitorId),
     Process(MonitorId),
+    Door(MonitorId),
 }
 
 impl Slot {
     pub fn new(monitor: Arc<Monitor>) -> Self {
-        Self { monitor, stream: None, queued: false, process: None, watched: None }
-    }
-
-    /// Connects, and says with whom where that can be known.
-    pub fn connect(&mut self, registry: &Registry) -> Result<Option<Identity>, Error> {
-        let token = Source::Connection(self.monitor.id()).token();
-        let stream = Stream::connect(self.monitor.address(), registry, token)?;
-        self.process = stream.peer();
-        self.watched = None;
-        self.stream = Some(stream);
-        Ok(self.process)
+        Self {
+            monitor,
+            stream: None,
+            approach: Approach::None,
+            attempt: 0,
+            door: None,
+            addresses: Vec::new(),
+            last_silent: None,
+            queued: false,
+            process: None,
+            watched: None,
+        }
     }
 
     /// Closes the connection, and waits for the end of the process from now on. True when that has
     /// come already.
     pub fn disconnect(&mut self, registry: &Registry) -> bool {
         self.stream = None;
+        self.give_up();
         let Some(process) = self.process.filter(|_| self.watched.is_none()) else { return false };
         match process::watch(process) {
             Found::Gone => {
@@ -85,22 +100,24 @@ impl Slot {
 }
 
 impl Source {
-    /// Numbers of monitors begin at 1 and have two tokens each, so 0 is nobody's.
+    /// Numbers of monitors begin at 1 and have four tokens each, so those below are nobody's.
     pub fn token(self) -> Token {
         let number = |id: MonitorId| usize::try_from(id.0).expect("so many do not fit in memory");
         Token(match self {
             Self::Bell => 0,
-            Self::Connection(id) => number(id) * 2,
-            Self::Process(id) => number(id) * 2 + 1,
+            Self::Connection(id) => number(id) * 4,
+            Self::Process(id) => number(id) * 4 + 1,
+            Self::Door(id) => number(id) * 4 + 2,
         })
     }
 
     pub fn of(token: Token) -> Self {
-        let id = MonitorId(token.0 as u64 / 2);
-        match token.0 {
-            0 => Self::Bell,
-            even if even % 2 == 0 => Self::Connection(id),
-            _ => Self::Process(id),
+        let id = MonitorId(token.0 as u64 / 4);
+        match (token.0, token.0 % 4) {
+            (0, _) => Self::Bell,
+            (_, 0) => Self::Connection(id),
+            (_, 1) => Self::Process(id),
+            _ => Self::Door(id),
         }
     }
 }
@@ -114,7 +131,7 @@ mod tests {
         let sources = [1, 2, 3]
             .map(MonitorId)
             .into_iter()
-            .flat_map(|id| [Source::Connection(id), Source::Process(id)]);
+            .flat_map(|id| [Source::Connection(id), Source::Process(id), Source::Door(id)]);
         for source in sources.chain([Source::Bell]) {
             assert_eq!(Source::of(source.token()), source);
         }

@@ -3,20 +3,18 @@
 #![allow(unsafe_code)]
 
 use std::{
-    fs,
-    io::{self, ErrorKind, Read as _},
-    os::{fd::AsRawFd as _, unix::fs::FileTypeExt as _},
-    path::Path,
+    io::{self, ErrorKind},
+    os::fd::{AsRawFd as _, OwnedFd, RawFd},
 };
 
-use mio::{Interest, Registry, Token, net::UnixStream};
+use mio::{Interest, Registry, Token, unix::SourceFd};
 
-use super::{fork::Held, process};
-use crate::model::{Address, Code, Error, Identity};
+use super::{fork::Held, process, socket};
+use crate::model::{Code, Error, Identity};
 
 #[derive(Debug)]
 pub struct Stream {
-    socket: Held<UnixStream>,
+    socket: Held<OwnedFd>,
     /// What the socket did not take yet.
     unsent: Vec<u8>,
 }
@@ -31,15 +29,21 @@ pub enum Found {
 }
 
 impl Stream {
-    /// Connects and registers; a unix socket is connected at once or not at all.
-    pub fn connect(address: &Address, registry: &Registry, token: Token) -> Result<Self, Error> {
-        let path = address.path();
-        let connect = || UnixStream::connect(path).map_err(|error| refused(path, &error));
-        let mut socket = Held::open(connect)?;
+    /// Registers a socket that is connected, or about to be.
+    pub fn new(socket: Held<OwnedFd>, registry: &Registry, token: Token) -> Result<Self, Error> {
+        let fd = socket.as_raw_fd();
         registry
-            .register(&mut *socket, token, Interest::READABLE | Interest::WRITABLE)
+            .register(&mut SourceFd(&fd), token, Interest::READABLE | Interest::WRITABLE)
             .map_err(|error| Error::os("cannot watch the connection", &error))?;
         Ok(Self { socket, unsent: Vec::new() })
+    }
+
+    pub fn socket(&self) -> &Held<OwnedFd> {
+        &self.socket
+    }
+
+    pub fn fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
     }
 
     /// Who holds the other end, where the kernel can tell.
@@ -50,7 +54,7 @@ impl Stream {
     /// Reads once.
     pub fn read(&mut self, buffer: &mut [u8]) -> Found {
         loop {
-            return match self.socket.read(buffer) {
+            return match socket::receive(self.fd(), buffer) {
                 Ok(0) => Found::End(ended()),
                 Ok(count) => Found::Bytes(count),
                 Err(error) => match error.kind() {
@@ -101,33 +105,6 @@ impl Stream {
 
 fn ended() -> Error {
     Error::new(Code::Reset, "QEMU closed the connection")
-}
-
-/// Why a connection could not be made, and what to look at.
-fn refused(path: &Path, error: &io::Error) -> Error {
-    let shown = path.display();
-    let is_socket = || fs::metadata(path).is_ok_and(|meta| meta.file_type().is_socket());
-    match error.kind() {
-        ErrorKind::NotFound => {
-            let text = format!("cannot connect: there is no {shown}; was QEMU started with it?");
-            Error { text, ..Error::os("", error) }
-        }
-        ErrorKind::ConnectionRefused if is_socket() => {
-            let text = format!("cannot connect: nobody listens on {shown}; does QEMU run?");
-            Error { text, ..Error::os("", error) }
-        }
-        ErrorKind::ConnectionRefused => {
-            Error::new(Code::NotSocket, format!("cannot connect: {shown} is not a unix socket"))
-        }
-        ErrorKind::WouldBlock => {
-            let text = format!(
-                "cannot connect: other clients wait for {shown} already; a monitor serves one at \
-                 a time"
-            );
-            Error::new(Code::Busy, text)
-        }
-        _ => Error::os(&format!("cannot connect to {shown}"), error),
-    }
 }
 
 /// Commands are small, and QEMU reads them at once unless it hangs.

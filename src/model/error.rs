@@ -38,6 +38,8 @@ pub enum Code {
     Remote,
     /// The path is no socket.
     NotSocket,
+    /// Somebody else holds the other end.
+    Denied,
     /// The peer ended the connection.
     Reset,
     /// There is no connection now.

@@ -11,7 +11,7 @@ pub mod readable;
 pub mod text;
 pub mod time;
 
-pub use address::Address;
+pub use address::{Address, Host, Link, Place};
 pub use error::{Code, Error};
 pub use event::{Event, Kind, Kinds, Word};
 pub use job::{JobType, Loss, Origin, Outcome, Pivot, Status};

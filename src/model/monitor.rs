@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::address::Link;
+
 /// A monitor's number within its listener; never used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MonitorId(pub u64);
@@ -11,6 +13,8 @@ pub struct MonitorId(pub u64);
 pub struct Settings {
     /// What messages and events call it.
     pub name: String,
+    /// How connections come about.
+    pub link: Link,
     /// For connecting, greeting and negotiating together; `None` waits for ever.
     pub connect_timeout: Option<Duration>,
     /// A message of more bytes is skipped.
@@ -37,6 +41,7 @@ impl Settings {
     pub fn new(name: String) -> Self {
         Self {
             name,
+            link: Link::Dial,
             connect_timeout: Some(CONNECT_TIMEOUT),
             line_limit: LINE_LIMIT,
             reconnect: Some((RECONNECT_MIN, RECONNECT_MAX)),

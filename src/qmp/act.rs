@@ -8,6 +8,8 @@ use crate::model::{Error, Event, State, Version};
 #[derive(Debug)]
 pub enum Act<T> {
     Connect,
+    /// Nothing has come: does another client hold the monitor? `handle_holder` is the answer.
+    FindHolder,
     Send(Vec<u8>),
     Disconnect,
     /// The monitor stands differently now.

@@ -1,11 +1,13 @@
 //! Connections one after another: how one is tried for, who answers, and what its end leaves. Part
 //! of [`Session`].
 
+use std::time::Duration;
+
 use super::{
     act::Act,
     session::{Session, Stage, Ticket, own},
 };
-use crate::model::{Error, Identity, Kind, Loss, Now, Process, State, Word};
+use crate::model::{Code, Error, Identity, Kind, Link, Loss, Now, Process, State, Word};
 
 impl<T: Ticket> Session<T> {
     /// The connection stands, with this process where that can be known.
@@ -20,6 +22,9 @@ impl<T: Ticket> Session<T> {
         }
         self.framer.finish();
         self.stage = Stage::Greeting { stray: None };
+        if self.settings.link == Link::Listen {
+            self.limit_attempt(now);
+        }
         let found = match (self.identity, identity) {
             _ if self.process_ended => Process::Restarted,
             (Some(before), Some(now)) if before == now => Process::Same,
@@ -35,6 +40,36 @@ impl<T: Ticket> Session<T> {
         }
     }
 
+    /// So long there is no connection, and this is what it waits for.
+    pub fn handle_awaited(&mut self, what: String) {
+        self.awaited = Some(what);
+    }
+
+    /// Who holds the monitor, if that is known, when nothing has come from it: before the
+    /// connection, because those who wait for it leave no room, or instead of a greeting.
+    pub fn handle_holder(&mut self, holder: Option<&str>, now: Now, acts: &mut Vec<Act<T>>) {
+        let greeting = match self.stage {
+            Stage::Connecting => false,
+            Stage::Greeting { stray: None } if self.holder_sought => true,
+            _ => return,
+        };
+        let error = match holder {
+            Some(holder) => {
+                let text = format!(
+                    "another client holds this monitor, which serves one at a time: {holder}"
+                );
+                Error::new(Code::Busy, text)
+            }
+            None if greeting => self.silent(),
+            None => Error::new(
+                Code::TimedOut,
+                "QEMU takes no connection, and others wait for it already: it may be stopped or \
+                 hang, or a client that is not seen from here holds this monitor",
+            ),
+        };
+        self.end(&error, now, acts);
+    }
+
     /// The process that was connected has ended, as its pidfd says.
     pub fn handle_process_end(&mut self, now: Now, acts: &mut Vec<Act<T>>) {
         // While there is a connection it was somebody else's process.
@@ -48,9 +83,17 @@ impl<T: Ticket> Session<T> {
 
     pub(super) fn connect(&mut self, now: Now, acts: &mut Vec<Act<T>>) {
         self.timers.retry = None;
-        self.timers.attempt = self.settings.connect_timeout.map(|limit| now.running + limit);
+        (self.awaited, self.holder_sought) = (None, false);
+        // Whoever listens waits for as long as it takes.
+        if self.settings.link != Link::Listen {
+            self.limit_attempt(now);
+        }
         self.stage = Stage::Connecting;
         acts.extend([Act::Stands(State::Connecting, None), Act::Connect]);
+    }
+
+    fn limit_attempt(&mut self, now: Now) {
+        self.timers.attempt = self.settings.connect_timeout.map(|limit| now.running + limit);
     }
 
     /// One connection after another may find the process to be another one, and the program is
@@ -77,8 +120,18 @@ impl<T: Ticket> Session<T> {
 
     /// The connection has ended; the next attempt is a matter of time.
     pub(super) fn end(&mut self, error: &Error, now: Now, acts: &mut Vec<Act<T>>) {
+        let listened = self.settings.link == Link::Listen;
+        // What cannot listen tries again later; else the next one may dial at once.
+        let listens = listened && !matches!(self.stage, Stage::Connecting);
         self.disconnect(error, now, acts);
-        self.timers.retry = self.backoff.next().map(|pause| now.running + pause);
+        if self.settings.link == Link::Once {
+            // There is no other connection to wait for.
+            self.timers.lost = Some(now.running);
+            return;
+        }
+        let pause = self.backoff.next();
+        let pause = if listens { pause.map(|_| Duration::ZERO) } else { pause };
+        self.timers.retry = pause.map(|pause| now.running + pause);
     }
 
     pub(super) fn disconnect(&mut self, error: &Error, now: Now, acts: &mut Vec<Act<T>>) {

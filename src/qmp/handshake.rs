@@ -2,6 +2,8 @@
 //! the jobs meanwhile is asked of QEMU and, where it does not know, of its journal. Part of
 //! [`Session`].
 
+use std::time::Duration;
+
 use super::{
     act::Act,
     encode,
@@ -9,7 +11,7 @@ use super::{
     listing::{self, Listed},
     session::{List, Session, Stage, Ticket, own},
 };
-use crate::model::{Code, Error, Kind, Now, Process, State, Version, Word};
+use crate::model::{Code, Error, Kind, Link, Now, Process, State, Version, Word};
 
 impl<T: Ticket> Session<T> {
     pub(super) fn handle_greeting(&mut self, version: Version, text: &str, acts: &mut Vec<Act<T>>) {
@@ -135,17 +137,39 @@ impl<T: Ticket> Session<T> {
         self.take_unfinished_stray();
         let error = match &self.stage {
             Stage::Greeting { stray: Some(stray) } => not_qmp(stray),
-            Stage::Connecting => self.timed_out("it did not take the connection"),
-            Stage::Greeting { stray: None } => self.timed_out(
-                "no greeting came: another client may hold this monitor (it serves one at a time), \
-                 QEMU may be stopped or hang, or this is no QMP monitor",
-            ),
+            Stage::Connecting => {
+                let awaited = self.awaited.as_deref();
+                self.timed_out(awaited.unwrap_or("it did not take the connection"))
+            }
+            Stage::Greeting { stray: None }
+                if !self.holder_sought && self.settings.link != Link::Listen =>
+            {
+                self.holder_sought = true;
+                self.timers.attempt = Some(now.running + HOLDER_WAIT);
+                acts.push(Act::FindHolder);
+                return;
+            }
+            Stage::Greeting { stray: None } => self.silent(),
             Stage::Negotiating { .. } => self.timed_out(
                 "it greeted, but did not answer qmp_capabilities: QEMU may be stopped or hang",
             ),
             _ => self.timed_out("it did not say which jobs it has: QEMU may be stopped or hang"),
         };
         self.end(&error, now, acts);
+    }
+
+    /// Why no greeting may have come.
+    pub(super) fn silent(&self) -> Error {
+        self.timed_out(match self.settings.link {
+            Link::Dial | Link::Once => {
+                "no greeting came: QEMU may be stopped or hang, another client that is not seen \
+                 from here may hold this monitor (it serves one at a time), or this is no QMP \
+                 monitor"
+            }
+            Link::Listen => {
+                "no greeting came: QEMU may be stopped or hang, or this is no QMP monitor"
+            }
+        })
     }
 
     fn timed_out(&self, what: &str) -> Error {
@@ -177,5 +201,7 @@ pub(super) fn not_qmp(stray: &str) -> Error {
     Error::new(Code::Protocol, text)
 }
 
+/// To find out who holds a monitor takes milliseconds; this is for a host that is very busy.
+const HOLDER_WAIT: Duration = Duration::from_secs(1);
 /// As much of what is no greeting as helps to recognise what answers.
 const STRAY_SHOWN: usize = 60;

@@ -99,6 +99,16 @@ impl<T: Ticket> Hub<T> {
         self.with(id, |session, acts| session.handle_connected(identity, now, acts));
     }
 
+    /// So long there is no connection, and this is what it waits for.
+    pub fn handle_awaited(&mut self, id: MonitorId, what: String) {
+        self.with(id, |session, _| session.handle_awaited(what));
+    }
+
+    /// Who holds the monitor, if that is known, when nothing has come from it.
+    pub fn handle_holder(&mut self, id: MonitorId, holder: Option<&str>, now: Now) {
+        self.with(id, |session, acts| session.handle_holder(holder, now, acts));
+    }
+
     pub fn handle_process_end(&mut self, id: MonitorId, now: Now) {
         self.with(id, |session, acts| session.handle_process_end(now, acts));
     }

@@ -45,6 +45,10 @@ pub struct Session<T> {
     pub(super) dismissing: Vec<(u64, T)>,
     pub(super) backoff: Backoff,
     pub(super) timers: Timers,
+    /// What there is no connection without, in words.
+    pub(super) awaited: Option<String>,
+    /// It was asked who holds the monitor, in this attempt.
+    pub(super) holder_sought: bool,
     /// Of the QEMU that is, or was, connected.
     pub(super) version: Option<Version>,
     pub(super) identity: Option<Identity>,
@@ -127,6 +131,8 @@ impl<T: Ticket> Session<T> {
             settings,
             dismissing: Vec::new(),
             timers: Timers::default(),
+            awaited: None,
+            holder_sought: false,
             version: None,
             identity: None,
             met: false,
@@ -355,7 +361,7 @@ fn dropped(at: Timestamp) -> Event {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Timestamp;
+    use crate::model::{Link, Timestamp};
 
     /// Void when it is odd and over 100.
     impl Ticket for u8 {
@@ -429,6 +435,7 @@ mod tests {
         fn story(&mut self) -> Vec<String> {
             let line = |act| match act {
                 Act::Connect => "connect".into(),
+                Act::FindHolder => "find holder".into(),
                 Act::Send(bytes) => format!("send {}", String::from_utf8(bytes).unwrap().trim()),
                 Act::Disconnect => "disconnect".into(),
                 Act::Stands(state, version) => {
@@ -599,10 +606,104 @@ mod tests {
         world.later(9);
         assert_eq!(world.story(), [""; 0]);
         world.later(1);
+        assert_eq!(world.story(), ["find holder"]);
+        // Nobody says who it is, and it is not waited for.
+        world.later(1);
         let story = world.story();
         assert!(story[2].contains("not usable within 10000 ms"), "{story:?}");
         assert!(story[2].contains("another client"), "{story:?}");
         assert_eq!(story[3], "answer 1 TimedOut");
+        world.session.handle_holder(Some("too late"), world.now, &mut world.acts);
+        assert_eq!(world.story(), [""; 0]);
+    }
+
+    #[test]
+    fn a_monitor_is_busy_only_where_somebody_is_known_to_hold_it() {
+        for (holder, expected) in [(Some("process 7"), "Busy"), (None, "TimedOut")] {
+            let mut world = World::greeting();
+            // Nobody has asked, so this is of an earlier attempt.
+            world.session.handle_holder(holder, world.now, &mut world.acts);
+            world.later(10);
+            assert_eq!(world.story(), ["find holder"]);
+            world.session.handle_holder(holder, world.now, &mut world.acts);
+            let story = world.story();
+            assert!(holder.is_none_or(|holder| story[2].contains(holder)), "{story:?}");
+            assert_eq!(story[3], format!("answer 1 {expected}"));
+        }
+        let mut world = World::greeting();
+        world.later(10);
+        world.hears(GREETING);
+        world.session.handle_holder(Some("process 7"), world.now, &mut world.acts);
+        let story = world.story();
+        assert!(story[1].contains("qmp_capabilities"), "it came all the same: {story:?}");
+        assert_eq!(story.len(), 2);
+    }
+
+    #[test]
+    fn a_full_queue_is_busy_or_a_timeout_without_a_connection() {
+        for (holder, expected) in [(Some("process 7"), "Busy"), (None, "TimedOut")] {
+            let mut world = World::new();
+            world.session.start(Some(1), world.now, &mut world.acts);
+            world.session.handle_holder(holder, world.now, &mut world.acts);
+            assert_eq!(world.story()[5], format!("answer 1 {expected}"));
+        }
+    }
+
+    #[test]
+    fn what_a_connection_waits_for_is_named_when_it_does_not_come() {
+        let mut world = World::new();
+        world.session.start(Some(1), world.now, &mut world.acts);
+        world.session.handle_awaited("no name server has answered".into());
+        world.later(10);
+        let story = world.story();
+        assert!(story[4].contains("ms: no name server has answered"), "{story:?}");
+    }
+
+    fn linked(link: Link) -> World {
+        let mut settings = Settings::new("vm1".into());
+        settings.link = link;
+        settings.lost_after = Some(Duration::from_secs(300));
+        let mut world = World::with(settings);
+        world.session.start(Some(1), world.now, &mut world.acts);
+        assert_eq!(world.story(), ["stands Connecting", "connect"]);
+        world
+    }
+
+    #[test]
+    fn who_listens_waits_as_long_as_it_takes_and_again_at_once() {
+        let mut world = linked(Link::Listen);
+        world.later(100);
+        assert_eq!(world.story(), [""; 0]);
+        world.session.handle_connected(None, world.now, &mut world.acts);
+        world.later(10);
+        let story = world.story();
+        assert!(story[2].contains("no greeting came"), "{story:?}");
+        assert!(!story[2].contains("another client"), "{story:?}");
+        assert_eq!(story[4..], ["stands Connecting", "connect"]);
+        // What cannot listen is another matter.
+        world.ends();
+        world.story();
+        world.later(0);
+        assert_eq!(world.story(), [""; 0]);
+        world.later(5);
+        assert_eq!(world.story(), ["stands Connecting", "connect"]);
+    }
+
+    #[test]
+    fn jobs_of_the_only_connection_are_lost_with_it() {
+        let mut world = linked(Link::Once);
+        world.session.handle_connected(None, world.now, &mut world.acts);
+        world.hears(GREETING);
+        world.hears("{\"return\": {}, \"id\": \"x-1\"}\r\n");
+        world.lists(2, "", "");
+        world.hears(&status("a"));
+        world.story();
+        world.ends();
+        assert_eq!(world.story()[2], "tell DISCONNECTED QEMU closed the connection");
+        world.later(0);
+        let story = world.story();
+        assert!(story.iter().any(|line| line.contains("LOST a")), "{story:?}");
+        assert_eq!(world.session.deadline(), None);
     }
 
     #[test]

@@ -282,6 +282,7 @@ impl World {
         for act in std::mem::take(&mut self.acts) {
             let line = match act {
                 Act::Connect => "connect".into(),
+                Act::FindHolder => "find holder".into(),
                 Act::Send(bytes) => {
                     let text = String::from_utf8(bytes).unwrap();
                     let (command, id) = text.trim().rsplit_once(",\"id\":\"id-").unwrap();

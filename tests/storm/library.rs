@@ -172,6 +172,8 @@ impl Library {
         for (monitor, act) in self.hub.acts() {
             let out = match act {
                 Act::Connect => Out::Connect,
+                // Nobody finds out here, and the session does without.
+                Act::FindHolder => continue,
                 Act::Send(bytes) => Out::Send(bytes),
                 Act::Disconnect => Out::Disconnect,
                 Act::Stands(state, _) => Out::Stands(state),
