@@ -167,9 +167,10 @@
 
 /**
  * Here stood events that were dropped; their number is blockjob_event_get_dropped(). The program
- * was too slow for STATUS or ERROR events, or QEMU had more jobs than the monitor knows at a time
+ * was too slow for STATUS, ERROR or PROGRESS events, or QEMU had more jobs than the monitor knows at a time
  * (blockjob_monitor_set_job_limit()). How a job that is known ended is never dropped; of READY,
- * PENDING and the events of connections only the latest one of a job or monitor is kept waiting.
+ * PENDING, PROGRESS and the events of connections only the latest one of a job or monitor is kept
+ * waiting.
  */
 #define BLOCKJOB_EVENT_OVERFLOW (1 << 10)
 
@@ -182,8 +183,14 @@
 /** It answers again. */
 #define BLOCKJOB_EVENT_RESPONSIVE (1 << 12)
 
+/**
+ * How far a running job is, asked of QEMU now and then: see blockjob_monitor_set_progress(). It has
+ * the job's id, type, status, len, offset and speed, as far as QEMU says them.
+ */
+#define BLOCKJOB_EVENT_PROGRESS (1 << 13)
+
 /** All of the above. A later version's new kinds are not in it until you compile anew. */
-#define BLOCKJOB_EVENT_ALL ((1 << 13) - 1)
+#define BLOCKJOB_EVENT_ALL ((1 << 14) - 1)
 
 /**
  * With the kinds in blockjob_callback_add(), no kind itself: this callback looks on, such as a
@@ -323,8 +330,14 @@
  */
 #define BLOCKJOB_CANCEL_FORCE (1 << 0)
 
+/** A job at the moment at which QEMU was asked. */
+typedef struct blockjob_info blockjob_info;
+
 /** A job of one monitor that runs, has ended, or is yet to come. */
 typedef struct blockjob_job blockjob_job;
+
+/** All jobs of a QEMU at that moment. */
+typedef struct blockjob_list blockjob_list;
 
 /** Reads monitors and runs callbacks, on two threads of its own. */
 typedef struct blockjob_listener blockjob_listener;
@@ -655,6 +668,23 @@ int blockjob_monitor_set_lost_after(blockjob_monitor *monitor, int timeout_ms);
 int blockjob_monitor_set_keepalive(blockjob_monitor *monitor, int interval_ms, int timeout_ms);
 
 /**
+ * Sets how often the progress of running jobs is told, as PROGRESS events: for progress bars. While
+ * a job is known to run QEMU is asked for all of them at once, and each whose numbers have changed
+ * is told. Block jobs are: of other types QEMU counts no progress to speak of. A PROGRESS may be a
+ * little older than events before it, but none comes after its job's end.
+ *
+ * @param interval_ms milliseconds between an answer and the next question, from 1; -1 for never, as
+ *        it is without this call
+ *
+ * Returns: 0. Errors: -EINVAL (neither of these), -EBUSY (it was started or has a job),
+ * -ESHUTDOWN.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int blockjob_monitor_set_progress(blockjob_monitor *monitor,
+                                  int interval_ms);
+
+/**
  * Sets whether a mark is left in QEMU, an object of type "secret" by the name of this listener, so
  * that a QEMU that was restarted on the same address is known for another. Where the kernel tells
  * with which process a connection is, that is not needed.
@@ -779,6 +809,10 @@ int blockjob_callback_remove(blockjob_listener *listener,
  * Makes a handle, which watches from this call's return on. The monitor need not be started; its
  * settings are fixed by this.
  *
+ * Who makes a handle takes the end by it: as long as the handle is open and blockjob_job_wait() has
+ * not given the end out, that is not acknowledged and its job stays in QEMU, and with it the job's
+ * nodes, busy, whatever callbacks have taken. Wait on it, also when callbacks are told; or free it.
+ *
  * @param job_id the job's id, as QEMU has it or will; NULL for a new one that no other job has or
  *        had, of this listener or another: the owner's name ("blockjob" without one) and what
  *        tells it from all others
@@ -806,8 +840,11 @@ int blockjob_job_new(blockjob_monitor *monitor,
 const char *blockjob_job_get_id(const blockjob_job *job);
 
 /**
- * Starts the job, and waits for QEMU's answer. The job's id is added to the arguments, and where
- * this QEMU knows it that the job stays when it has concluded, until its end was acknowledged.
+ * Starts the job, and waits for QEMU's answer. Two members are added to the arguments: "job-id", the
+ * handle's, and where this QEMU's command knows it "auto-dismiss" as false, so that the job stays
+ * when it has concluded, until its end was acknowledged. The program leaves both out. It may pass
+ * "auto-finalize" as false: then the job is PENDING before it makes its changes, and waits for
+ * blockjob_job_finalize() or blockjob_job_cancel().
  *
  * Events of the job may come before this returns, its end too. When the time is over or the
  * connection ends, the job may have been started or not: the handle goes on watching, and how it
@@ -852,37 +889,6 @@ int blockjob_job_wait(blockjob_job *job,
                       blockjob_event **out_event);
 
 /**
- * Completes a ready mirror or active commit: the guest's disk moves to the job's target. Waits for
- * QEMU's answer, which is not the job's end.
- *
- * @param timeout_ms milliseconds to wait; -1 for as long as the connection lasts
- *
- * Returns: 0. Errors: -EREMOTEIO (QEMU refused, such as when the job is not ready), -ENOENT (the
- * job has ended), -ENOTCONN, -ECONNRESET (no answer came), -ETIMEDOUT, -ENOBUFS, -EINVAL,
- * -ESHUTDOWN.
- *
- * Threads: any, also inside callbacks. Since: 0.1.
- */
-int blockjob_job_complete(blockjob_job *job,
-                          int timeout_ms);
-
-/**
- * Cancels the job. Waits for QEMU's answer, which is not the job's end: that may still be any. A
- * mirror or active commit that is ready ends without a pivot and as COMPLETED, unless forced.
- *
- * @param flags 0 or BLOCKJOB_CANCEL_FORCE
- * @param timeout_ms milliseconds to wait; -1 for as long as the connection lasts
- *
- * Returns: 0. Errors: -EREMOTEIO (QEMU refused), -ENOENT (the job has ended), -ENOTCONN,
- * -ECONNRESET (no answer came), -ETIMEDOUT, -ENOBUFS, -EINVAL, -ESHUTDOWN.
- *
- * Threads: any, also inside callbacks. Since: 0.1.
- */
-int blockjob_job_cancel(blockjob_job *job,
-                        uint32_t flags,
-                        int timeout_ms);
-
-/**
  * Frees a handle. The job goes on, and its callbacks are told how it ends. No call may be using
  * the handle. An end that the handle claimed and that no blockjob_job_wait() has given out was not
  * taken by it.
@@ -892,6 +898,311 @@ int blockjob_job_cancel(blockjob_job *job,
  * Threads: any, also inside callbacks, and after its monitor and listener. Since: 0.1.
  */
 void blockjob_job_free(blockjob_job *job);
+
+/* ---- Control -----------------------------------------------------------------------------
+ *
+ * What may be asked of a job that runs, whoever started it. Each of these waits for QEMU's answer,
+ * which is not the job's end. The library takes the command that this QEMU has: QEMU 3.0 and later
+ * control jobs of every type, earlier ones block jobs alone.
+ */
+
+/**
+ * Pauses the job: it keeps what it has done, and does no more until blockjob_job_resume(). QEMU
+ * pauses jobs for moments of its own, too; a STATUS of "paused" alone does not mean this.
+ *
+ * @param timeout_ms milliseconds to wait; -1 for as long as the connection lasts
+ *
+ * Returns: 0. Errors: -EREMOTEIO (QEMU refused, such as when it is paused by this already),
+ * -EOPNOTSUPP (QEMU before 1.3 has no command for it), -ENOENT (the job has ended), -ENOTCONN,
+ * -ECONNRESET (no answer came), -ETIMEDOUT, -ENOBUFS (too many commands are unanswered), -EINVAL,
+ * -ESHUTDOWN.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int blockjob_job_pause(blockjob_job *job,
+                       int timeout_ms);
+
+/**
+ * Lets a job go on that blockjob_job_pause() or an ERROR with the action "stop" has paused.
+ *
+ * @param timeout_ms milliseconds to wait; -1 for as long as the connection lasts
+ *
+ * Returns: 0. Errors: those of blockjob_job_pause(); QEMU refuses when it is not paused.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int blockjob_job_resume(blockjob_job *job, int timeout_ms);
+
+/**
+ * Sets the job's rate limit. Only block jobs have one: stream, commit, mirror and backup.
+ *
+ * @param speed bytes per second; 0 for no limit
+ * @param timeout_ms milliseconds to wait; -1 for as long as the connection lasts
+ *
+ * Returns: 0. Errors: -EOPNOTSUPP (the job is of another type), -EINVAL (speed is below 0),
+ * -EREMOTEIO (QEMU refused), -ENOENT (the job has ended), -ENOTCONN, -ECONNRESET (no answer came),
+ * -ETIMEDOUT, -ENOBUFS, -ESHUTDOWN.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int blockjob_job_set_speed(blockjob_job *job,
+                           int64_t speed,
+                           int timeout_ms);
+
+/**
+ * Completes a ready mirror or active commit: the guest's disk moves to the job's target.
+ *
+ * @param timeout_ms milliseconds to wait; -1 for as long as the connection lasts
+ *
+ * Returns: 0. Errors: -EREMOTEIO (QEMU refused, such as when the job is not ready), -EOPNOTSUPP
+ * (QEMU before 1.3 has no command for it), -ENOENT (the job has ended), -ENOTCONN, -ECONNRESET (no
+ * answer came), -ETIMEDOUT, -ENOBUFS, -EINVAL, -ESHUTDOWN.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int blockjob_job_complete(blockjob_job *job,
+                          int timeout_ms);
+
+/**
+ * Cancels the job. Its end may still be any. A mirror or active commit that is ready ends without
+ * a pivot and as COMPLETED, unless forced. A job that is paused must be forced, or resumed first.
+ *
+ * @param flags 0 or BLOCKJOB_CANCEL_FORCE
+ * @param timeout_ms milliseconds to wait; -1 for as long as the connection lasts
+ *
+ * Returns: 0. Errors: -EREMOTEIO (QEMU refused), -EOPNOTSUPP (QEMU before 1.3 cannot be forced),
+ * -ENOENT (the job has ended), -ENOTCONN, -ECONNRESET (no answer came), -ETIMEDOUT, -ENOBUFS,
+ * -EINVAL, -ESHUTDOWN.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int blockjob_job_cancel(blockjob_job *job,
+                        uint32_t flags,
+                        int timeout_ms);
+
+/**
+ * Lets a PENDING job make its changes, one that was started with auto-finalize=false. Its end
+ * follows, and may come before this returns.
+ *
+ * @param timeout_ms milliseconds to wait; -1 for as long as the connection lasts
+ *
+ * Returns: 0. Errors: -EREMOTEIO (QEMU refused, such as when the job is not pending), -EOPNOTSUPP
+ * (QEMU before 2.12 has no command for it), -ENOENT (the job has ended), -ENOTCONN, -ECONNRESET
+ * (no answer came), -ETIMEDOUT, -ENOBUFS, -EINVAL, -ESHUTDOWN.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int blockjob_job_finalize(blockjob_job *job,
+                          int timeout_ms);
+
+/**
+ * Has QEMU forget the job, whoever started it and whoever else claims its end: this acknowledges
+ * it. The end must have been taken, so that it is not lost with the job when the program dies: by
+ * blockjob_job_wait(), or by a callback that asked for it and has returned, or that this is called
+ * in. Jobs of the program's are dismissed by themselves; those of others only by this.
+ *
+ * @param timeout_ms milliseconds to wait; -1 for as long as the connection lasts
+ *
+ * Returns: 0, also when QEMU has no such job any more. Errors: -EBUSY (it has not ended, or nobody
+ * has taken its end yet; nothing is changed), -ENOTCONN and -ETIMEDOUT (the end is acknowledged,
+ * and the job is dismissed when QEMU can be reached), -EREMOTEIO, -EOPNOTSUPP and -ENOBUFS (of a
+ * job that was LOST alone: QEMU refused, has no command for it, or leaves too many unanswered),
+ * -EINVAL, -ESHUTDOWN (the monitor was closed, or the listener stopped).
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int blockjob_job_dismiss(blockjob_job *job,
+                         int timeout_ms);
+
+/* ---- Info --------------------------------------------------------------------------------
+ *
+ * What QEMU says of a job when it is asked: one moment of it, which may be over, and may be a little
+ * older than events that were told before. It never changes, and its strings hold as long as it
+ * does. A getter gives NULL or -1 for what this QEMU does not say, and for NULL.
+ */
+
+/**
+ * Asks QEMU how the job stands, by query-jobs and query-block-jobs. Of a job that has ended that
+ * is to be had until it is dismissed, in the status CONCLUDED.
+ *
+ * @param timeout_ms milliseconds to wait; -1 for as long as the connection lasts
+ * @param out_info set on success to what QEMU says, to be freed with blockjob_info_free()
+ *
+ * Returns: 0. Errors: -ENOENT (QEMU has no such job: it has not begun, or has ended and is gone,
+ * though the handle may still hold its end), -EREMOTEIO (QEMU refused), -ENOTCONN, -ECONNRESET (no
+ * answer came), -ETIMEDOUT, -ENOBUFS (too many commands are unanswered), -EPROTO (the answer is no
+ * list of jobs), -EINVAL, -ESHUTDOWN.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int blockjob_job_get_info(blockjob_job *job,
+                          int timeout_ms,
+                          blockjob_info **out_info);
+
+/**
+ * Frees what blockjob_job_get_info() gave. What blockjob_list_get() gave is the list's.
+ *
+ * @param info to be freed; NULL is fine
+ *
+ * Threads: any, also inside callbacks, and after its job, monitor and listener. Since: 0.1.
+ */
+void blockjob_info_free(blockjob_info *info);
+
+/**
+ * The job's id.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+const char *blockjob_info_get_job_id(const blockjob_info *info);
+
+/**
+ * The job's type.
+ *
+ * Returns: one of BLOCKJOB_TYPE_*; UNKNOWN for a newer QEMU's type. Errors: -EINVAL (NULL).
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int blockjob_info_get_type(const blockjob_info *info);
+
+/**
+ * The job's type in QEMU's word, such as "stream".
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+const char *blockjob_info_get_type_name(const blockjob_info *info);
+
+/**
+ * The job's status.
+ *
+ * Returns: one of BLOCKJOB_STATUS_*; UNKNOWN for a newer QEMU's status, and of a QEMU before 2.12,
+ * which says none. Errors: -EINVAL (NULL).
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int blockjob_info_get_status(const blockjob_info *info);
+
+/**
+ * The job's status in QEMU's word, such as "running".
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+const char *blockjob_info_get_status_name(const blockjob_info *info);
+
+/**
+ * The job's maximum progress value: bytes as a rule, and it may change while the job runs.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int64_t blockjob_info_get_len(const blockjob_info *info);
+
+/**
+ * The job's progress, towards its len.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int64_t blockjob_info_get_offset(const blockjob_info *info);
+
+/**
+ * The job's rate limit in bytes per second; 0 for none, -1 for a job that is no block job.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int64_t blockjob_info_get_speed(const blockjob_info *info);
+
+/**
+ * Is the job paused, by whomever?
+ *
+ * Returns: 1, or 0; -1 when QEMU does not say (before 1.3), and for NULL.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int blockjob_info_get_paused(const blockjob_info *info);
+
+/**
+ * Does the job wait to be completed?
+ *
+ * Returns: 1, or 0; -1 when QEMU does not say (before 2.2), and for NULL.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int blockjob_info_get_ready(const blockjob_info *info);
+
+/**
+ * Why the job failed, or that it was cancelled: QEMU's text for people, never to be interpreted.
+ *
+ * Returns: text; NULL as long as there is none.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+const char *blockjob_info_get_error(const blockjob_info *info);
+
+/**
+ * Does the job make its changes by itself, without blockjob_job_finalize()?
+ *
+ * Returns: 1, or 0; -1 when QEMU does not say (before 2.12, and of jobs that are no block jobs), and
+ * for NULL.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int blockjob_info_get_auto_finalize(const blockjob_info *info);
+
+/**
+ * Does QEMU forget the job by itself when it has ended?
+ *
+ * Returns: 1, or 0; -1 when QEMU does not say (before 2.12, and of jobs that are no block jobs, which
+ * it keeps), and for NULL.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int blockjob_info_get_auto_dismiss(const blockjob_info *info);
+
+/**
+ * Asks QEMU which jobs it has, anybody's: those that run, and those that have ended and are not
+ * dismissed. To follow one of them, make a handle for its id.
+ *
+ * @param timeout_ms milliseconds to wait; -1 for as long as the connection lasts
+ * @param out_list set on success to the list, to be freed with blockjob_list_free()
+ *
+ * Returns: 0. Errors: -EREMOTEIO (QEMU refused), -ENOTCONN (also before it was started),
+ * -ECONNRESET (no answer came), -ETIMEDOUT, -ENOBUFS (too many commands are unanswered), -EPROTO
+ * (the answer is no list of jobs), -EINVAL, -ESHUTDOWN.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int blockjob_monitor_list_jobs(blockjob_monitor *monitor,
+                               int timeout_ms,
+                               blockjob_list **out_list);
+
+/**
+ * How many jobs the list has.
+ *
+ * Returns: 0 or more. Errors: -EINVAL (NULL).
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int blockjob_list_get_count(const blockjob_list *list);
+
+/**
+ * One of the list's jobs, in QEMU's order.
+ *
+ * @param index from 0 to below blockjob_list_get_count()
+ *
+ * Returns: what QEMU says of it, borrowed: it holds as long as the list, and is not freed. NULL when
+ * the list has no so many.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+const blockjob_info *blockjob_list_get(const blockjob_list *list,
+                                       int index);
+
+/**
+ * Frees a list, and the infos in it.
+ *
+ * @param list to be freed; NULL is fine
+ *
+ * Threads: any, also inside callbacks, and after its monitor and listener. Since: 0.1.
+ */
+void blockjob_list_free(blockjob_list *list);
 
 /* ---- Event -------------------------------------------------------------------------------
  *
@@ -932,7 +1243,7 @@ int blockjob_event_get_kind(const blockjob_event *event);
 /**
  * What happened, as a word: QEMU's name of the event ("BLOCK_JOB_COMPLETED"), or for the
  * library's own events "LOST", "CONNECTED", "DISCONNECTED", "CLOSED", "OVERFLOW", "UNRESPONSIVE",
- * "RESPONSIVE".
+ * "RESPONSIVE", "PROGRESS".
  *
  * Threads: any, also inside callbacks. Since: 0.1.
  */
@@ -1020,7 +1331,7 @@ int blockjob_event_get_timestamp(const blockjob_event *event,
                                  int64_t *out_microseconds);
 
 /**
- * The job's new status, of a STATUS event.
+ * The job's new status, of a STATUS event; its status, of a PROGRESS event.
  *
  * Returns: one of BLOCKJOB_STATUS_*; UNKNOWN for a newer QEMU's status and in other events.
  * Errors:
@@ -1031,7 +1342,7 @@ int blockjob_event_get_timestamp(const blockjob_event *event,
 int blockjob_event_get_status(const blockjob_event *event);
 
 /**
- * The job's new status in QEMU's word, such as "concluded"; of a STATUS event.
+ * The same in QEMU's word, such as "concluded".
  *
  * Threads: any, also inside callbacks. Since: 0.1.
  */

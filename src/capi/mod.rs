@@ -22,6 +22,10 @@ pub mod callback;
 
 pub mod job;
 
+pub mod control;
+
+pub mod info;
+
 pub mod event;
 
 pub mod end;

@@ -17,8 +17,10 @@
 
 mod claims;
 mod clock;
+mod control;
 pub mod delivery;
 mod fork;
+mod info;
 pub mod inside;
 mod job;
 pub mod journal;
@@ -40,6 +42,7 @@ mod thread;
 mod ticket;
 mod wake;
 
+pub use info::{Info, JobList};
 pub use job::{Job, Purpose};
 pub use ledger::{Claimant, Key, Ledger};
 pub use listener::Listener;

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use blockjob::{
     model::{
-        Code, Error, Event, Identity, Kind, Loss, Now, Origin, Outcome, Pivot, Process, Settings,
-        Timestamp, Word,
+        Code, Error, Event, Identity, JobInfo, Kind, Loss, Now, Origin, Outcome, Pivot, Process,
+        Settings, Timestamp, Word,
     },
     qmp::{
         act::Act,
-        job::Verb,
+        control::Control,
         jobs::Watch,
         journal::{Findings, Request},
         session::{Session, Ticket},
@@ -22,6 +22,8 @@ use blockjob::{
 pub struct Number(pub u32);
 
 impl Ticket for Number {
+    type Listing = Number;
+
     fn is_void(&self) -> bool {
         false
     }
@@ -38,6 +40,8 @@ pub struct World {
     story: Vec<String>,
     pub requests: Vec<Request>,
     pub ends: Vec<Event>,
+    /// What the last list said.
+    pub infos: Vec<JobInfo>,
     identity: Option<Identity>,
 }
 
@@ -67,6 +71,7 @@ impl World {
             story: Vec::new(),
             requests: Vec::new(),
             ends: Vec::new(),
+            infos: Vec::new(),
             identity: ONE,
         }
     }
@@ -258,8 +263,8 @@ impl World {
         self.act();
     }
 
-    pub fn asks(&mut self, handle: u64, verb: Verb, force: bool) {
-        self.session.ask_job(handle, verb, force, Number(50), &mut self.acts);
+    pub fn asks(&mut self, handle: u64, control: Control) {
+        self.session.ask_job(handle, control, Number(50), &mut self.acts);
         self.act();
     }
 
@@ -313,6 +318,11 @@ impl World {
                 Act::Answer(Number(ticket), Err(error)) => {
                     format!("answer {ticket} {:?}", error.code)
                 }
+                Act::List(Number(ticket), Ok(list)) => {
+                    self.infos = list;
+                    format!("list {ticket}")
+                }
+                Act::List(Number(ticket), Err(error)) => format!("list {ticket} {:?}", error.code),
             };
             self.story.push(line);
         }
