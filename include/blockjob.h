@@ -167,10 +167,10 @@
 
 /**
  * Here stood events that were dropped; their number is blockjob_event_get_dropped(). The program
- * was too slow for STATUS, ERROR or PROGRESS events, or QEMU had more jobs than the monitor knows at a time
- * (blockjob_monitor_set_job_limit()). How a job that is known ended is never dropped; of READY,
- * PENDING, PROGRESS and the events of connections only the latest one of a job or monitor is kept
- * waiting.
+ * was too slow for STATUS, ERROR or PROGRESS events, or QEMU had more jobs than the monitor knows
+ * at a time (blockjob_monitor_set_job_limit()). How a job that is known ended is never dropped; of
+ * READY, PENDING, PROGRESS and the events of connections only the latest one of a job or monitor
+ * is kept waiting.
  */
 #define BLOCKJOB_EVENT_OVERFLOW (1 << 10)
 
@@ -184,8 +184,8 @@
 #define BLOCKJOB_EVENT_RESPONSIVE (1 << 12)
 
 /**
- * How far a running job is, asked of QEMU now and then: see blockjob_monitor_set_progress(). It has
- * the job's id, type, status, len, offset and speed, as far as QEMU says them.
+ * How far a running job is, asked of QEMU now and then: see blockjob_monitor_set_progress(). It
+ * has the job's id, type, status, len, offset and speed, as far as QEMU says them.
  */
 #define BLOCKJOB_EVENT_PROGRESS (1 << 13)
 
@@ -668,13 +668,13 @@ int blockjob_monitor_set_lost_after(blockjob_monitor *monitor, int timeout_ms);
 int blockjob_monitor_set_keepalive(blockjob_monitor *monitor, int interval_ms, int timeout_ms);
 
 /**
- * Sets how often the progress of running jobs is told, as PROGRESS events: for progress bars. While
- * a job is known to run QEMU is asked for all of them at once, and each whose numbers have changed
- * is told. Block jobs are: of other types QEMU counts no progress to speak of. A PROGRESS may be a
- * little older than events before it, but none comes after its job's end.
+ * Sets how often the progress of running jobs is told, as PROGRESS events: for progress bars.
+ * While a job is known to run QEMU is asked for all of them at once, and each whose numbers have
+ * changed is told. Block jobs are: of other types QEMU counts no progress to speak of. A PROGRESS
+ * may be a little older than events before it, but none comes after its job's end.
  *
- * @param interval_ms milliseconds between an answer and the next question, from 1; -1 for never, as
- *        it is without this call
+ * @param interval_ms milliseconds between an answer and the next question, from 1; -1 for never,
+ *        as it is without this call
  *
  * Returns: 0. Errors: -EINVAL (neither of these), -EBUSY (it was started or has a job),
  * -ESHUTDOWN.
@@ -809,9 +809,10 @@ int blockjob_callback_remove(blockjob_listener *listener,
  * Makes a handle, which watches from this call's return on. The monitor need not be started; its
  * settings are fixed by this.
  *
- * Who makes a handle takes the end by it: as long as the handle is open and blockjob_job_wait() has
- * not given the end out, that is not acknowledged and its job stays in QEMU, and with it the job's
- * nodes, busy, whatever callbacks have taken. Wait on it, also when callbacks are told; or free it.
+ * Who makes a handle takes the end by it: as long as the handle is open and blockjob_job_wait()
+ * has not given the end out, that is not acknowledged and its job stays in QEMU, and with it the
+ * job's nodes, busy, whatever callbacks have taken. Wait on it, also when callbacks are told; or
+ * free it.
  *
  * @param job_id the job's id, as QEMU has it or will; NULL for a new one that no other job has or
  *        had, of this listener or another: the owner's name ("blockjob" without one) and what
@@ -840,11 +841,11 @@ int blockjob_job_new(blockjob_monitor *monitor,
 const char *blockjob_job_get_id(const blockjob_job *job);
 
 /**
- * Starts the job, and waits for QEMU's answer. Two members are added to the arguments: "job-id", the
- * handle's, and where this QEMU's command knows it "auto-dismiss" as false, so that the job stays
- * when it has concluded, until its end was acknowledged. The program leaves both out. It may pass
- * "auto-finalize" as false: then the job is PENDING before it makes its changes, and waits for
- * blockjob_job_finalize() or blockjob_job_cancel().
+ * Starts the job, and waits for QEMU's answer. Two members are added to the arguments: "job-id",
+ * the handle's, and where this QEMU's command knows it "auto-dismiss" as false, so that the job
+ * stays when it has concluded, until its end was acknowledged. The program leaves both out. It may
+ * pass "auto-finalize" as false: then the job is PENDING before it makes its changes, and waits
+ * for blockjob_job_finalize() or blockjob_job_cancel().
  *
  * Events of the job may come before this returns, its end too. When the time is over or the
  * connection ends, the job may have been started or not: the handle goes on watching, and how it
@@ -1016,9 +1017,9 @@ int blockjob_job_dismiss(blockjob_job *job,
 
 /* ---- Info --------------------------------------------------------------------------------
  *
- * What QEMU says of a job when it is asked: one moment of it, which may be over, and may be a little
- * older than events that were told before. It never changes, and its strings hold as long as it
- * does. A getter gives NULL or -1 for what this QEMU does not say, and for NULL.
+ * What QEMU says of a job when it is asked: one moment of it, which may be over, and may be a
+ * little older than events that were told before. It never changes, and its strings hold as long
+ * as it does. A getter gives NULL or -1 for what this QEMU does not say, and for NULL.
  */
 
 /**
@@ -1139,8 +1140,8 @@ const char *blockjob_info_get_error(const blockjob_info *info);
 /**
  * Does the job make its changes by itself, without blockjob_job_finalize()?
  *
- * Returns: 1, or 0; -1 when QEMU does not say (before 2.12, and of jobs that are no block jobs), and
- * for NULL.
+ * Returns: 1, or 0; -1 when QEMU does not say (before 2.12, and of jobs that are no block jobs),
+ * and for NULL.
  *
  * Threads: any, also inside callbacks. Since: 0.1.
  */
@@ -1149,8 +1150,8 @@ int blockjob_info_get_auto_finalize(const blockjob_info *info);
 /**
  * Does QEMU forget the job by itself when it has ended?
  *
- * Returns: 1, or 0; -1 when QEMU does not say (before 2.12, and of jobs that are no block jobs, which
- * it keeps), and for NULL.
+ * Returns: 1, or 0; -1 when QEMU does not say (before 2.12, and of jobs that are no block jobs,
+ * which it keeps), and for NULL.
  *
  * Threads: any, also inside callbacks. Since: 0.1.
  */
@@ -1187,13 +1188,12 @@ int blockjob_list_get_count(const blockjob_list *list);
  *
  * @param index from 0 to below blockjob_list_get_count()
  *
- * Returns: what QEMU says of it, borrowed: it holds as long as the list, and is not freed. NULL when
- * the list has no so many.
+ * Returns: what QEMU says of it, borrowed: it holds as long as the list, and is not freed. NULL
+ * when the list has no so many.
  *
  * Threads: any, also inside callbacks. Since: 0.1.
  */
-const blockjob_info *blockjob_list_get(const blockjob_list *list,
-                                       int index);
+const blockjob_info *blockjob_list_get(const blockjob_list *list, int index);
 
 /**
  * Frees a list, and the infos in it.

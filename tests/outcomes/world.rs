@@ -256,6 +256,14 @@ impl World {
         self.starts_watched(handle, "block-stream");
     }
 
+    /// The first handle's job, by this command, which QEMU begins and accepts.
+    pub fn starts_as(&mut self, id: &str, command: &str) {
+        self.watches(1, id, &["made"]);
+        self.starts_watched(1, command);
+        self.status(id, "created running");
+        self.replies("{}");
+    }
+
     pub fn starts_watched(&mut self, handle: u64, command: &str) {
         let ticket = Number(u32::try_from(handle).unwrap());
         let arguments = "{\"device\": \"d\"}";
@@ -265,6 +273,17 @@ impl World {
 
     pub fn asks(&mut self, handle: u64, control: Control) {
         self.session.ask_job(handle, control, Number(50), &mut self.acts);
+        self.act();
+    }
+
+    /// Looks at the job of a handle, or at all jobs.
+    pub fn looks(&mut self, handle: Option<u64>) {
+        self.session.look(handle, Number(70), &mut self.acts);
+        self.act();
+    }
+
+    pub fn dismisses(&mut self, job: u64) {
+        self.session.dismiss_job(job, Number(61), self.now, &mut self.acts);
         self.act();
     }
 
@@ -351,7 +370,13 @@ fn told(event: &Event) -> String {
             Some(Process::Restarted) => " process=restarted",
             _ => "",
         };
-        return format!("{name} {id}{status}{recovered}{process}");
+        let progress = match (event.offset, event.len, event.speed) {
+            (Some(offset), Some(len), Some(speed)) if event.kind == Kind::Progress => {
+                format!(" {offset}/{len} at {speed}")
+            }
+            _ => String::new(),
+        };
+        return format!("{name} {id}{status}{progress}{recovered}{process}");
     }
     let outcome = match (event.kind, event.outcome) {
         (Kind::Lost, _) => format!("lost {}", loss(event.loss.unwrap())),
