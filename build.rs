@@ -56,9 +56,9 @@ mod header {
     use std::{env, error::Error, fs, path::Path};
 
     /// A chapter is a file of src/capi, in this order.
-    const CHAPTERS: [&str; 10] = [
+    const CHAPTERS: [&str; 12] = [
         "version", "error", "listener", "delivery", "monitor", "setting", "callback", "job",
-        "event", "end",
+        "control", "info", "event", "end",
     ];
 
     pub fn generate() -> Result<(), Box<dyn Error>> {

@@ -40,6 +40,8 @@ struct Connection {
 enum Nobody {}
 
 impl Ticket for Nobody {
+    type Listing = ();
+
     fn is_void(&self) -> bool {
         match *self {}
     }

@@ -10,7 +10,7 @@ use std::{
 
 use super::error;
 use crate::{
-    engine::{Job, Listener, Monitor, Report},
+    engine::{Info, Job, JobList, Listener, Monitor, Report},
     model::{Code, Error},
 };
 
@@ -179,6 +179,22 @@ impl Handle for Job {
 
     fn check_process(&self) -> Result<(), Error> {
         Job::check_process(self)
+    }
+}
+
+impl Handle for Info {
+    const NAME: &'static str = "info";
+
+    fn check_process(&self) -> Result<(), Error> {
+        Info::check_process(self)
+    }
+}
+
+impl Handle for JobList {
+    const NAME: &'static str = "list";
+
+    fn check_process(&self) -> Result<(), Error> {
+        JobList::check_process(self)
     }
 }
 

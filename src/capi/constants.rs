@@ -28,17 +28,21 @@ pub const BLOCKJOB_EVENT_DISCONNECTED: u32 = 1 << 8;
 /// The monitor was closed; nothing follows.
 pub const BLOCKJOB_EVENT_CLOSED: u32 = 1 << 9;
 /// Here stood events that were dropped; their number is blockjob_event_get_dropped(). The program
-/// was too slow for STATUS or ERROR events, or QEMU had more jobs than the monitor knows at a time
-/// (blockjob_monitor_set_job_limit()). How a job that is known ended is never dropped; of READY,
-/// PENDING and the events of connections only the latest one of a job or monitor is kept waiting.
+/// was too slow for STATUS, ERROR or PROGRESS events, or QEMU had more jobs than the monitor knows
+/// at a time (blockjob_monitor_set_job_limit()). How a job that is known ended is never dropped; of
+/// READY, PENDING, PROGRESS and the events of connections only the latest one of a job or monitor
+/// is kept waiting.
 pub const BLOCKJOB_EVENT_OVERFLOW: u32 = 1 << 10;
 /// QEMU does not answer (see blockjob_monitor_set_keepalive()): it is stopped, hangs or is very
 /// busy. No end of anything.
 pub const BLOCKJOB_EVENT_UNRESPONSIVE: u32 = 1 << 11;
 /// It answers again.
 pub const BLOCKJOB_EVENT_RESPONSIVE: u32 = 1 << 12;
+/// How far a running job is, asked of QEMU now and then: see blockjob_monitor_set_progress(). It
+/// has the job's id, type, status, len, offset and speed, as far as QEMU says them.
+pub const BLOCKJOB_EVENT_PROGRESS: u32 = 1 << 13;
 /// All of the above. A later version's new kinds are not in it until you compile anew.
-pub const BLOCKJOB_EVENT_ALL: u32 = (1 << 13) - 1;
+pub const BLOCKJOB_EVENT_ALL: u32 = (1 << 14) - 1;
 /// With the kinds in blockjob_callback_add(), no kind itself: this callback looks on, such as a
 /// logger. How a job ended counts as taken by others only.
 pub const BLOCKJOB_OBSERVE: u32 = 1 << 30;

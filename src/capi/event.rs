@@ -69,7 +69,7 @@ pub unsafe extern "C" fn blockjob_event_get_kind(event: *const Report) -> c_int 
 
 /// What happened, as a word: QEMU's name of the event ("BLOCK_JOB_COMPLETED"), or for the
 /// library's own events "LOST", "CONNECTED", "DISCONNECTED", "CLOSED", "OVERFLOW", "UNRESPONSIVE",
-/// "RESPONSIVE".
+/// "RESPONSIVE", "PROGRESS".
 ///
 /// Threads: any, also inside callbacks. Since: 0.1.
 #[unsafe(no_mangle)]
@@ -191,7 +191,7 @@ pub unsafe extern "C" fn blockjob_event_get_timestamp(
     })
 }
 
-/// The job's new status, of a STATUS event.
+/// The job's new status, of a STATUS event; its status, of a PROGRESS event.
 ///
 /// Returns: one of BLOCKJOB_STATUS_*; UNKNOWN for a newer QEMU's status and in other events.
 /// Errors:
@@ -204,7 +204,7 @@ pub unsafe extern "C" fn blockjob_event_get_status(event: *const Report) -> c_in
     unsafe { number(event, |event| event.status as c_int) }
 }
 
-/// The job's new status in QEMU's word, such as "concluded"; of a STATUS event.
+/// The same in QEMU's word, such as "concluded".
 ///
 /// Threads: any, also inside callbacks. Since: 0.1.
 #[unsafe(no_mangle)]

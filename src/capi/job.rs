@@ -14,7 +14,7 @@ use std::{
 
 use super::{
     boundary::{arguments, guard, out, required, shared, text, timeout},
-    constants::{BLOCKJOB_CANCEL_FORCE, BLOCKJOB_JOB_ADOPT, BLOCKJOB_JOB_EXISTS},
+    constants::{BLOCKJOB_JOB_ADOPT, BLOCKJOB_JOB_EXISTS},
 };
 use crate::{
     engine::{Job, Monitor, Purpose, Report},
@@ -23,6 +23,11 @@ use crate::{
 
 /// Makes a handle, which watches from this call's return on. The monitor need not be started; its
 /// settings are fixed by this.
+///
+/// Who makes a handle takes the end by it: as long as the handle is open and blockjob_job_wait()
+/// has not given the end out, that is not acknowledged and its job stays in QEMU, and with it the
+/// job's nodes, busy, whatever callbacks have taken. Wait on it, also when callbacks are told; or
+/// free it.
 ///
 /// @param job_id the job's id, as QEMU has it or will; NULL for a new one that no other job has or
 ///        had, of this listener or another: the owner's name ("blockjob" without one) and what
@@ -67,8 +72,11 @@ pub unsafe extern "C" fn blockjob_job_get_id(job: *const Job) -> *const c_char {
     guard(|| Ok(CStr::as_ptr(unsafe { required(job) }?.id())))
 }
 
-/// Starts the job, and waits for QEMU's answer. The job's id is added to the arguments, and where
-/// this QEMU knows it that the job stays when it has concluded, until its end was acknowledged.
+/// Starts the job, and waits for QEMU's answer. Two members are added to the arguments: "job-id",
+/// the handle's, and where this QEMU's command knows it "auto-dismiss" as false, so that the job
+/// stays when it has concluded, until its end was acknowledged. The program leaves both out. It may
+/// pass "auto-finalize" as false: then the job is PENDING before it makes its changes, and waits
+/// for blockjob_job_finalize() or blockjob_job_cancel().
 ///
 /// Events of the job may come before this returns, its end too. When the time is over or the
 /// connection ends, the job may have been started or not: the handle goes on watching, and how it
@@ -135,49 +143,6 @@ pub unsafe extern "C" fn blockjob_job_wait(
     unsafe { on(job, wait) }
 }
 
-/// Completes a ready mirror or active commit: the guest's disk moves to the job's target. Waits for
-/// QEMU's answer, which is not the job's end.
-///
-/// @param timeout_ms milliseconds to wait; -1 for as long as the connection lasts
-///
-/// Returns: 0. Errors: -EREMOTEIO (QEMU refused, such as when the job is not ready), -ENOENT (the
-/// job has ended), -ENOTCONN, -ECONNRESET (no answer came), -ETIMEDOUT, -ENOBUFS, -EINVAL,
-/// -ESHUTDOWN.
-///
-/// Threads: any, also inside callbacks. Since: 0.1.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn blockjob_job_complete(job: *mut Job, timeout_ms: c_int) -> c_int {
-    // SAFETY: the header asks for a handle of ours.
-    unsafe { on(job, |job| job.complete(timeout(timeout_ms)?)) }
-}
-
-/// Cancels the job. Waits for QEMU's answer, which is not the job's end: that may still be any. A
-/// mirror or active commit that is ready ends without a pivot and as COMPLETED, unless forced.
-///
-/// @param flags 0 or BLOCKJOB_CANCEL_FORCE
-/// @param timeout_ms milliseconds to wait; -1 for as long as the connection lasts
-///
-/// Returns: 0. Errors: -EREMOTEIO (QEMU refused), -ENOENT (the job has ended), -ENOTCONN,
-/// -ECONNRESET (no answer came), -ETIMEDOUT, -ENOBUFS, -EINVAL, -ESHUTDOWN.
-///
-/// Threads: any, also inside callbacks. Since: 0.1.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn blockjob_job_cancel(
-    job: *mut Job,
-    flags: u32,
-    timeout_ms: c_int,
-) -> c_int {
-    let cancel = |job: &Job| {
-        if flags & !BLOCKJOB_CANCEL_FORCE != 0 {
-            let text = format!("flags is {flags:#x}; wanted 0 or BLOCKJOB_CANCEL_FORCE");
-            return Err(Error::new(Code::Invalid, text));
-        }
-        job.cancel(flags & BLOCKJOB_CANCEL_FORCE != 0, timeout(timeout_ms)?)
-    };
-    // SAFETY: the header asks for a handle of ours.
-    unsafe { on(job, cancel) }
-}
-
 /// Frees a handle. The job goes on, and its callbacks are told how it ends. No call may be using
 /// the handle. An end that the handle claimed and that no blockjob_job_wait() has given out was not
 /// taken by it.
@@ -215,7 +180,7 @@ fn purpose(flags: u32, id: Option<&str>) -> Result<Purpose, Error> {
 /// # Safety
 ///
 /// As for [`required`].
-unsafe fn on(job: *const Job, deed: impl FnOnce(&Job) -> Result<(), Error>) -> c_int {
+pub unsafe fn on(job: *const Job, deed: impl FnOnce(&Job) -> Result<(), Error>) -> c_int {
     guard(|| {
         // SAFETY: promised by the caller.
         let job = unsafe { required(job) }?;

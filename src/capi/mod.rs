@@ -24,6 +24,10 @@ pub mod callback;
 
 pub mod job;
 
+pub mod control;
+
+pub mod info;
+
 pub mod event;
 
 pub mod end;

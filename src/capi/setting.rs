@@ -201,6 +201,34 @@ pub unsafe extern "C" fn blockjob_monitor_set_peer(
     unsafe { on(monitor, set) }
 }
 
+/// Sets how often the progress of running jobs is told, as PROGRESS events: for progress bars.
+/// While a job is known to run QEMU is asked for all of them at once, and each whose numbers have
+/// changed is told. Block jobs are: of other types QEMU counts no progress to speak of. A PROGRESS
+/// may be a little older than events before it, but none comes after its job's end.
+///
+/// @param interval_ms milliseconds between an answer and the next question, from 1; -1 for never,
+///        as it is without this call
+///
+/// Returns: 0. Errors: -EINVAL (neither of these), -EBUSY (it was started or has a job),
+/// -ESHUTDOWN.
+///
+/// Threads: any, also inside callbacks. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn blockjob_monitor_set_progress(
+    monitor: *mut Monitor,
+    interval_ms: c_int,
+) -> c_int {
+    let set = |monitor: &Arc<Monitor>| {
+        if interval_ms == 0 {
+            let text = "interval_ms is 0; wanted 1 or more, or -1 for never";
+            return Err(Error::new(Code::Invalid, text));
+        }
+        monitor.set_progress(time(interval_ms, "interval_ms")?)
+    };
+    // SAFETY: the header asks for a handle of ours.
+    unsafe { on(monitor, set) }
+}
+
 /// Sets whether a mark is left in QEMU, an object of type "secret" by the name of this listener, so
 /// that a QEMU that was restarted on the same address is known for another. Where the kernel tells
 /// with which process a connection is, that is not needed.

@@ -27,6 +27,7 @@ fn kinds_have_their_numbers() {
     assert_eq!(BLOCKJOB_EVENT_OVERFLOW, Kind::Overflow as u32);
     assert_eq!(BLOCKJOB_EVENT_UNRESPONSIVE, Kind::Unresponsive as u32);
     assert_eq!(BLOCKJOB_EVENT_RESPONSIVE, Kind::Responsive as u32);
+    assert_eq!(BLOCKJOB_EVENT_PROGRESS, Kind::Progress as u32);
     assert_eq!(BLOCKJOB_EVENT_ALL, Kinds::all().mask());
     assert_eq!(BLOCKJOB_EVENT_ALL & BLOCKJOB_OBSERVE, 0);
     let ends = [Kind::Completed, Kind::Cancelled, Kind::Lost];

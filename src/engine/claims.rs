@@ -124,6 +124,22 @@ impl Roster {
         Ok(Some(report))
     }
 
+    /// The end of a handle's job, if it was taken: by somebody who was given it, or by the callback
+    /// that this is called in. What nobody was given may not be forgotten.
+    pub fn taken(&self, handle: u64) -> Result<Key, Error> {
+        let inner = self.inner.lock();
+        if !inner.can_hear() {
+            return Err(stopped());
+        }
+        let busy = |text: &str| Error::new(Code::Busy, text);
+        let key = inner.watchers.get(&handle).and_then(|watcher| watcher.key);
+        let key = key.ok_or_else(|| busy("it has not ended, as far as the program was told"))?;
+        if inner.is_in_hand(key) || inner.ledger.is_taken(key) {
+            return Ok(key);
+        }
+        Err(busy("nobody was given how it ended: take that first, by a wait or a callback"))
+    }
+
     /// The program acknowledges an end now, whoever else still claims it.
     pub fn acknowledge(&self, key: Key) {
         self.inner.lock().ledger.acknowledge(key);

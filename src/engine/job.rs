@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     model::{Code, Error},
-    qmp::{job::Verb, jobs::Watch},
+    qmp::jobs::Watch,
 };
 
 /// A job of one monitor that runs, has ended, or is yet to come.
@@ -82,6 +82,11 @@ impl Job {
         &self.monitor
     }
 
+    /// Its number in the listener.
+    pub fn handle(&self) -> u64 {
+        self.handle
+    }
+
     /// Starts the job with this command, and waits until QEMU has answered it.
     pub fn start(
         &self,
@@ -106,22 +111,6 @@ impl Job {
         Ok(stub)
     }
 
-    /// Ends a ready mirror or active commit with the pivot; waits until QEMU has answered.
-    pub fn complete(&self, timeout: Option<Duration>) -> Result<(), Error> {
-        self.ask(Verb::Complete, false, timeout)
-    }
-
-    pub fn cancel(&self, force: bool, timeout: Option<Duration>) -> Result<(), Error> {
-        self.ask(Verb::Cancel, force, timeout)
-    }
-
-    pub fn begin_ask(&self, verb: Verb, force: bool) -> Result<Stub, Error> {
-        let (ticket, stub) = ticket();
-        let (monitor, handle) = (self.monitor.id(), self.handle);
-        self.monitor.post(Post::AskJob { monitor, handle, verb, force, ticket })?;
-        Ok(stub)
-    }
-
     /// Waits for the job's end, and takes it.
     pub fn wait(&self, timeout: Option<Duration>) -> Result<Arc<Report>, Error> {
         let _waiting = self.monitor.life().wait();
@@ -136,12 +125,6 @@ impl Job {
     pub fn named(&self, mut error: Error) -> Error {
         error.text.insert_str(0, &format!("job {}: ", self.id.to_string_lossy()));
         self.monitor.named(error)
-    }
-
-    fn ask(&self, verb: Verb, force: bool, timeout: Option<Duration>) -> Result<(), Error> {
-        let _waiting = self.monitor.life().wait();
-        let text = "the job's end will show whether it was done";
-        answered(self.begin_ask(verb, force)?, timeout, text)
     }
 }
 
@@ -174,7 +157,7 @@ impl Report {
     }
 }
 
-fn answered(stub: Stub, timeout: Option<Duration>, else_text: &str) -> Answer {
+pub(super) fn answered(stub: Stub, timeout: Option<Duration>, else_text: &str) -> Answer {
     stub.wait(timeout).unwrap_or_else(|| {
         let limit = timeout.unwrap_or_default().as_millis();
         let text = format!("QEMU has not answered within {limit} ms; {else_text}");

@@ -92,6 +92,11 @@ impl<P> Ledger<P> {
         self.ends.iter().map(|(key, end)| (*key, &end.kept))
     }
 
+    /// Somebody was given it who claimed it, or the program has said so.
+    pub fn is_taken(&self, key: Key) -> bool {
+        self.ends.get(&key).is_none_or(|end| end.served || end.acknowledged)
+    }
+
     /// Of a monitor's ends the one of the latest job, as far as they are asked for.
     pub fn latest(&self, monitor: MonitorId, wanted: impl Fn(&P) -> bool) -> Option<Key> {
         self.of(monitor).rev().find(|(_, end)| wanted(&end.kept)).map(|(key, _)| *key)

@@ -22,8 +22,8 @@ use super::{
     ticket::{Ticket, ticket},
 };
 use crate::{
-    model::{Address, Code, Error, MonitorId, Place, Settings, State, Version},
-    qmp::{job::Verb, jobs::Watch, journal::Findings, position::Bookmark},
+    model::{Address, Code, Error, JobInfo, MonitorId, Place, Settings, State, Version},
+    qmp::{control::Control, jobs::Watch, journal::Findings, position::Bookmark},
 };
 
 /// One QMP endpoint of one QEMU.
@@ -54,10 +54,13 @@ pub enum Post {
     AskJob {
         monitor: MonitorId,
         handle: u64,
-        verb: Verb,
-        force: bool,
+        control: Control,
         ticket: Ticket,
     },
+    /// An end was taken, and its job is to be dismissed.
+    DismissJob(MonitorId, u64, Ticket),
+    /// The job of a handle is to be looked at, or all jobs.
+    Look(Arc<Monitor>, Option<u64>, Ticket<Vec<JobInfo>>),
     /// An end was taken, or the program says so.
     Acknowledge(MonitorId, u64, Option<Ticket>),
     /// A journal was read.
@@ -218,6 +221,11 @@ impl Monitor {
             return Err(Error::new(Code::NotSupported, text));
         }
         self.set(|inner| inner.peer = peer)
+    }
+
+    /// How often the progress of running jobs is told.
+    pub fn set_progress(&self, every: Option<Duration>) -> Result<(), Error> {
+        self.set(|inner| inner.settings.progress = every)
     }
 
     pub fn set_marker(&self, on: bool) -> Result<(), Error> {

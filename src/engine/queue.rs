@@ -215,6 +215,9 @@ impl Line {
         let place = self.next_place;
         self.next_place += 1;
         if report.event.kind.may_be_dropped() {
+            if report.event.kind.latest_counts() {
+                self.droppable.remove_like(&report);
+            }
             self.droppable.push(place, report);
             while self.droppable.is_over(DROPPABLE_MAX, DROPPABLE_BYTES_MAX) {
                 self.drop_oldest();

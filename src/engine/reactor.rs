@@ -208,11 +208,20 @@ impl Reactor {
                     self.hub.start_job(id, handle, &command, &arguments, ticket, now);
                 }
             }
-            Post::AskJob { monitor: id, handle, verb, force, ticket } => {
+            Post::AskJob { monitor: id, handle, control, ticket } => {
                 if let Some(ticket) = self.unless_ended(id, ticket) {
-                    self.hub.ask_job(id, handle, verb, force, ticket);
+                    self.hub.ask_job(id, handle, control, ticket);
                 }
             }
+            Post::DismissJob(id, job, ticket) => {
+                if let Some(ticket) = self.unless_ended(id, ticket) {
+                    self.hub.dismiss_job(id, job, ticket, now);
+                }
+            }
+            Post::Look(monitor, handle, ticket) => match self.admit(monitor) {
+                Ok(id) => self.hub.look(id, handle, ticket),
+                Err(error) => ticket.answer(Err(error)),
+            },
             Post::Acknowledge(id, job, ticket) => {
                 let ticket = ticket.map(|ticket| self.unless_ended(id, ticket));
                 if let None | Some(Some(_)) = ticket {
@@ -314,6 +323,7 @@ impl Reactor {
                 let too_late = self.too_late.take().map(|_| Err(acknowledged()));
                 ticket.answer(too_late.unwrap_or(answer));
             }
+            Act::List(ticket, list) => ticket.answer(list),
         }
     }
 

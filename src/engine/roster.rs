@@ -344,6 +344,14 @@ impl Roster {
 }
 
 impl Inner {
+    /// This thread is in a callback that takes this end.
+    pub(super) fn is_in_hand(&self, key: Key) -> bool {
+        self.running.is_some_and(|running| {
+            let observes = self.entries.get(&running.id).is_some_and(|it| it.filter.observes);
+            running.key == Some(key) && running.thread == inside::thread_mark() && !observes
+        })
+    }
+
     fn turn(&mut self, id: i64, late: Option<Arc<Report>>, key: Option<Key>) -> Turn {
         let callback = Arc::clone(&self.entries[&id].callback);
         self.running = Some(Running { id, thread: inside::thread_mark(), key });

@@ -7,65 +7,72 @@ use std::{sync::Arc, time::Duration};
 
 use super::lock::{Condvar, Mutex};
 use crate::{
-    model::{Code, Error},
+    model::{Code, Error, JobInfo},
     qmp::session,
 };
 
-pub type Answer = Result<(), Error>;
+pub type Answer<V = ()> = Result<V, Error>;
 
-/// To be answered.
+/// To be answered, by a value.
 #[derive(Debug)]
-pub struct Ticket(Arc<Desk>);
+pub struct Ticket<V = ()>(Arc<Desk<V>>);
 
 /// Waits for the answer.
 #[derive(Debug)]
-pub struct Stub(Arc<Desk>);
+pub struct Stub<V = ()>(Arc<Desk<V>>);
 
-#[derive(Debug, Default)]
-struct Desk {
-    answer: Mutex<Option<Answer>>,
+#[derive(Debug)]
+struct Desk<V> {
+    answer: Mutex<Option<Answer<V>>>,
     answered: Condvar,
 }
 
 pub fn ticket() -> (Ticket, Stub) {
-    let desk = Arc::new(Desk::default());
+    ticket_for()
+}
+
+/// For an answer that is more than yes or no.
+pub fn ticket_for<V>() -> (Ticket<V>, Stub<V>) {
+    let desk = Arc::new(Desk { answer: Mutex::default(), answered: Condvar::default() });
     (Ticket(Arc::clone(&desk)), Stub(desk))
 }
 
-impl Ticket {
-    pub fn answer(self, answer: Answer) {
+impl<V> Ticket<V> {
+    pub fn answer(self, answer: Answer<V>) {
         self.0.put(answer);
     }
 }
 
 impl session::Ticket for Ticket {
+    type Listing = Ticket<Vec<JobInfo>>;
+
     fn is_void(&self) -> bool {
         Arc::strong_count(&self.0) == 1
     }
 }
 
-impl Drop for Ticket {
+impl<V> Drop for Ticket<V> {
     fn drop(&mut self) {
         self.0.put(Err(Error::new(Code::Shutdown, "the listener was stopped meanwhile")));
     }
 }
 
-impl Stub {
+impl<V> Stub<V> {
     /// Waits for at most this long; `None` is for ever.
-    pub fn wait(self, timeout: Option<Duration>) -> Option<Answer> {
+    pub fn wait(self, timeout: Option<Duration>) -> Option<Answer<V>> {
         let answer = self.0.answer.lock();
         self.0.answered.wait_while_for(answer, |answer| answer.is_none(), timeout).take()
     }
 
     /// The answer, if it is there.
-    pub fn try_wait(&self) -> Option<Answer> {
+    pub fn try_wait(&self) -> Option<Answer<V>> {
         self.0.answer.lock().take()
     }
 }
 
-impl Desk {
+impl<V> Desk<V> {
     /// The first answer counts.
-    fn put(&self, answer: Answer) {
+    fn put(&self, answer: Answer<V>) {
         self.answer.lock().get_or_insert(answer);
         self.answered.notify_one();
     }

@@ -53,6 +53,7 @@ pub enum Kind {
     Overflow = 0x0400,
     Unresponsive = 0x0800,
     Responsive = 0x1000,
+    Progress = 0x2000,
 }
 
 /// A set of kinds.
@@ -124,7 +125,7 @@ impl Event {
 }
 
 impl Kind {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::Completed,
         Self::Cancelled,
         Self::Lost,
@@ -138,6 +139,7 @@ impl Kind {
         Self::Overflow,
         Self::Unresponsive,
         Self::Responsive,
+        Self::Progress,
     ];
 
     /// Does it say how a job ended?
@@ -148,7 +150,7 @@ impl Kind {
     /// May it be dropped when the program is too slow? How a job ended never is, nor what asks the
     /// program to act.
     pub fn may_be_dropped(self) -> bool {
-        matches!(self, Self::Error | Self::Status)
+        matches!(self, Self::Error | Self::Status | Self::Progress)
     }
 
     /// Does only the latest of its kind and job matter?
@@ -161,6 +163,7 @@ impl Kind {
                 | Self::Disconnected
                 | Self::Unresponsive
                 | Self::Responsive
+                | Self::Progress
         )
     }
 }
@@ -218,6 +221,6 @@ mod tests {
     #[test]
     fn outcomes_are_never_dropped() {
         let dropped: Vec<_> = Kind::ALL.into_iter().filter(|kind| kind.may_be_dropped()).collect();
-        assert_eq!(dropped, [Kind::Error, Kind::Status]);
+        assert_eq!(dropped, [Kind::Error, Kind::Status, Kind::Progress]);
     }
 }

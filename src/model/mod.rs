@@ -5,6 +5,7 @@
 pub mod address;
 pub mod error;
 pub mod event;
+pub mod info;
 pub mod job;
 pub mod monitor;
 pub mod readable;
@@ -14,6 +15,7 @@ pub mod time;
 pub use address::{Address, Host, Link, Place};
 pub use error::{Code, Error};
 pub use event::{Event, Kind, Kinds, Word};
+pub use info::JobInfo;
 pub use job::{JobType, Loss, Origin, Outcome, Pivot, Status};
 pub use monitor::{Identity, MonitorId, Process, Settings, State, Version};
 pub use text::Texts;

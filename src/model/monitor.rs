@@ -25,6 +25,8 @@ pub struct Settings {
     pub lost_after: Option<Duration>,
     /// How often QEMU is asked whether it answers, and how long it may take; `None`: never.
     pub keepalive: Option<(Duration, Duration)>,
+    /// How often the progress of running jobs is told; `None`: never.
+    pub progress: Option<Duration>,
     /// QEMU keeps a journal of its events in a file that can be asked.
     pub journal: bool,
     /// How far the journal was taken note of before, as the library told then.
@@ -47,6 +49,7 @@ impl Settings {
             reconnect: Some((RECONNECT_MIN, RECONNECT_MAX)),
             lost_after: Some(LOST_AFTER),
             keepalive: None,
+            progress: None,
             journal: false,
             journal_position: None,
             job_limit: JOB_LIMIT,

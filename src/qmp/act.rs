@@ -1,12 +1,12 @@
 //! What a session wants done. Whoever holds the sockets does it, and tells the session how it went.
 
-use super::{jobs::End, journal::Request};
-use crate::model::{Error, Event, State, Version};
+use super::{jobs::End, journal::Request, session::Ticket};
+use crate::model::{Error, Event, JobInfo, State, Version};
 
 /// What a session wants done, in this order.
 #[allow(clippy::large_enum_variant, reason = "acts are few at a time, and gone in the same turn")]
 #[derive(Debug)]
-pub enum Act<T> {
+pub enum Act<T: Ticket> {
     Connect,
     /// Nothing has come: does another client hold the monitor? `handle_holder` is the answer.
     FindHolder,
@@ -25,4 +25,6 @@ pub enum Act<T> {
     /// The journal is to be read; `handle_findings` is the answer.
     Read(Request),
     Answer(T, Result<(), Error>),
+    /// What QEMU has of the jobs that were looked for.
+    List(T::Listing, Result<Vec<JobInfo>, Error>),
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
-use super::{encode, job::Verb, message::string};
+use super::{control::Control, encode, message::string};
 use crate::model::{Code, Error};
 
 #[derive(Debug)]
@@ -39,12 +39,20 @@ pub enum Purpose {
     },
     Ask {
         job: u64,
-        verb: Verb,
+        control: Control,
+        /// By the other family of commands, for the first does not know the job.
+        again: bool,
     },
     Dismiss {
         job: u64,
     },
     Keepalive,
+    Progress,
+    /// One of the two lists of a look.
+    Look {
+        number: u64,
+        blocks: bool,
+    },
 }
 
 impl<T> Exchange<T> {

@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     act::Act,
-    job::Verb,
+    control::Control,
     jobs::Watch,
     journal::Findings,
     session::{Session, Ticket},
@@ -16,7 +16,7 @@ use crate::model::{Error, Identity, MonitorId, Now, Settings};
 
 /// Every call that lets something happen adds to the list that `acts` takes.
 #[derive(Debug)]
-pub struct Hub<T> {
+pub struct Hub<T: Ticket> {
     sessions: HashMap<MonitorId, Session<T>>,
     /// Invariant: exactly the deadline of each session that has one.
     deadlines: BTreeSet<(Duration, MonitorId)>,
@@ -86,8 +86,18 @@ impl<T: Ticket> Hub<T> {
         });
     }
 
-    pub fn ask_job(&mut self, id: MonitorId, handle: u64, verb: Verb, force: bool, ticket: T) {
-        self.with(id, |session, acts| session.ask_job(handle, verb, force, ticket, acts));
+    pub fn ask_job(&mut self, id: MonitorId, handle: u64, control: Control, ticket: T) {
+        self.with(id, |session, acts| session.ask_job(handle, control, ticket, acts));
+    }
+
+    /// An end was taken, and its job is to be dismissed.
+    pub fn dismiss_job(&mut self, id: MonitorId, job: u64, ticket: T, now: Now) {
+        self.with(id, |session, acts| session.dismiss_job(job, ticket, now, acts));
+    }
+
+    /// The job of a handle is to be looked at, or all jobs.
+    pub fn look(&mut self, id: MonitorId, handle: Option<u64>, ticket: T::Listing) {
+        self.with(id, |session, acts| session.look(handle, ticket, acts));
     }
 
     /// An end was taken by all who claimed it.

@@ -1,6 +1,6 @@
 //! One incarnation of a job, as far as it is known. The rules that need no other job stand here.
 
-use super::listing::Listed;
+use super::{listing::Listed, progress::Shown};
 use crate::model::{Event, JobType, Kind, Loss, Origin, Outcome, Pivot, Status, Timestamp, Word};
 
 /// One incarnation.
@@ -47,6 +47,8 @@ pub struct Job {
     pub len: Option<i64>,
     pub offset: Option<i64>,
     pub speed: Option<i64>,
+    /// What was told of its progress last.
+    pub shown: Option<Shown>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,6 +144,7 @@ impl Job {
             len: None,
             offset: None,
             speed: None,
+            shown: None,
         }
     }
 
@@ -207,6 +210,11 @@ impl Job {
         matches!(self.job_type, Stream | Commit | Mirror | Backup)
     }
 
+    /// It is of one of the other types, for certain: no `block-job-` command finds it.
+    pub fn is_no_block(&self) -> bool {
+        self.job_type != JobType::Unknown && !self.is_block()
+    }
+
     /// Takes down what an event says of it.
     pub fn note(&mut self, event: &Event) {
         if let Some(word) = event.text(Word::TypeName) {
@@ -229,7 +237,7 @@ impl Job {
             self.job_type = JobType::from_word(word);
             self.type_name = Some(word.clone());
         }
-        self.enter(if listed.ready { Status::Ready } else { listed.status });
+        self.enter(if listed.ready == Some(true) { Status::Ready } else { listed.status });
         if listed.status != Status::Unknown {
             self.status = listed.status;
         }

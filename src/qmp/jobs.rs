@@ -157,11 +157,9 @@ impl Jobs {
             if let Stage::Expected { exists: expected, .. } = &mut job.stage {
                 *expected |= exists;
             }
-            if matches!(job.stage, Stage::Ended { .. }) {
-                return Ok(Some(self.current[id]));
-            }
             job.handles.push(handle);
-            return Ok(None);
+            let ended = matches!(job.stage, Stage::Ended { .. });
+            return Ok(ended.then(|| self.current[id]));
         }
         if ended.is_some() {
             return Ok(ended);
@@ -191,6 +189,13 @@ impl Jobs {
             job.handles.contains(&handle) && !matches!(job.stage, Stage::Ended { .. })
         };
         self.all.iter().find(holds).map(|(number, job)| (*number, job.id.as_str()))
+    }
+
+    /// The incarnation of a handle, ended or not, which QEMU means by its id.
+    pub fn current_of(&self, handle: u64) -> Option<u64> {
+        let holds = |(_, job): &(&u64, &Job)| job.handles.contains(&handle);
+        let (number, job) = self.all.iter().find(holds)?;
+        (self.current.get(&job.id) == Some(number)).then_some(*number)
     }
 
     pub fn id(&self, number: u64) -> Option<&str> {

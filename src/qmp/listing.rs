@@ -13,12 +13,15 @@ pub struct Listed {
     pub type_name: Option<String>,
     /// `Unknown` before QEMU 2.12, which lists only jobs that live.
     pub status: Status,
-    pub ready: bool,
+    pub status_name: Option<String>,
+    pub ready: Option<bool>,
+    pub paused: Option<bool>,
     pub len: Option<i64>,
     pub offset: Option<i64>,
     pub speed: Option<i64>,
     /// It has failed, or was cancelled.
     pub error: Option<String>,
+    pub auto_finalize: Option<bool>,
     pub auto_dismiss: Option<bool>,
 }
 
@@ -39,7 +42,9 @@ pub fn merge(jobs: Option<Vec<Listed>>, block_jobs: Vec<Listed>) -> Vec<Listed> 
     for job in &mut jobs {
         let Some(block) = block_jobs.iter().find(|block| block.id == job.id) else { continue };
         job.ready = block.ready;
+        job.paused = block.paused;
         job.speed = block.speed;
+        job.auto_finalize = block.auto_finalize;
         job.auto_dismiss = block.auto_dismiss;
     }
     jobs
@@ -52,19 +57,45 @@ fn list(reply: &RawValue, id: &'static str, progress: [&'static str; 2]) -> Resu
 }
 
 fn read(text: &str, id: &'static str, [len, offset]: [&'static str; 2]) -> Option<Listed> {
-    let names = [id, "type", "status", len, offset, "speed", "error", "auto-dismiss", "ready"];
-    let [id, job_type, status, len, offset, speed, error, auto_dismiss, ready] =
-        members(text, names).ok()?;
+    let names = [
+        id,
+        "type",
+        "status",
+        len,
+        offset,
+        "speed",
+        "error",
+        "auto-dismiss",
+        "ready",
+        "paused",
+        "auto-finalize",
+    ];
+    let [
+        id,
+        job_type,
+        status,
+        len,
+        offset,
+        speed,
+        error,
+        auto_dismiss,
+        ready,
+        paused,
+        auto_finalize,
+    ] = members(text, names).ok()?;
     let word = |raw: Option<&RawValue>| raw.and_then(string).map(Into::into);
     Some(Listed {
         id: word(id)?,
         type_name: word(job_type),
         status: status.and_then(string).map_or(Status::Unknown, |word| Status::from_word(&word)),
-        ready: ready.and_then(boolean).unwrap_or(false),
+        status_name: word(status),
+        ready: ready.and_then(boolean),
+        paused: paused.and_then(boolean),
         len: len.and_then(integer),
         offset: offset.and_then(integer),
         speed: speed.and_then(integer),
         error: error.map(|raw| word(Some(raw)).unwrap_or_else(|| raw.get().into())),
+        auto_finalize: auto_finalize.and_then(boolean),
         auto_dismiss: auto_dismiss.and_then(boolean),
     })
 }

@@ -3,15 +3,17 @@
 //!
 //! Bytes go through [`line`] (where does a message end), [`message`] (what is it, loosely) and
 //! [`decode`] (what does it say, strictly). [`session`] is one monitor's life (with `connection`,
-//! `handshake`, `requests`, `keepalive` and the commands under way in [`exchange`]), [`hub`] all of
-//! them. Which jobs there are and how each ends is [`jobs`]' to say: as it is heard in `hearing`,
-//! after a gap in `reconcile`, and from QEMU's event [`journal`] in `findings`; `ends` tells it.
+//! `handshake`, `requests`, [`control`], `info`, `progress`, `keepalive` and the commands under way
+//! in [`exchange`]), [`hub`] all of them. Which jobs there are and how each ends is [`jobs`]' to
+//! say: as it is heard in `hearing`, after a gap in `reconcile`, and from QEMU's event [`journal`]
+//! in `findings`; `ends` tells it.
 
 #![forbid(unsafe_code)]
 
 pub mod act;
 mod backoff;
 mod connection;
+pub mod control;
 pub mod cut;
 pub mod decode;
 pub mod encode;
@@ -21,6 +23,7 @@ mod findings;
 mod handshake;
 mod hearing;
 pub mod hub;
+mod info;
 pub mod job;
 pub mod jobs;
 pub mod journal;
@@ -29,6 +32,7 @@ pub mod line;
 pub mod listing;
 pub mod message;
 pub mod position;
+mod progress;
 mod reconcile;
 mod requests;
 pub mod session;

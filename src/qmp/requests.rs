@@ -6,7 +6,6 @@ use super::{
     act::Act,
     encode::member,
     exchange::{Pending, Purpose},
-    job::Verb,
     jobs::Watch,
     listing,
     session::{Session, Stage, Ticket},
@@ -55,36 +54,6 @@ impl<T: Ticket> Session<T> {
         }
     }
 
-    /// Completes or cancels the job of a handle.
-    pub fn ask_job(
-        &mut self,
-        handle: u64,
-        verb: Verb,
-        force: bool,
-        ticket: T,
-        acts: &mut Vec<Act<T>>,
-    ) {
-        let found = self.check_ready().and_then(|()| {
-            let gone = || Error::new(Code::NotFound, "its end was told, or QEMU has no such job");
-            self.jobs.watched(handle).map(|(job, id)| (job, id.to_owned())).ok_or_else(gone)
-        });
-        let (job, id) = match found {
-            Ok(found) => found,
-            Err(error) => return acts.push(Act::Answer(ticket, Err(error))),
-        };
-        let device = super::encode::string(&id);
-        let (name, arguments) = match verb {
-            Verb::Complete => ("block-job-complete", format!("{{\"device\":{device}}}")),
-            Verb::Cancel => {
-                let force = if force { ",\"force\":true" } else { "" };
-                ("block-job-cancel", format!("{{\"device\":{device}{force}}}"))
-            }
-        };
-        self.jobs.asking(job, verb);
-        let purpose = Purpose::Ask { job, verb };
-        acts.push(Act::Send(self.exchange.send(name, Some(&arguments), purpose, Some(ticket))));
-    }
-
     /// The program has taken an end; a ticket is answered when QEMU has dismissed the job, or has
     /// nothing to dismiss.
     pub fn acknowledge(&mut self, job: u64, ticket: Option<T>, now: Now, acts: &mut Vec<Act<T>>) {
@@ -103,12 +72,12 @@ impl<T: Ticket> Session<T> {
     /// A reply that was waited for.
     pub(super) fn handle_reply(
         &mut self,
-        pending: Pending<T>,
+        mut pending: Pending<T>,
         reply: Reply<'_>,
         now: Now,
         acts: &mut Vec<Act<T>>,
     ) {
-        let answer = reply.as_ref().map(|_| ()).map_err(Clone::clone);
+        let mut answer = reply.as_ref().map(|_| ()).map_err(Clone::clone);
         match pending.purpose {
             Purpose::Capabilities => match answer {
                 Ok(()) => self.reconcile(now, acts),
@@ -136,12 +105,21 @@ impl<T: Ticket> Session<T> {
                 self.jobs.handle_conclusions(&list.unwrap_or_default());
             }
             Purpose::Start { job } => self.jobs.started(job, answer.is_ok()),
-            Purpose::Ask { job, verb } => {
-                self.jobs.answered(job, verb, answer.is_ok());
+            Purpose::Ask { job, control, again } => {
+                let asked = (job, control, again);
+                match self.handle_asked(asked, answer, &mut pending.ticket, acts) {
+                    Some(answered) => answer = answered,
+                    None => return,
+                }
             }
             // Refused, the job is gone already, and that is as good.
             Purpose::Dismiss { job } => self.jobs.dismissed(job),
             Purpose::Keepalive => self.handle_alive(now, acts),
+            Purpose::Progress => {
+                let list = reply.ok().and_then(|value| listing::block_jobs(value).ok());
+                self.handle_progress(&list.unwrap_or_default(), now);
+            }
+            Purpose::Look { number, blocks } => self.handle_look(number, blocks, reply, acts),
         }
         self.pump(now, acts);
         if let Some(ticket) = pending.ticket {
@@ -158,10 +136,11 @@ impl<T: Ticket> Session<T> {
                     "the connection ended before QEMU replied: whether the job was started will \
                      show; its handle goes on watching"
                 }
-                _ => "the connection ended before QEMU replied",
+                _ => NO_REPLY,
             };
             acts.push(Act::Answer(ticket, Err(Error::new(Code::Reset, what))));
         }
+        self.handle_no_lists(&Error::new(Code::Reset, NO_REPLY), acts);
         for (_, ticket) in std::mem::take(&mut self.dismissing) {
             acts.push(Act::Answer(ticket, Err(not_dismissed())));
         }
@@ -206,8 +185,12 @@ impl<T: Ticket> Session<T> {
         Ok((job, start.arguments))
     }
 
-    fn check_ready(&self) -> Result<(), Error> {
-        if !matches!(self.stage, Stage::Ready) {
+    pub(super) fn is_ready(&self) -> bool {
+        matches!(self.stage, Stage::Ready)
+    }
+
+    pub(super) fn check_ready(&self) -> Result<(), Error> {
+        if !self.is_ready() {
             let text = "it is not connected: wait for CONNECTED; nothing was sent";
             return Err(Error::new(Code::NotConnected, text));
         }
@@ -219,3 +202,5 @@ fn not_dismissed() -> Error {
     let text = "acknowledged, but there is no connection: the job is dismissed when there is one";
     Error::new(Code::NotConnected, text)
 }
+
+const NO_REPLY: &str = "the connection ended before QEMU replied";

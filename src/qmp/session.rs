@@ -4,7 +4,7 @@
 //! A session outlives its connections: when one ends the next is made, until the monitor is closed.
 //! What the program asks of jobs is in `requests`, what becomes of the jobs in `jobs`.
 
-use std::time::Duration;
+use std::{fmt::Debug, time::Duration};
 
 use super::{
     act::Act,
@@ -12,11 +12,13 @@ use super::{
     decode::decode,
     exchange::{Exchange, Purpose},
     handshake,
+    info::Looks,
     jobs::{Jobs, Told, Wish},
     journal::Findings,
     line::{Frame, Framer},
     listing::Listed,
     message::{Message, parse},
+    progress::Progress,
 };
 use crate::model::{
     Code, Error, Event, Identity, Kind, Loss, Now, Process, Settings, State, Timestamp, Version,
@@ -25,6 +27,9 @@ use crate::model::{
 
 /// The ticket of somebody who waits; a dropped one answers by itself.
 pub trait Ticket {
+    /// The ticket of somebody who waits for a list of jobs.
+    type Listing: Debug;
+
     /// Nobody waits for its answer any more.
     fn is_void(&self) -> bool;
 }
@@ -32,7 +37,7 @@ pub trait Ticket {
 /// One monitor, and the tickets of those who wait for it.
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Debug)]
-pub struct Session<T> {
+pub struct Session<T: Ticket> {
     pub(super) settings: Settings,
     pub(super) stage: Stage,
     pub(super) framer: Framer,
@@ -40,6 +45,8 @@ pub struct Session<T> {
     /// Bounded by the threads that wait: void ones leave when one comes.
     pub(super) waiting: Vec<T>,
     pub(super) exchange: Exchange<T>,
+    pub(super) looks: Looks<T::Listing>,
+    pub(super) progress: Progress,
     pub(super) jobs: Jobs,
     /// Those who wait until a job is dismissed that has not concluded yet.
     pub(super) dismissing: Vec<(u64, T)>,
@@ -127,6 +134,8 @@ impl<T: Ticket> Session<T> {
             waiting: Vec::new(),
             backoff: Backoff::new(settings.reconnect, &prefix),
             exchange: Exchange::new(prefix),
+            looks: Looks::default(),
+            progress: Progress::default(),
             jobs: Jobs::new(&settings),
             settings,
             dismissing: Vec::new(),
@@ -149,7 +158,7 @@ impl<T: Ticket> Session<T> {
     pub fn deadline(&self) -> Option<Duration> {
         let Timers { attempt, retry, mut lost, keepalive } = self.timers;
         lost.take_if(|_| self.is_becoming_usable());
-        [attempt, retry, lost, keepalive].into_iter().flatten().min()
+        [attempt, retry, lost, keepalive, self.progress_due()].into_iter().flatten().min()
     }
 
     /// Somebody wishes the monitor to be connected; a ticket is answered when it is usable.
@@ -226,6 +235,9 @@ impl<T: Ticket> Session<T> {
         }
         if due(&mut self.timers.keepalive) {
             self.keep_alive(now, acts);
+        }
+        if self.progress_due().is_some_and(|at| at <= now.running) {
+            self.ask_for_progress(acts);
         }
     }
 
@@ -365,6 +377,8 @@ mod tests {
 
     /// Void when it is odd and over 100.
     impl Ticket for u8 {
+        type Listing = u8;
+
         fn is_void(&self) -> bool {
             *self > 100 && self % 2 == 1
         }
@@ -455,6 +469,9 @@ mod tests {
                 Act::Read(request) => format!("read for {}", request.wanted.len()),
                 Act::Answer(ticket, Ok(())) => format!("answer {ticket} ok"),
                 Act::Answer(ticket, Err(error)) => format!("answer {ticket} {:?}", error.code),
+                Act::List(ticket, list) => {
+                    format!("list {ticket} {:?}", list.map(|list| list.len()))
+                }
             };
             self.acts.drain(..).map(line).collect()
         }

@@ -1,6 +1,6 @@
 //! The facts about QEMU that break naive clients.
 
-use blockjob::qmp::job::Verb;
+use blockjob::qmp::control::Control;
 
 use crate::world::{ONE, World, settings};
 
@@ -75,25 +75,25 @@ fn a_listing_staler_than_the_events_before_it_brings_no_job_back() {
 
 #[test]
 fn completed_says_nothing_of_the_pivot_and_what_was_asked_does() {
-    let end = |asked: &[(Verb, bool)]| {
+    let end = |asked: &[(Control, bool)]| {
         let mut world = World::connected("7.2");
         world.starts(1, "own-1");
         world.replies("{}");
         world.status("own-1", "created running");
         world.ready("own-1", "mirror");
-        for (verb, accepted) in asked {
-            world.asks(1, *verb, false);
+        for (control, accepted) in asked {
+            world.asks(1, *control);
             if *accepted { world.replies("{}") } else { world.refuses("GenericError", "no") }
         }
         world.status("own-1", "waiting pending");
         world.completed("own-1", "mirror", None);
         world.ends().pop().unwrap()
     };
-    assert_eq!(end(&[(Verb::Complete, true)]), "end 1 own-1 succeeded pivoted for [1]");
-    assert_eq!(end(&[(Verb::Cancel, true)]), "end 1 own-1 succeeded for [1]");
-    assert_eq!(end(&[(Verb::Complete, false)]), "end 1 own-1 succeeded pivot? for [1]");
+    assert_eq!(end(&[(Control::Complete, true)]), "end 1 own-1 succeeded pivoted for [1]");
+    assert_eq!(end(&[(Control::Cancel { force: false }, true)]), "end 1 own-1 succeeded for [1]");
+    assert_eq!(end(&[(Control::Complete, false)]), "end 1 own-1 succeeded pivot? for [1]");
     assert_eq!(end(&[]), "end 1 own-1 succeeded pivot? for [1]");
-    let both = [(Verb::Complete, true), (Verb::Cancel, true)];
+    let both = [(Control::Complete, true), (Control::Cancel { force: false }, true)];
     assert_eq!(end(&both), "end 1 own-1 succeeded pivoted for [1]");
 }
 
@@ -104,7 +104,7 @@ fn an_end_that_overtakes_the_reply_to_complete_waits_for_it() {
     world.replies("{}");
     world.status("own-1", "created running");
     world.ready("own-1", "mirror");
-    world.asks(1, Verb::Complete, false);
+    world.asks(1, Control::Complete);
     world.completed("own-1", "mirror", None);
     world.status("own-1", "concluded");
     assert_eq!(world.ends(), [""; 0]);

@@ -1,6 +1,6 @@
 //! What becomes of jobs while there is no connection.
 
-use blockjob::qmp::job::Verb;
+use blockjob::qmp::control::Control;
 
 use crate::world::{ONE, OTHER, World, settings};
 
@@ -231,7 +231,7 @@ fn our_own_cancel_tells_a_cancelled_job_from_a_failed_one_in_the_listing() {
         world.starts(1, "own-1");
         world.replies("{}");
         world.status("own-1", "created running");
-        world.asks(1, Verb::Cancel, true);
+        world.asks(1, Control::Cancel { force: true });
         if accepted {
             world.replies("{}");
         }

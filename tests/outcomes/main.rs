@@ -2,8 +2,10 @@
 //! of QEMU that breaks naive clients has its story here; `tests/storm` mixes them by chance.
 
 mod asked;
+mod control;
 mod facts;
 mod gaps;
 mod journal;
 mod keepalive;
+mod progress;
 mod world;

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use blockjob::{
     model::{
-        Code, Error, Event, Identity, Kind, Loss, Now, Origin, Outcome, Pivot, Process, Settings,
-        Timestamp, Word,
+        Code, Error, Event, Identity, JobInfo, Kind, Loss, Now, Origin, Outcome, Pivot, Process,
+        Settings, Timestamp, Word,
     },
     qmp::{
         act::Act,
-        job::Verb,
+        control::Control,
         jobs::Watch,
         journal::{Findings, Request},
         session::{Session, Ticket},
@@ -22,6 +22,8 @@ use blockjob::{
 pub struct Number(pub u32);
 
 impl Ticket for Number {
+    type Listing = Number;
+
     fn is_void(&self) -> bool {
         false
     }
@@ -38,6 +40,8 @@ pub struct World {
     story: Vec<String>,
     pub requests: Vec<Request>,
     pub ends: Vec<Event>,
+    /// What the last list said.
+    pub infos: Vec<JobInfo>,
     identity: Option<Identity>,
 }
 
@@ -67,6 +71,7 @@ impl World {
             story: Vec::new(),
             requests: Vec::new(),
             ends: Vec::new(),
+            infos: Vec::new(),
             identity: ONE,
         }
     }
@@ -251,6 +256,14 @@ impl World {
         self.starts_watched(handle, "block-stream");
     }
 
+    /// The first handle's job, by this command, which QEMU begins and accepts.
+    pub fn starts_as(&mut self, id: &str, command: &str) {
+        self.watches(1, id, &["made"]);
+        self.starts_watched(1, command);
+        self.status(id, "created running");
+        self.replies("{}");
+    }
+
     pub fn starts_watched(&mut self, handle: u64, command: &str) {
         let ticket = Number(u32::try_from(handle).unwrap());
         let arguments = "{\"device\": \"d\"}";
@@ -258,8 +271,19 @@ impl World {
         self.act();
     }
 
-    pub fn asks(&mut self, handle: u64, verb: Verb, force: bool) {
-        self.session.ask_job(handle, verb, force, Number(50), &mut self.acts);
+    pub fn asks(&mut self, handle: u64, control: Control) {
+        self.session.ask_job(handle, control, Number(50), &mut self.acts);
+        self.act();
+    }
+
+    /// Looks at the job of a handle, or at all jobs.
+    pub fn looks(&mut self, handle: Option<u64>) {
+        self.session.look(handle, Number(70), &mut self.acts);
+        self.act();
+    }
+
+    pub fn dismisses(&mut self, job: u64) {
+        self.session.dismiss_job(job, Number(61), self.now, &mut self.acts);
         self.act();
     }
 
@@ -314,6 +338,11 @@ impl World {
                 Act::Answer(Number(ticket), Err(error)) => {
                     format!("answer {ticket} {:?}", error.code)
                 }
+                Act::List(Number(ticket), Ok(list)) => {
+                    self.infos = list;
+                    format!("list {ticket}")
+                }
+                Act::List(Number(ticket), Err(error)) => format!("list {ticket} {:?}", error.code),
             };
             self.story.push(line);
         }
@@ -342,7 +371,13 @@ fn told(event: &Event) -> String {
             Some(Process::Restarted) => " process=restarted",
             _ => "",
         };
-        return format!("{name} {id}{status}{recovered}{process}");
+        let progress = match (event.offset, event.len, event.speed) {
+            (Some(offset), Some(len), Some(speed)) if event.kind == Kind::Progress => {
+                format!(" {offset}/{len} at {speed}")
+            }
+            _ => String::new(),
+        };
+        return format!("{name} {id}{status}{progress}{recovered}{process}");
     }
     let outcome = match (event.kind, event.outcome) {
         (Kind::Lost, _) => format!("lost {}", loss(event.loss.unwrap())),

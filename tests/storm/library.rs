@@ -7,8 +7,8 @@ use blockjob::{
     model::{Code, Error, Event, Identity, MonitorId, Now, Settings, State, Timestamp},
     qmp::{
         act::Act,
+        control::Control,
         hub::Hub,
-        job::Verb,
         jobs::{End, Watch},
         journal::{Findings, Request},
         session,
@@ -25,6 +25,8 @@ pub struct Ticket {
 }
 
 impl session::Ticket for Ticket {
+    type Listing = ();
+
     fn is_void(&self) -> bool {
         false
     }
@@ -142,10 +144,10 @@ impl Library {
         number
     }
 
-    pub fn ask_job(&mut self, machine: usize, handle: u64, verb: Verb, force: bool) -> u64 {
+    pub fn ask_job(&mut self, machine: usize, handle: u64, control: Control) -> u64 {
         let ticket = self.ticket("ask");
         let number = ticket.number;
-        self.hub.ask_job(id(machine), handle, verb, force, ticket);
+        self.hub.ask_job(id(machine), handle, control, ticket);
         number
     }
 
@@ -181,6 +183,7 @@ impl Library {
                 Act::End(end) => Out::End(end),
                 Act::Attach { handle, job } => Out::Attach { handle, job },
                 Act::Read(request) => Out::Read(request),
+                Act::List((), _) => unreachable!("the storm looks at no list"),
                 Act::Answer(ticket, answer) => {
                     self.settle(&ticket, answer);
                     continue;

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use blockjob::{
     model::{Event, Kind as EventKind, Settings},
     qmp::{
-        job::Verb,
+        control::Control,
         jobs::{End, Watch},
         journal::{Findings, Request, Search, Want},
     },
@@ -583,10 +583,10 @@ impl World {
                 } else if self.chance.one_in(3) {
                     let force = self.chance.one_in(2);
                     self.tells(|| format!("{index} cancels {} force={force}", handle.id));
-                    self.library.ask_job(index, handle.number, Verb::Cancel, force);
+                    self.library.ask_job(index, handle.number, Control::Cancel { force });
                 } else {
                     self.tells(|| format!("{index} completes {}", handle.id));
-                    self.library.ask_job(index, handle.number, Verb::Complete, false);
+                    self.library.ask_job(index, handle.number, Control::Complete);
                 }
             }
             5 if !self.program.handles.is_empty() && self.chance.one_in(2) => {
