@@ -15,11 +15,12 @@ const STOREYS: [(&str, &[&str]); 4] = [
 ];
 
 /// The files of the engine that stand on the kernel.
-const UNSAFE: [&str; 5] = [
+const UNSAFE: [&str; 6] = [
     "engine/fork.rs",
     "engine/process.rs",
     "engine/stream.rs",
     "engine/thread.rs",
+    "engine/trace.rs",
     "engine/wake.rs",
 ];
 

@@ -70,6 +70,7 @@ impl Listener {
         }
         self.shared.life.wait_for_quiet();
         self.shared.roster.clear();
+        self.shared.log.clear();
     }
 }
 

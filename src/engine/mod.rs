@@ -12,8 +12,8 @@
 //! 4. let sessions whose deadline has passed act;
 //! 5. carry out what the hub wants done, and hand what is to be told to delivery in one batch.
 //!
-//! `unsafe` is allowed in `fork`, `process`, `stream`, `thread` and `wake`, which stand on the
-//! kernel, and nowhere else.
+//! `unsafe` is allowed in `fork`, `process`, `stream`, `thread`, `trace` and `wake`, which stand on
+//! the kernel, and nowhere else.
 
 mod claims;
 mod clock;
@@ -26,6 +26,7 @@ mod ledger;
 mod life;
 mod listener;
 mod lock;
+mod log;
 mod mailbox;
 mod monitor;
 mod process;
@@ -35,14 +36,17 @@ mod report;
 mod roster;
 mod shared;
 mod slot;
+mod statistics;
 mod stream;
 mod thread;
 mod ticket;
+mod trace;
 mod wake;
 
 pub use job::{Job, Purpose};
 pub use ledger::{Claimant, Key, Ledger};
 pub use listener::Listener;
+pub use log::{Line, Sink};
 pub use mailbox::Mailbox;
 pub use monitor::{Monitor, Post};
 pub use queue::{Next, Queue};

@@ -11,10 +11,11 @@ use std::{
 
 use super::{
     lock::{Condvar, Mutex},
+    log,
     monitor::Monitor,
     report::Report,
 };
-use crate::model::{Event, Kind, MonitorId, Word};
+use crate::model::{Event, Kind, MonitorId, Stat, Word};
 
 #[derive(Debug, Default)]
 pub struct Queue {
@@ -29,6 +30,9 @@ struct Inner {
     turns: VecDeque<MonitorId>,
     /// Somebody registered who has missed an end.
     late: bool,
+    /// Lines of the log, which take turns with reports.
+    log: log::Lines,
+    logged: bool,
     stopped: bool,
 }
 
@@ -38,6 +42,7 @@ pub enum Next {
     Report(Arc<Report>),
     /// Some registration is to be told what it has missed.
     Late,
+    Log(log::Line),
 }
 
 /// The reports of one monitor. Each bears its place, and the lowest place is served first.
@@ -79,13 +84,25 @@ impl Queue {
                 Line::default()
             });
             let monitor = Arc::clone(&report.monitor);
-            if !line.push(report) && !full.iter().any(|known| Arc::ptr_eq(known, &monitor)) {
+            let in_bounds = line.push(report);
+            monitor.statistics().set(Stat::Queued, line.len());
+            if !in_bounds && !full.iter().any(|known| Arc::ptr_eq(known, &monitor)) {
                 full.push(monitor);
             }
         }
         drop(inner);
         self.filled.notify_one();
         full
+    }
+
+    /// Takes a line of the log.
+    pub fn say(&self, line: log::Line) {
+        let mut inner = self.inner.lock();
+        if !inner.stopped {
+            inner.log.push(line);
+            drop(inner);
+            self.filled.notify_one();
+        }
     }
 
     /// A registration has missed an end: `pop` says so first of all.
@@ -96,7 +113,9 @@ impl Queue {
 
     /// What is next; waits for it. `None` when the listener was stopped.
     pub fn pop(&self) -> Option<Next> {
-        let empty = |inner: &mut Inner| !inner.stopped && !inner.late && inner.turns.is_empty();
+        let empty = |inner: &mut Inner| {
+            !inner.stopped && !inner.late && inner.turns.is_empty() && inner.log.is_empty()
+        };
         self.filled.wait_while(self.inner.lock(), empty).take_next()
     }
 
@@ -111,9 +130,10 @@ impl Queue {
         inner.stopped = true;
         inner.turns.clear();
         let lines = std::mem::take(&mut inner.lines);
+        let log = std::mem::take(&mut inner.log);
         drop(inner);
         self.filled.notify_all();
-        drop(lines);
+        drop((lines, log));
     }
 }
 
@@ -125,9 +145,14 @@ impl Inner {
         if std::mem::take(&mut self.late) {
             return Some(Next::Late);
         }
+        self.logged = !self.logged || self.turns.is_empty();
+        if let Some(line) = self.logged.then(|| self.log.pop()).flatten() {
+            return Some(Next::Log(line));
+        }
         let id = self.turns.pop_front()?;
         let line = self.lines.get_mut(&id).expect("a monitor in turns has a line");
         let report = line.pop().expect("a line holds something");
+        report.monitor.statistics().set(Stat::Queued, line.len());
         if line.is_empty() {
             self.lines.remove(&id);
         } else {
@@ -162,6 +187,7 @@ impl Line {
 
     fn drop_oldest(&mut self) {
         let Some((place, first)) = self.droppable.pop() else { return };
+        first.monitor.statistics().add(Stat::Dropped, 1);
         self.add_dropped(place, first);
     }
 
@@ -187,6 +213,11 @@ impl Line {
         }
         let first = if kept < droppable { &mut self.kept } else { &mut self.droppable };
         first.pop().map(|(_, report)| report)
+    }
+
+    fn len(&self) -> usize {
+        let reports = self.kept.reports.len() + self.droppable.reports.len();
+        reports + usize::from(self.overflow.is_some())
     }
 
     fn is_empty(&self) -> bool {

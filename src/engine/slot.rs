@@ -11,7 +11,7 @@ use super::{
     process::{self, Found, Watched},
     stream::Stream,
 };
-use crate::model::{Error, Identity, MonitorId};
+use crate::model::{Counts, Error, Identity, MonitorId};
 
 /// A monitor that the reader knows.
 pub struct Slot {
@@ -23,6 +23,8 @@ pub struct Slot {
     process: Option<Identity>,
     /// While there is no connection: its end is waited for.
     watched: Option<Watched>,
+    /// What the session had counted when it last said so.
+    counted: Counts,
 }
 
 /// Of what the kernel says that it is ready.
@@ -35,7 +37,20 @@ pub enum Source {
 
 impl Slot {
     pub fn new(monitor: Arc<Monitor>) -> Self {
-        Self { monitor, stream: None, queued: false, process: None, watched: None }
+        Self {
+            monitor,
+            stream: None,
+            queued: false,
+            process: None,
+            watched: None,
+            counted: Counts::default(),
+        }
+    }
+
+    /// The session has counted so much.
+    pub fn count(&mut self, counts: &Counts) {
+        self.monitor.statistics().take(&self.counted, counts);
+        self.counted = *counts;
     }
 
     /// Connects, and says with whom where that can be known.

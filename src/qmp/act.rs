@@ -1,7 +1,7 @@
 //! What a session wants done. Whoever holds the sockets does it, and tells the session how it went.
 
 use super::{jobs::End, journal::Request};
-use crate::model::{Error, Event, State, Version};
+use crate::model::{Counts, Error, Event, Level, State, Version};
 
 /// What a session wants done, in this order.
 #[allow(clippy::large_enum_variant, reason = "acts are few at a time, and gone in the same turn")]
@@ -23,4 +23,8 @@ pub enum Act<T> {
     /// The journal is to be read; `handle_findings` is the answer.
     Read(Request),
     Answer(T, Result<(), Error>),
+    /// Something for the log.
+    Log(Level, String),
+    /// What was counted until now.
+    Count(Counts),
 }

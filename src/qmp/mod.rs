@@ -6,6 +6,9 @@
 //! `handshake`, `requests`, `keepalive` and the commands under way in [`exchange`]), [`hub`] all of
 //! them. Which jobs there are and how each ends is [`jobs`]' to say: as it is heard in `hearing`,
 //! after a gap in `reconcile`, and from QEMU's event [`journal`] in `findings`; `ends` tells it.
+//!
+//! What a session counts and says of itself is in its [`diary`]; how the wire is shown in a bug
+//! report in `wire`, and what is left out there in `secrets`.
 
 #![forbid(unsafe_code)]
 
@@ -14,6 +17,7 @@ mod backoff;
 mod connection;
 pub mod cut;
 pub mod decode;
+pub mod diary;
 pub mod encode;
 mod ends;
 pub mod exchange;
@@ -31,6 +35,8 @@ pub mod message;
 pub mod position;
 mod reconcile;
 mod requests;
+mod secrets;
 pub mod session;
 pub mod start;
 pub mod trail;
+mod wire;

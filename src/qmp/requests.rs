@@ -140,7 +140,10 @@ impl<T: Ticket> Session<T> {
                 self.jobs.answered(job, verb, answer.is_ok());
             }
             // Refused, the job is gone already, and that is as good.
-            Purpose::Dismiss { job } => self.jobs.dismissed(job),
+            Purpose::Dismiss { job } => {
+                self.diary.dismissed(self.jobs.id(job), &answer, acts);
+                self.jobs.dismissed(job);
+            }
             Purpose::Keepalive => self.handle_alive(now, acts),
         }
         self.pump(now, acts);

@@ -36,6 +36,8 @@ pub struct World {
     sent: u32,
     /// Lines of what happened, until they are taken.
     story: Vec<String>,
+    /// What it said for the log.
+    pub log: Vec<String>,
     pub requests: Vec<Request>,
     pub ends: Vec<Event>,
     identity: Option<Identity>,
@@ -65,6 +67,7 @@ impl World {
             version,
             sent: 0,
             story: Vec::new(),
+            log: Vec::new(),
             requests: Vec::new(),
             ends: Vec::new(),
             identity: ONE,
@@ -313,6 +316,11 @@ impl World {
                 Act::Answer(Number(ticket), Err(error)) => {
                     format!("answer {ticket} {:?}", error.code)
                 }
+                Act::Log(_, text) => {
+                    self.log.push(text);
+                    continue;
+                }
+                Act::Count(_) => continue,
             };
             self.story.push(line);
         }
