@@ -338,22 +338,10 @@
 /** What somebody who looks after the machine would like to know. */
 #define BLOCKJOB_LOG_INFO 3
 
-/* ---- Watching ----------------------------------------------------------------------------
- *
- * What the library says of itself: figures of each monitor, lines for the program's log, and the
- * wire. For a bug report run the program with BLOCKJOB_DEBUG=1 in its environment (read when a
- * listener is made): each message that is sent (->) and received (<-) then goes to standard error,
- * with time and monitor, and each line of the log that no function takes. A line that standard
- * error would not take at once is left out, and counted. Arguments and replies are shown only of
- * commands that are known to carry no secrets, such as query-*, block-*, blockdev-* and job-*, and
- * there, too, passwords, keys and what is called like them are left out; of other commands only
- * the name is shown. Events are shown.
- */
-
 /** Each message that is sent and received, without secrets. */
 #define BLOCKJOB_LOG_DEBUG 4
 
-/** Figures for blockjob_monitor_get_stat(): bytes that QEMU said. */
+/** Figures of a monitor: bytes that QEMU said. */
 #define BLOCKJOB_STAT_BYTES_READ 1
 
 /** Bytes of commands for QEMU; the last of them may not be written yet. */
@@ -1297,6 +1285,18 @@ int blockjob_event_get_loss(const blockjob_event *event);
 int blockjob_event_acknowledge(blockjob_event *event,
                                int timeout_ms);
 
+/* ---- Watching ----------------------------------------------------------------------------
+ *
+ * What the library says of itself: figures of each monitor, lines for the program's log, and the
+ * wire. For a bug report run the program with BLOCKJOB_DEBUG=1 in its environment (read when a
+ * listener is made): each message that is sent (->) and received (<-) then goes to standard error,
+ * with time and monitor, and each line of the log that no function takes. A line that standard
+ * error would not take at once is left out, and counted. Arguments and replies are shown only of
+ * commands that are known to carry no secrets, such as query-*, block-*, blockdev-* and job-*, and
+ * there, too, passwords, keys and what is called like them are left out; of other commands only
+ * the name is shown. Events are shown.
+ */
+
 /**
  * A figure of the monitor, as it is at this moment. Those up to BLOCKJOB_STAT_LOST count from the
  * making of the monitor on, over all its connections, and never fall; the others are how many
@@ -1356,9 +1356,6 @@ int blockjob_listener_set_log(blockjob_listener *listener,
  * Threads: any, also inside callbacks. Since: 0.1.
  */
 int blockjob_event_get_log_level(const blockjob_event *event);
-
-/** Of glibc and musl; the crate libc does not name it. */
-extern const char *secure_getenv(const char *name);
 
 #ifdef __cplusplus
 }  /* extern "C" */

@@ -93,8 +93,8 @@ impl Reactor {
     }
 
     fn turn(&mut self) -> bool {
-        self.hub.trace(self.shared.log.traces());
         self.sleep();
+        self.hub.trace(self.shared.log.traces());
         if !self.take_posts() {
             return false;
         }
