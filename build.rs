@@ -56,9 +56,9 @@ mod header {
     use std::{env, error::Error, fs, path::Path};
 
     /// A chapter is a file of src/capi, in this order.
-    const CHAPTERS: [&str; 12] = [
+    const CHAPTERS: [&str; 13] = [
         "version", "error", "listener", "delivery", "monitor", "setting", "callback", "job",
-        "control", "info", "event", "end",
+        "control", "info", "event", "end", "watching",
     ];
 
     pub fn generate() -> Result<(), Box<dyn Error>> {

@@ -186,6 +186,12 @@
 #define BLOCKJOB_EVENT_ALL ((1 << 13) - 1)
 
 /**
+ * A line of the log, in a listener whose events are pulled (blockjob_listener_set_log()); its text
+ * is blockjob_event_get_reason(). Not for blockjob_callback_add().
+ */
+#define BLOCKJOB_EVENT_LOG (1 << 16)
+
+/**
  * With the kinds in blockjob_callback_add(), no kind itself: this callback looks on, such as a
  * logger. How a job ended counts as taken by others only.
  */
@@ -335,6 +341,69 @@
  */
 #define BLOCKJOB_CANCEL_FORCE (1 << 0)
 
+/** How much a line of the log matters: a fault of the library itself; please report it. */
+#define BLOCKJOB_LOG_ERROR 1
+
+/** Something went wrong or is lost. */
+#define BLOCKJOB_LOG_WARNING 2
+
+/** What somebody who looks after the machine would like to know. */
+#define BLOCKJOB_LOG_INFO 3
+
+/** Each message that is sent and received, without secrets. */
+#define BLOCKJOB_LOG_DEBUG 4
+
+/** Figures of a monitor: bytes that QEMU said. */
+#define BLOCKJOB_STAT_BYTES_READ 1
+
+/** Bytes of commands for QEMU; the last of them may not be written yet. */
+#define BLOCKJOB_STAT_BYTES_WRITTEN 2
+
+/** Messages of QEMU that were read to their end, whatever they are. */
+#define BLOCKJOB_STAT_MESSAGES 3
+
+/** Events of QEMU among them, of all kinds, whether anybody asked for them or not. */
+#define BLOCKJOB_STAT_EVENTS 4
+
+/** Events of block jobs among those. */
+#define BLOCKJOB_STAT_JOB_EVENTS 5
+
+/** Commands that were sent, the library's own among them. */
+#define BLOCKJOB_STAT_COMMANDS 6
+
+/** Replies that nobody waited for any more, or that were another client's. */
+#define BLOCKJOB_STAT_REPLIES_UNASKED 7
+
+/** How often the monitor became usable (CONNECTED). */
+#define BLOCKJOB_STAT_CONNECTIONS 8
+
+/** How often a connection that was usable has ended. */
+#define BLOCKJOB_STAT_DISCONNECTIONS 9
+
+/** What was no message of QMP, and was passed over. */
+#define BLOCKJOB_STAT_MALFORMED 10
+
+/** Messages over the limit of blockjob_monitor_set_line_limit(), which were passed over. */
+#define BLOCKJOB_STAT_LINES_TOO_LONG 11
+
+/** Events for which an OVERFLOW stands. */
+#define BLOCKJOB_STAT_DROPPED 12
+
+/** Ends of jobs that were learned afterwards (BLOCKJOB_ORIGIN_RECOVERED). */
+#define BLOCKJOB_STAT_RECOVERED 13
+
+/** Jobs that are LOST. */
+#define BLOCKJOB_STAT_LOST 14
+
+/** Jobs that are known now: what blockjob_monitor_set_job_limit() bounds. */
+#define BLOCKJOB_STAT_JOBS 15
+
+/** Events of the monitor that wait now for the program. */
+#define BLOCKJOB_STAT_QUEUED 16
+
+/** Ends of jobs that were told and wait now to be taken. */
+#define BLOCKJOB_STAT_UNACKNOWLEDGED 17
+
 /** A job of one monitor that runs, has ended, or is yet to come. */
 typedef struct blockjob_job blockjob_job;
 
@@ -364,6 +433,20 @@ typedef void (*blockjob_event_fn)(blockjob_event *event, void *opaque);
  * when registering failed. What is said of callbacks holds for it as well.
  */
 typedef void (*blockjob_free_fn)(void *opaque);
+
+/**
+ * Called for each line of the log that is asked for, where callbacks run (in a listener of its own
+ * threads on "blockjob-call"), one at a time, never together with a callback. What is said of
+ * callbacks in blockjob_event_fn holds for it as well: it may call every function.
+ *
+ * `level` is one of BLOCKJOB_LOG_*; `monitor_name` says which monitor the line is about, NULL for
+ * none; `message` is one line of text in which no character can steer a terminal. Both hold until
+ * it returns.
+ */
+typedef void (*blockjob_log_fn)(int level,
+                                const char *monitor_name,
+                                const char *message,
+                                void *opaque);
 
 #ifdef __cplusplus
 extern "C" {
@@ -1296,6 +1379,78 @@ int blockjob_event_get_loss(const blockjob_event *event);
  */
 int blockjob_event_acknowledge(blockjob_event *event,
                                int timeout_ms);
+
+/* ---- Watching ----------------------------------------------------------------------------
+ *
+ * What the library says of itself: figures of each monitor, lines for the program's log, and the
+ * wire. For a bug report run the program with BLOCKJOB_DEBUG=1 in its environment (read when a
+ * listener is made): each message that is sent (->) and received (<-) then goes to standard error,
+ * with time and monitor, and each line of the log that no function takes. A line that standard
+ * error would not take at once is left out, and counted. Arguments and replies are shown only of
+ * commands that are known to carry no secrets, such as query-*, block-*, blockdev-* and job-*, and
+ * there, too, passwords, keys and what is called like them are left out; of other commands only
+ * the name is shown. Events are shown.
+ */
+
+/**
+ * A figure of the monitor, as it is at this moment. Those up to BLOCKJOB_STAT_LOST count from the
+ * making of the monitor on, over all its connections, and never fall; the others are how many
+ * there are now. The reader writes them as it goes; asking is cheap. They live as long as the
+ * handle, also when the monitor was closed or its listener freed.
+ *
+ * @param which one of BLOCKJOB_STAT_*
+ *
+ * Returns: the figure, 0 or more. Errors: -EINVAL (this version has no such figure).
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int64_t blockjob_monitor_get_stat(const blockjob_monitor *monitor,
+                                  int which);
+
+/**
+ * Sets the function that takes the lines of the log, in the place of the one before. Without one
+ * nothing is printed. What is said: connections that are made and end, with the reason; messages
+ * that are passed over, for they are malformed or too long; replies that nobody waits for; trouble
+ * with a journal; jobs that are LOST, and what is learned of them afterwards; jobs that QEMU
+ * refuses to dismiss; and at the level DEBUG the wire. What a peer can repeat at will is said ever
+ * more seldom. At most 1024 lines wait for the function; of more the oldest are dropped, and a
+ * line says how many.
+ *
+ * From the call on `opaque` is the library's: free_fn(opaque) runs exactly once, after the last
+ * call of the function has returned: when another one takes its place, when the listener is
+ * freed, or before this call returns if it fails or log_fn is NULL. When it returns 0, nothing of
+ * the former function runs any more; so it waits for one that runs on another thread, and the
+ * caller must hold no lock that it or its free_fn takes. Inside a callback or free function it
+ * never waits.
+ *
+ * @param level the most that is wanted, one of BLOCKJOB_LOG_*; not looked at if log_fn is NULL
+ * @param log_fn what is called; NULL: nothing any more. A listener whose events are pulled calls
+ *        nothing: there NULL and a level ask for the lines as events of the kind LOG, and level 0
+ *        for none.
+ * @param opaque given to log_fn and free_fn, never looked at; may be NULL
+ * @param free_fn frees opaque; may be NULL
+ *
+ * Returns: 0, or 1 when the former function runs on another thread and was not waited for: its
+ * free_fn is the last that is heard of it. A log_fn that replaces itself gets 0, and its free_fn
+ * runs when it has returned. Errors: -EINVAL (no such level), -ESHUTDOWN (the listener was
+ * stopped).
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int blockjob_listener_set_log(blockjob_listener *listener,
+                              int level,
+                              blockjob_log_fn log_fn,
+                              void *opaque,
+                              blockjob_free_fn free_fn);
+
+/**
+ * How much the line of an event of the kind LOG matters; blockjob_event_get_reason() is its text.
+ *
+ * Returns: one of BLOCKJOB_LOG_*; 0 for an event of another kind. Errors: -EINVAL (NULL).
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int blockjob_event_get_log_level(const blockjob_event *event);
 
 #ifdef __cplusplus
 }  /* extern "C" */

@@ -15,12 +15,13 @@ const STOREYS: [(&str, &[&str]); 4] = [
 ];
 
 /// The files of the engine that stand on the kernel.
-const UNSAFE: [&str; 6] = [
+const UNSAFE: [&str; 7] = [
     "engine/fork.rs",
     "engine/process.rs",
     "engine/socket.rs",
     "engine/stream.rs",
     "engine/thread.rs",
+    "engine/trace.rs",
     "engine/wake.rs",
 ];
 

@@ -43,6 +43,9 @@ pub const BLOCKJOB_EVENT_RESPONSIVE: u32 = 1 << 12;
 pub const BLOCKJOB_EVENT_PROGRESS: u32 = 1 << 13;
 /// All of the above. A later version's new kinds are not in it until you compile anew.
 pub const BLOCKJOB_EVENT_ALL: u32 = (1 << 14) - 1;
+/// A line of the log, in a listener whose events are pulled (blockjob_listener_set_log()); its text
+/// is blockjob_event_get_reason(). Not for blockjob_callback_add().
+pub const BLOCKJOB_EVENT_LOG: u32 = 1 << 16;
 /// With the kinds in blockjob_callback_add(), no kind itself: this callback looks on, such as a
 /// logger. How a job ended counts as taken by others only.
 pub const BLOCKJOB_OBSERVE: u32 = 1 << 30;
@@ -160,3 +163,47 @@ pub const BLOCKJOB_JOB_ADOPT: u32 = 1 << 1;
 /// For blockjob_job_cancel(): also a ready mirror or active commit ends as CANCELLED (before QEMU
 /// 2.12 as COMPLETED).
 pub const BLOCKJOB_CANCEL_FORCE: u32 = 1 << 0;
+
+/// How much a line of the log matters: a fault of the library itself; please report it.
+pub const BLOCKJOB_LOG_ERROR: i32 = 1;
+/// Something went wrong or is lost.
+pub const BLOCKJOB_LOG_WARNING: i32 = 2;
+/// What somebody who looks after the machine would like to know.
+pub const BLOCKJOB_LOG_INFO: i32 = 3;
+/// Each message that is sent and received, without secrets.
+pub const BLOCKJOB_LOG_DEBUG: i32 = 4;
+
+/// Figures of a monitor: bytes that QEMU said.
+pub const BLOCKJOB_STAT_BYTES_READ: i32 = 1;
+/// Bytes of commands for QEMU; the last of them may not be written yet.
+pub const BLOCKJOB_STAT_BYTES_WRITTEN: i32 = 2;
+/// Messages of QEMU that were read to their end, whatever they are.
+pub const BLOCKJOB_STAT_MESSAGES: i32 = 3;
+/// Events of QEMU among them, of all kinds, whether anybody asked for them or not.
+pub const BLOCKJOB_STAT_EVENTS: i32 = 4;
+/// Events of block jobs among those.
+pub const BLOCKJOB_STAT_JOB_EVENTS: i32 = 5;
+/// Commands that were sent, the library's own among them.
+pub const BLOCKJOB_STAT_COMMANDS: i32 = 6;
+/// Replies that nobody waited for any more, or that were another client's.
+pub const BLOCKJOB_STAT_REPLIES_UNASKED: i32 = 7;
+/// How often the monitor became usable (CONNECTED).
+pub const BLOCKJOB_STAT_CONNECTIONS: i32 = 8;
+/// How often a connection that was usable has ended.
+pub const BLOCKJOB_STAT_DISCONNECTIONS: i32 = 9;
+/// What was no message of QMP, and was passed over.
+pub const BLOCKJOB_STAT_MALFORMED: i32 = 10;
+/// Messages over the limit of blockjob_monitor_set_line_limit(), which were passed over.
+pub const BLOCKJOB_STAT_LINES_TOO_LONG: i32 = 11;
+/// Events for which an OVERFLOW stands.
+pub const BLOCKJOB_STAT_DROPPED: i32 = 12;
+/// Ends of jobs that were learned afterwards (BLOCKJOB_ORIGIN_RECOVERED).
+pub const BLOCKJOB_STAT_RECOVERED: i32 = 13;
+/// Jobs that are LOST.
+pub const BLOCKJOB_STAT_LOST: i32 = 14;
+/// Jobs that are known now: what blockjob_monitor_set_job_limit() bounds.
+pub const BLOCKJOB_STAT_JOBS: i32 = 15;
+/// Events of the monitor that wait now for the program.
+pub const BLOCKJOB_STAT_QUEUED: i32 = 16;
+/// Ends of jobs that were told and wait now to be taken.
+pub const BLOCKJOB_STAT_UNACKNOWLEDGED: i32 = 17;

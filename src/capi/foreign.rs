@@ -1,10 +1,14 @@
 //! The program's own code and data, as Rust values: a function to call, a pointer to hand back, and
 //! a free function that runs when the value is dropped.
 
-use std::{ffi::c_void, mem, sync::Arc};
+use std::{
+    ffi::{c_char, c_int, c_void},
+    mem,
+    sync::Arc,
+};
 
 use super::error;
-use crate::engine::{Report, inside};
+use crate::engine::{Line, Report, inside};
 
 /// Called for each event that a registration is for, on the listener's thread "blockjob-call", one
 /// at a time. `event` is the library's and holds until the callback returns; keep it longer with
@@ -22,6 +26,8 @@ pub type blockjob_event_fn =
 /// when registering failed. What is said of callbacks holds for it as well.
 #[allow(non_camel_case_types)]
 pub type blockjob_free_fn = Option<unsafe extern "C-unwind" fn(opaque: *mut c_void)>;
+
+pub type LogFn = unsafe extern "C-unwind" fn(c_int, *const c_char, *const c_char, *mut c_void);
 
 pub type EventFn = unsafe extern "C-unwind" fn(*mut Report, *mut c_void);
 
@@ -48,6 +54,19 @@ impl Foreign {
             // SAFETY: the program gave function and opaque for each other. The report lives through
             // the call, and is only read through the pointer or counted.
             unsafe { function(Arc::as_ptr(report).cast_mut(), self.opaque) };
+        });
+    }
+
+    /// The same for a line of the log.
+    pub fn call_log(&self, function: LogFn, line: &Line) {
+        // A copy, for the program may do with the monitor what it likes meanwhile.
+        let name = line.monitor.with_name(ToOwned::to_owned);
+        enter(Name::Log, || {
+            // SAFETY: the program gave function and opaque for each other; the texts live through
+            // the call.
+            unsafe {
+                function(line.level as c_int, name.as_ptr(), line.text.as_ptr(), self.opaque);
+            };
         });
     }
 
@@ -80,6 +99,7 @@ struct Thrown(Name);
 #[derive(Clone, Copy)]
 enum Name {
     Callback(i64),
+    Log,
     Free,
 }
 
@@ -87,6 +107,7 @@ impl Drop for Thrown {
     fn drop(&mut self) {
         let name = match self.0 {
             Name::Callback(id) => format!("callback {id}"),
+            Name::Log => "the log's function".to_owned(),
             Name::Free => "a free function".to_owned(),
         };
         let text = format!("libblockjob: {name} threw an exception, which none may; aborting\n");

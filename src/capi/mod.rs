@@ -32,6 +32,8 @@ pub mod event;
 
 pub mod end;
 
+pub mod watching;
+
 mod boundary;
 pub mod constants;
 mod foreign;

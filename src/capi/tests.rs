@@ -3,7 +3,9 @@
 use super::constants::*;
 use super::version::*;
 use crate::engine::Mode;
-use crate::model::{JobType, Kind, Kinds, Loss, Origin, Outcome, Pivot, Process, State, Status};
+use crate::model::{
+    JobType, Kind, Kinds, Level, Loss, Origin, Outcome, Pivot, Process, Stat, State, Status,
+};
 
 #[test]
 fn the_version_of_the_header_is_the_crates() {
@@ -29,6 +31,7 @@ fn kinds_have_their_numbers() {
     assert_eq!(BLOCKJOB_EVENT_RESPONSIVE, Kind::Responsive as u32);
     assert_eq!(BLOCKJOB_EVENT_PROGRESS, Kind::Progress as u32);
     assert_eq!(BLOCKJOB_EVENT_ALL, Kinds::all().mask());
+    assert_eq!(BLOCKJOB_EVENT_LOG, Kind::Log as u32);
     assert_eq!(BLOCKJOB_EVENT_ALL & BLOCKJOB_OBSERVE, 0);
     let ends = [Kind::Completed, Kind::Cancelled, Kind::Lost];
     assert_eq!(BLOCKJOB_EVENT_FINAL, ends.iter().fold(0, |mask, kind| mask | *kind as u32));
@@ -112,5 +115,36 @@ fn qemus_words_have_their_numbers() {
     ];
     for (number, word) in statuses {
         assert_eq!(number, Status::from_word(word) as i32, "{word}");
+    }
+}
+
+#[test]
+fn levels_and_figures_have_their_numbers() {
+    assert_eq!(BLOCKJOB_LOG_ERROR, Level::Error as i32);
+    assert_eq!(BLOCKJOB_LOG_WARNING, Level::Warning as i32);
+    assert_eq!(BLOCKJOB_LOG_INFO, Level::Info as i32);
+    assert_eq!(BLOCKJOB_LOG_DEBUG, Level::Debug as i32);
+    let figures = [
+        (BLOCKJOB_STAT_BYTES_READ, Stat::BytesRead),
+        (BLOCKJOB_STAT_BYTES_WRITTEN, Stat::BytesWritten),
+        (BLOCKJOB_STAT_MESSAGES, Stat::Messages),
+        (BLOCKJOB_STAT_EVENTS, Stat::Events),
+        (BLOCKJOB_STAT_JOB_EVENTS, Stat::JobEvents),
+        (BLOCKJOB_STAT_COMMANDS, Stat::Commands),
+        (BLOCKJOB_STAT_REPLIES_UNASKED, Stat::RepliesUnasked),
+        (BLOCKJOB_STAT_CONNECTIONS, Stat::Connections),
+        (BLOCKJOB_STAT_DISCONNECTIONS, Stat::Disconnections),
+        (BLOCKJOB_STAT_MALFORMED, Stat::Malformed),
+        (BLOCKJOB_STAT_LINES_TOO_LONG, Stat::LinesTooLong),
+        (BLOCKJOB_STAT_DROPPED, Stat::Dropped),
+        (BLOCKJOB_STAT_RECOVERED, Stat::Recovered),
+        (BLOCKJOB_STAT_LOST, Stat::Lost),
+        (BLOCKJOB_STAT_JOBS, Stat::Jobs),
+        (BLOCKJOB_STAT_QUEUED, Stat::Queued),
+        (BLOCKJOB_STAT_UNACKNOWLEDGED, Stat::Unacknowledged),
+    ];
+    assert_eq!(figures.map(|(_, stat)| stat), Stat::ALL);
+    for (number, stat) in figures {
+        assert_eq!(number, stat as i32, "{stat:?}");
     }
 }

@@ -64,6 +64,11 @@ impl Roster {
         report
     }
 
+    /// How many of a monitor's ends wait to be taken.
+    pub fn unacknowledged(&self, monitor: MonitorId) -> usize {
+        self.inner.lock().ledger.unacknowledged(monitor)
+    }
+
     /// The end that a new handle for this id is for, unless a job of that id lives.
     pub fn latest_end(&self, monitor: MonitorId, id: &str) -> Option<u64> {
         let inner = self.inner.lock();

@@ -159,6 +159,10 @@ pub fn next_event(shared: &Shared, timeout: Option<Duration>) -> Result<Arc<Repo
 /// Runs the callbacks for what is next, on this thread. Returns for how many events.
 pub fn deliver(shared: &Shared, next: Next) -> usize {
     match next {
+        Next::Log(line) => {
+            shared.log.deliver(&line);
+            1
+        }
         Next::Late => {
             let told = shared.roster.deliver_late();
             if told {
@@ -178,6 +182,7 @@ pub fn deliver(shared: &Shared, next: Next) -> usize {
 /// What is next as an event for a program that pulls; `None` when nobody has subscribed to it.
 fn give_out(shared: &Shared, next: Next) -> Option<Arc<Report>> {
     match next {
+        Next::Log(line) => Some(line.report()),
         Next::Late => {
             let report = shared.roster.take_late()?;
             shared.queue.nudge();

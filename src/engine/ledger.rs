@@ -102,6 +102,11 @@ impl<P> Ledger<P> {
         self.of(monitor).rev().find(|(_, end)| wanted(&end.kept)).map(|(key, _)| *key)
     }
 
+    /// How many of a monitor's ends were not acknowledged yet.
+    pub fn unacknowledged(&self, monitor: MonitorId) -> usize {
+        self.of(monitor).filter(|(_, end)| !end.acknowledged).count()
+    }
+
     /// Somebody comes later and claims it. One that is acknowledged can be held, no more.
     pub fn claim(&mut self, key: Key, claimant: Claimant) {
         self.change(key, |end| {

@@ -50,6 +50,7 @@ impl Listener {
         self.shared.delivery.join();
         self.shared.life.wait_for_quiet();
         self.shared.roster.clear();
+        self.shared.log.clear();
     }
 }
 

@@ -12,8 +12,8 @@
 //! 4. let sessions whose deadline has passed act;
 //! 5. carry out what the hub wants done, and hand what is to be told to delivery in one batch.
 //!
-//! `unsafe` is allowed in `fork`, `process`, `socket`, `stream`, `thread` and `wake`, which stand on
-//! the kernel, and nowhere else.
+//! `unsafe` is allowed in `fork`, `process`, `socket`, `stream`, `thread`, `trace` and `wake`, which
+//! stand on the kernel, and nowhere else.
 
 mod approach;
 mod bell;
@@ -34,6 +34,7 @@ mod ledger;
 mod life;
 mod listener;
 mod lock;
+mod log;
 mod mailbox;
 mod monitor;
 mod process;
@@ -45,9 +46,11 @@ mod roster;
 mod shared;
 mod slot;
 mod socket;
+mod statistics;
 mod stream;
 mod thread;
 mod ticket;
+mod trace;
 mod wake;
 
 pub use approach::Peer;
@@ -56,6 +59,7 @@ pub use info::{Info, JobList};
 pub use job::{Job, Purpose};
 pub use ledger::{Claimant, Key, Ledger};
 pub use listener::Listener;
+pub use log::{Line, Sink};
 pub use mailbox::Mailbox;
 pub use monitor::{Monitor, Post};
 pub use queue::{Next, Queue};

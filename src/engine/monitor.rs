@@ -19,10 +19,11 @@ use super::{
     lock::Mutex,
     mailbox::Mailbox,
     roster::Roster,
+    statistics::Statistics,
     ticket::{Ticket, ticket},
 };
 use crate::{
-    model::{Address, Code, Error, JobInfo, MonitorId, Place, Settings, State, Version},
+    model::{Address, Code, Error, JobInfo, MonitorId, Place, Settings, Stat, State, Version},
     qmp::{control::Control, jobs::Watch, journal::Findings, position::Bookmark},
 };
 
@@ -34,6 +35,7 @@ pub struct Monitor {
     roster: Arc<Roster>,
     address: Address,
     address_text: CString,
+    statistics: Statistics,
     inner: Mutex<Inner>,
 }
 
@@ -120,6 +122,7 @@ impl Monitor {
             roster: Arc::clone(roster),
             address: parsed,
             address_text: text,
+            statistics: Statistics::default(),
             inner: Mutex::new(inner),
         })
     }
@@ -144,6 +147,20 @@ impl Monitor {
 
     pub fn roster(&self) -> &Arc<Roster> {
         &self.roster
+    }
+
+    pub fn statistics(&self) -> &Statistics {
+        &self.statistics
+    }
+
+    /// A figure of it, as it is now.
+    pub fn stat(&self, which: Stat) -> i64 {
+        match which {
+            Stat::Unacknowledged => {
+                i64::try_from(self.roster.unacknowledged(self.id)).unwrap_or(i64::MAX)
+            }
+            _ => self.statistics.get(which),
+        }
     }
 
     pub fn post(&self, post: Post) -> Result<(), Error> {

@@ -15,11 +15,12 @@ use std::{
 use super::{
     bell::Bell,
     lock::{Condvar, Mutex},
+    log,
     mailbox::stopped,
     monitor::Monitor,
     report::Report,
 };
-use crate::model::{Error, Event, Kind, MonitorId, Word};
+use crate::model::{Error, Event, Kind, MonitorId, Stat, Word};
 
 #[derive(Debug, Default)]
 pub struct Queue {
@@ -36,6 +37,9 @@ struct Inner {
     late: bool,
     /// What was put back comes next.
     put_back: Option<Next>,
+    /// Lines of the log, which take turns with reports.
+    log: log::Lines,
+    logged: bool,
     stopped: bool,
     bell: Bell,
 }
@@ -51,6 +55,7 @@ pub enum Next {
     Report(Arc<Report>),
     /// Some registration is to be told what it has missed.
     Late,
+    Log(log::Line),
 }
 
 /// The reports of one monitor. Each bears its place, and the lowest place is served first.
@@ -92,12 +97,23 @@ impl Queue {
                 Line::default()
             });
             let monitor = Arc::clone(&report.monitor);
-            if !line.push(report) && !full.iter().any(|known| Arc::ptr_eq(known, &monitor)) {
+            let in_bounds = line.push(report);
+            monitor.statistics().set(Stat::Queued, line.len());
+            if !in_bounds && !full.iter().any(|known| Arc::ptr_eq(known, &monitor)) {
                 full.push(monitor);
             }
         }
         self.announce(inner);
         full
+    }
+
+    /// Takes a line of the log.
+    pub fn say(&self, line: log::Line) {
+        let mut inner = self.inner.lock();
+        if !inner.stopped {
+            inner.log.push(line);
+            self.announce(inner);
+        }
     }
 
     /// A registration has missed an end: `pop` says so first of all.
@@ -160,10 +176,11 @@ impl Queue {
         inner.turns.clear();
         let lines = std::mem::take(&mut inner.lines);
         let put_back = inner.put_back.take();
+        let log = std::mem::take(&mut inner.log);
         inner.bell.toll();
         drop(inner);
         self.filled.notify_all();
-        drop((lines, put_back));
+        drop((lines, put_back, log));
     }
 
     /// Something has come: wakes who waits for it.
@@ -184,7 +201,7 @@ impl Drop for Attendance<'_> {
 
 impl Inner {
     fn has_something(&self) -> bool {
-        self.late || self.put_back.is_some() || !self.turns.is_empty()
+        self.late || self.put_back.is_some() || !self.turns.is_empty() || !self.log.is_empty()
     }
 
     fn take_next(&mut self) -> Option<Next> {
@@ -197,9 +214,14 @@ impl Inner {
         if let Some(next) = self.put_back.take() {
             return Some(next);
         }
+        self.logged = !self.logged || self.turns.is_empty();
+        if let Some(line) = self.logged.then(|| self.log.pop()).flatten() {
+            return Some(Next::Log(line));
+        }
         let id = self.turns.pop_front()?;
         let line = self.lines.get_mut(&id).expect("a monitor in turns has a line");
         let report = line.pop().expect("a line holds something");
+        report.monitor.statistics().set(Stat::Queued, line.len());
         if line.is_empty() {
             self.lines.remove(&id);
         } else {
@@ -237,6 +259,7 @@ impl Line {
 
     fn drop_oldest(&mut self) {
         let Some((place, first)) = self.droppable.pop() else { return };
+        first.monitor.statistics().add(Stat::Dropped, 1);
         self.add_dropped(place, first);
     }
 
@@ -262,6 +285,11 @@ impl Line {
         }
         let first = if kept < droppable { &mut self.kept } else { &mut self.droppable };
         first.pop().map(|(_, report)| report)
+    }
+
+    fn len(&self) -> usize {
+        let reports = self.kept.reports.len() + self.droppable.reports.len();
+        reports + usize::from(self.overflow.is_some())
     }
 
     fn is_empty(&self) -> bool {

@@ -28,7 +28,7 @@ use super::{
     ticket::Ticket,
 };
 use crate::{
-    model::{Code, Error, Event, Kind, MonitorId, Now, Word},
+    model::{Code, Error, Event, Kind, Level, MonitorId, Now, Stat, Word},
     qmp::{act::Act, hub::Hub},
 };
 
@@ -120,6 +120,7 @@ impl Reactor {
 
     fn turn(&mut self) -> bool {
         self.sleep();
+        self.hub.trace(self.shared.log.traces());
         if !self.take_posts() {
             return false;
         }
@@ -255,6 +256,7 @@ impl Reactor {
             match found {
                 Found::Nothing => continue,
                 Found::Bytes(count) => {
+                    slot.monitor.statistics().add(Stat::BytesRead, count);
                     slot.queued = true;
                     self.readable.push_back(id);
                     self.hub.handle_bytes(id, &self.buffer[..count], self.clock.now());
@@ -319,6 +321,8 @@ impl Reactor {
                     self.journals.submit(id, path, request);
                 }
             }
+            Act::Log(level, text) => self.shared.say(&slot.monitor, level, &text, now.wall),
+            Act::Count(counts) => slot.count(&counts),
             Act::Answer(ticket, answer) => {
                 let too_late = self.too_late.take().map(|_| Err(acknowledged()));
                 ticket.answer(too_late.unwrap_or(answer));
@@ -337,6 +341,7 @@ impl Reactor {
         }
         if closed {
             if let Some(slot) = self.slots.remove(&id) {
+                slot.monitor.statistics().set(Stat::Jobs, 0);
                 slot.monitor.end();
             }
             self.hub.remove(id);
@@ -376,6 +381,7 @@ impl Reactor {
         let now = self.clock.now();
         let slots = std::mem::take(&mut self.slots);
         let closed = slots.into_values().map(|slot| {
+            self.shared.say(&slot.monitor, Level::Error, reason, now.wall);
             let mut event = Event::new(Kind::Closed, "CLOSED", Some(now.wall), 0);
             event.set(Word::Reason, reason);
             Report::new(slot.monitor, event, self.tick)

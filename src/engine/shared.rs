@@ -8,12 +8,13 @@ use std::sync::Arc;
 use super::{
     delivery::Delivery,
     life::Life,
+    log::{Line, Log, Sink},
     mailbox::Mailbox,
     monitor::{Monitor, Post},
     queue::Queue,
     roster::{Callback, Filter, Removed, Roster},
 };
-use crate::model::{Code, Error};
+use crate::model::{Code, Error, Level, Timestamp};
 
 pub struct Shared {
     // These three are the monitors' as well.
@@ -22,6 +23,7 @@ pub struct Shared {
     pub roster: Arc<Roster>,
     pub queue: Queue,
     pub delivery: Delivery,
+    pub log: Log,
 }
 
 impl Shared {
@@ -33,12 +35,14 @@ impl Shared {
             mailbox,
             queue: Queue::default(),
             delivery: Delivery::default(),
+            log: Log::new(),
         })
     }
 
     /// Ends delivery, and wakes every blocked call. Never waits.
     pub fn stop(&self) {
         self.roster.stop();
+        self.log.stop();
         self.mailbox.stop();
         self.queue.stop();
     }
@@ -76,6 +80,21 @@ impl Shared {
             self.queue.nudge();
         }
         Ok(id)
+    }
+
+    /// The program's function for lines of the log up to this level.
+    pub fn set_log(&self, level: Option<Level>, sink: Option<Sink>) -> Result<Removed, Error> {
+        let _waiting = self.life.wait();
+        self.log.set(level, sink)
+    }
+
+    /// Says something of a monitor, to whoever wants to hear it.
+    pub fn say(&self, monitor: &Arc<Monitor>, level: Level, text: &str, at: Timestamp) {
+        if self.log.wants(level) {
+            self.queue.say(Line::new(monitor, level, text, at));
+        } else {
+            self.log.print(monitor, level, text, at);
+        }
     }
 
     pub fn remove_callback(&self, id: i64, wait: bool) -> Result<Removed, Error> {

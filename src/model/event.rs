@@ -4,6 +4,7 @@ use std::ffi::CStr;
 
 use super::{
     job::{JobType, Loss, Origin, Outcome, Pivot, Status},
+    log::Level,
     monitor::{Process, Version},
     text::{Span, Texts},
     time::Timestamp,
@@ -33,6 +34,8 @@ pub struct Event {
     pub process: Option<Process>,
     /// How many outcomes were recovered before a `Connected`.
     pub recovered: Option<i64>,
+    /// Of a line of the log.
+    pub level: Option<Level>,
     texts: Texts,
     words: [Option<Span>; Word::COUNT],
 }
@@ -54,6 +57,8 @@ pub enum Kind {
     Unresponsive = 0x0800,
     Responsive = 0x1000,
     Progress = 0x2000,
+    /// A line of the log, where the program takes it as an event. No callback asks for it.
+    Log = 0x1_0000,
 }
 
 /// A set of kinds.
@@ -98,6 +103,7 @@ impl Event {
             version: None,
             process: None,
             recovered: None,
+            level: None,
             texts: Texts::with_capacity(name.len() + 1 + room),
             words: [None; Word::COUNT],
         };

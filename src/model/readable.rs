@@ -6,6 +6,7 @@ use std::fmt::{self, Display, Formatter, Write as _};
 use super::{
     event::{Event, Word},
     job::{JobType, Origin, Pivot},
+    log::Level,
     monitor::Process,
 };
 
@@ -45,7 +46,8 @@ impl Display for Event {
             Some(Process::Restarted) => Some("restarted"),
             Some(Process::Unknown | Process::First) | None => None,
         };
-        for (label, word) in [("origin", origin), ("pivoted", pivoted)] {
+        let level = self.level.map(Level::word);
+        for (label, word) in [("level", level), ("origin", origin), ("pivoted", pivoted)] {
             if let Some(word) = word {
                 write!(f, " {label}={word}")?;
             }
@@ -111,6 +113,22 @@ impl Display for Quoted<'_> {
     }
 }
 
+/// Text as it is, but for what must not come through.
+pub struct Plain<'a>(pub &'a str);
+
+impl Display for Plain<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        for c in self.0.chars() {
+            match c {
+                _ if c.is_ascii_control() => write!(f, "\\x{:02x}", u32::from(c))?,
+                _ if steers(c) => write!(f, "\\u{:04x}", u32::from(c))?,
+                _ => f.write_char(c)?,
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Controls of terminals, separators of lines, and what turns the direction of text.
 fn steers(c: char) -> bool {
     c.is_control()
@@ -157,6 +175,12 @@ mod tests {
             Quoted(text).to_string(),
             "\"\\x1b[2J\\x0d\\x0a\\x09\\x00\\x7f\\u009b31m\\u202ex\\u2066\\u2028\\u061cé\\\\\""
         );
+    }
+
+    #[test]
+    fn plain_text_keeps_its_quotes_and_loses_what_steers() {
+        let text = "{\"a\\\\b\": 1}\u{1b}[2J\r\n\0\u{202e}";
+        assert_eq!(Plain(text).to_string(), "{\"a\\\\b\": 1}\\x1b[2J\\x0d\\x0a\\x00\\u202e");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What a session wants done. Whoever holds the sockets does it, and tells the session how it went.
 
 use super::{jobs::End, journal::Request, session::Ticket};
-use crate::model::{Error, Event, JobInfo, State, Version};
+use crate::model::{Counts, Error, Event, JobInfo, Level, State, Version};
 
 /// What a session wants done, in this order.
 #[allow(clippy::large_enum_variant, reason = "acts are few at a time, and gone in the same turn")]
@@ -27,4 +27,8 @@ pub enum Act<T: Ticket> {
     Answer(T, Result<(), Error>),
     /// What QEMU has of the jobs that were looked for.
     List(T::Listing, Result<Vec<JobInfo>, Error>),
+    /// Something for the log.
+    Log(Level, String),
+    /// What was counted until now.
+    Count(Counts),
 }

@@ -2,6 +2,7 @@
 //! [`Jobs`].
 
 use super::{
+    diary::heard_late,
     job::{Inquiry, Job, Stage},
     jobs::{Jobs, Told, Wish, digest},
 };
@@ -138,6 +139,7 @@ impl Jobs {
             Some((number, Stage::Ended { lost, .. })) => {
                 if self.has_status || lost {
                     // Heard again, or too late: one end was told, and there is no other.
+                    self.told.extend(lost.then(|| Told::Late(heard_late(&event))));
                     return;
                 }
                 self.all.remove(&number);

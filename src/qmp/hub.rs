@@ -23,11 +23,19 @@ pub struct Hub<T: Ticket> {
     acts: Vec<(MonitorId, Act<T>)>,
     /// Told apart from other clients of the same QEMU by this.
     nonce: String,
+    /// Somebody wants to see the wire.
+    traces: bool,
 }
 
 impl<T: Ticket> Hub<T> {
     pub fn new(nonce: String) -> Self {
-        Self { sessions: HashMap::new(), deadlines: BTreeSet::new(), acts: Vec::new(), nonce }
+        Self {
+            sessions: HashMap::new(),
+            deadlines: BTreeSet::new(),
+            acts: Vec::new(),
+            nonce,
+            traces: false,
+        }
     }
 
     /// What is to be done, oldest first.
@@ -38,6 +46,11 @@ impl<T: Ticket> Hub<T> {
     /// When `handle_timeouts` is to be called.
     pub fn deadline(&self) -> Option<Duration> {
         self.deadlines.first().map(|(at, _)| *at)
+    }
+
+    /// Whether somebody wants to see each message: as lines of the log, of the level DEBUG.
+    pub fn trace(&mut self, on: bool) {
+        self.traces = on;
     }
 
     /// Takes a monitor in; `settings` is what it begins with. Does nothing if it is here.
@@ -148,7 +161,8 @@ impl<T: Ticket> Hub<T> {
     /// The only way to a session: keeps its deadline in the index and marks its acts as its own.
     fn with(&mut self, id: MonitorId, deed: impl FnOnce(&mut Session<T>, &mut Vec<Act<T>>)) {
         let Some(session) = self.sessions.get_mut(&id) else { return };
-        let before = session.deadline();
+        let (before, counted) = (session.deadline(), session.diary.counts);
+        session.diary.traces = self.traces;
         let mut acts = Vec::new();
         deed(session, &mut acts);
         let after = session.deadline();
@@ -156,7 +170,16 @@ impl<T: Ticket> Hub<T> {
             before.map(|at| self.deadlines.remove(&(at, id)));
             after.map(|at| self.deadlines.insert((at, id)));
         }
-        self.acts.extend(acts.into_iter().map(|act| (id, act)));
+        for act in acts {
+            self.acts.extend(session.diary.note(&act).map(|line| (id, line)));
+            self.acts.push((id, act));
+        }
+        session.count_jobs();
+        if session.diary.counts != counted {
+            // Before the last act, which may be CLOSED, after which nothing is heard of it.
+            let last = self.acts.len().saturating_sub(1);
+            self.acts.insert(last, (id, Act::Count(session.diary.counts)));
+        }
     }
 }
 

@@ -24,6 +24,8 @@ pub enum Told {
     End(End),
     /// So many job events of others' were left out, for more jobs run than may be known.
     Dropped,
+    /// What was learned of a job that was told as LOST. It is no second end.
+    Late(String),
 }
 
 /// How an incarnation ended: the only one of its kind.

@@ -7,6 +7,9 @@
 //! in [`exchange`]), [`hub`] all of them. Which jobs there are and how each ends is [`jobs`]' to
 //! say: as it is heard in `hearing`, after a gap in `reconcile`, and from QEMU's event [`journal`]
 //! in `findings`; `ends` tells it.
+//!
+//! What a session counts and says of itself is in its [`diary`]; how the wire is shown in a bug
+//! report in `wire`, and what is left out there in `secrets`.
 
 #![forbid(unsafe_code)]
 
@@ -16,6 +19,7 @@ mod connection;
 pub mod control;
 pub mod cut;
 pub mod decode;
+pub mod diary;
 pub mod encode;
 mod ends;
 pub mod exchange;
@@ -35,6 +39,8 @@ pub mod position;
 mod progress;
 mod reconcile;
 mod requests;
+mod secrets;
 pub mod session;
 pub mod start;
 pub mod trail;
+mod wire;

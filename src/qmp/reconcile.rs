@@ -2,6 +2,7 @@
 //! be heard. Part of [`Jobs`].
 
 use super::{
+    diary::listed_late,
     job::{Inquiry, Job, Stage},
     jobs::{Jobs, Told},
     listing::Listed,
@@ -201,7 +202,13 @@ impl Jobs {
         let fresh = match known {
             None => true,
             Some((_, job)) => match job.stage {
-                Stage::Ended { lost: true, .. } => return,
+                Stage::Ended { lost: true, .. } => {
+                    // Once a connection.
+                    if origin == Origin::Recovered {
+                        self.told.push(Told::Late(listed_late(listed)));
+                    }
+                    return;
+                }
                 Stage::Ended { acknowledged, .. } if listed.status == Status::Concluded => {
                     let number = self.current[&listed.id];
                     self.all

@@ -113,7 +113,10 @@ impl<T: Ticket> Session<T> {
                 }
             }
             // Refused, the job is gone already, and that is as good.
-            Purpose::Dismiss { job } => self.jobs.dismissed(job),
+            Purpose::Dismiss { job } => {
+                self.diary.dismissed(self.jobs.id(job), &answer, acts);
+                self.jobs.dismissed(job);
+            }
             Purpose::Keepalive => self.handle_alive(now, acts),
             Purpose::Progress => {
                 let list = reply.ok().and_then(|value| listing::block_jobs(value).ok());

@@ -10,6 +10,7 @@ use super::{
     act::Act,
     backoff::Backoff,
     decode::decode,
+    diary::Diary,
     exchange::{Exchange, Purpose},
     handshake,
     info::Looks,
@@ -21,8 +22,8 @@ use super::{
     progress::Progress,
 };
 use crate::model::{
-    Code, Error, Event, Identity, Kind, Loss, Now, Process, Settings, State, Timestamp, Version,
-    Word,
+    Code, Error, Event, Identity, Kind, Level, Loss, Now, Process, Settings, Stat, State,
+    Timestamp, Version, Word,
 };
 
 /// The ticket of somebody who waits; a dropped one answers by itself.
@@ -72,6 +73,7 @@ pub struct Session<T: Ticket> {
     pub(super) marker: String,
     /// QEMU has it, or had.
     pub(super) marker_left: bool,
+    pub(super) diary: Diary,
 }
 
 #[derive(Debug)]
@@ -151,6 +153,7 @@ impl<T: Ticket> Session<T> {
             told_reason: None,
             marker: format!("blockjob-{nonce}"),
             marker_left: false,
+            diary: Diary::default(),
         }
     }
 
@@ -193,7 +196,10 @@ impl<T: Ticket> Session<T> {
                 Some(Frame::Message(message)) => {
                     self.handle_message(&String::from_utf8_lossy(message), now, acts);
                 }
-                Some(Frame::Stray(_, excerpt)) => self.handle_stray(excerpt),
+                Some(Frame::Stray(stray, excerpt)) => {
+                    self.diary.pass_over(stray, acts);
+                    self.handle_stray(excerpt);
+                }
                 None => break,
             }
             bytes = &bytes[used..];
@@ -243,6 +249,7 @@ impl<T: Ticket> Session<T> {
 
     /// The journal was read.
     pub fn handle_findings(&mut self, findings: Findings, now: Now, acts: &mut Vec<Act<T>>) {
+        self.diary.read(findings.problem.as_ref(), acts);
         self.jobs.handle_findings(findings);
         self.pump(now, acts);
     }
@@ -280,7 +287,9 @@ impl<T: Ticket> Session<T> {
     }
 
     fn handle_message(&mut self, text: &str, now: Now, acts: &mut Vec<Act<T>>) {
-        match parse(text) {
+        let message = parse(text);
+        self.diary.hear(&message, text, acts);
+        match message {
             Ok(Message::Event { name, timestamp, data }) => {
                 // A QEMU before 6.2 completes ready mirrors when it is quit, without a pivot.
                 if name == "SHUTDOWN"
@@ -290,6 +299,7 @@ impl<T: Ticket> Session<T> {
                 }
                 // Also before the greeting: such events are genuine.
                 if let Some(event) = decode(&name, timestamp, data, text) {
+                    self.diary.job_event();
                     let sure = matches!(
                         self.stage,
                         Stage::Reconciling { .. } | Stage::Recovering { .. } | Stage::Ready
@@ -302,12 +312,16 @@ impl<T: Ticket> Session<T> {
             Ok(Message::Return { id, value }) => {
                 if let Some(pending) = self.exchange.take(id) {
                     self.handle_reply(pending, Ok(value), now, acts);
+                } else {
+                    self.diary.unasked(id, acts);
                 }
             }
             Ok(Message::Error { id, class, description }) => {
                 if let Some(pending) = self.exchange.take(id) {
                     let error = Error::new(Code::Remote, format!("{class}: {description}"));
                     self.handle_reply(pending, Err(error), now, acts);
+                } else {
+                    self.diary.unasked(id, acts);
                 }
             }
             Ok(Message::Unknown) | Err(_) => self.handle_stray(text.as_bytes()),
@@ -321,6 +335,7 @@ impl<T: Ticket> Session<T> {
                 Told::Event(event) => Act::Tell(event),
                 Told::End(end) => Act::End(end),
                 Told::Dropped => Act::Tell(dropped(now.wall)),
+                Told::Late(text) => Act::Log(Level::Warning, text),
             });
         }
     }
@@ -343,6 +358,14 @@ impl<T: Ticket> Session<T> {
 
     pub(super) fn inquire(&mut self, acts: &mut Vec<Act<T>>) {
         acts.extend(self.jobs.inquire().map(Act::Read));
+    }
+}
+
+impl<T: Ticket> Session<T> {
+    /// For the statistics.
+    pub(super) fn count_jobs(&mut self) {
+        let jobs = i64::try_from(self.jobs.all.len()).unwrap_or(i64::MAX);
+        self.diary.counts.set(Stat::Jobs, jobs);
     }
 }
 
@@ -472,8 +495,10 @@ mod tests {
                 Act::List(ticket, list) => {
                     format!("list {ticket} {:?}", list.map(|list| list.len()))
                 }
+                Act::Log(..) | Act::Count(_) => unreachable!("they are left out below"),
             };
-            self.acts.drain(..).map(line).collect()
+            let told = |act: &Act<u8>| !matches!(act, Act::Log(..));
+            self.acts.drain(..).filter(told).map(line).collect()
         }
     }
 

@@ -38,6 +38,8 @@ pub struct World {
     sent: u32,
     /// Lines of what happened, until they are taken.
     story: Vec<String>,
+    /// What it said for the log.
+    pub log: Vec<String>,
     pub requests: Vec<Request>,
     pub ends: Vec<Event>,
     /// What the last list said.
@@ -69,6 +71,7 @@ impl World {
             version,
             sent: 0,
             story: Vec::new(),
+            log: Vec::new(),
             requests: Vec::new(),
             ends: Vec::new(),
             infos: Vec::new(),
@@ -343,6 +346,11 @@ impl World {
                     format!("list {ticket}")
                 }
                 Act::List(Number(ticket), Err(error)) => format!("list {ticket} {:?}", error.code),
+                Act::Log(_, text) => {
+                    self.log.push(text);
+                    continue;
+                }
+                Act::Count(_) => continue,
             };
             self.story.push(line);
         }

@@ -188,6 +188,7 @@ impl Library {
                     self.settle(&ticket, answer);
                     continue;
                 }
+                Act::Log(..) | Act::Count(_) => continue,
             };
             outs.push((usize::try_from(monitor.0 - 1).expect("few machines"), out));
         }
