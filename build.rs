@@ -56,8 +56,10 @@ mod header {
     use std::{env, error::Error, fs, path::Path};
 
     /// A chapter is a file of src/capi, in this order.
-    const CHAPTERS: [&str; 9] =
-        ["version", "error", "listener", "monitor", "setting", "callback", "job", "event", "end"];
+    const CHAPTERS: [&str; 11] = [
+        "version", "error", "listener", "monitor", "setting", "callback", "job", "event", "end",
+        "command", "reply",
+    ];
 
     pub fn generate() -> Result<(), Box<dyn Error>> {
         println!("cargo:rerun-if-changed=cbindgen.toml");

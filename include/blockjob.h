@@ -167,7 +167,7 @@
 
 /**
  * Here stood events that were dropped; their number is blockjob_event_get_dropped(). The program
- * was too slow for STATUS or ERROR events, or QEMU had more jobs than the monitor knows at a time
+ * was too slow for STATUS, ERROR or RAW events, or QEMU had more jobs than the monitor knows at a time
  * (blockjob_monitor_set_job_limit()). How a job that is known ended is never dropped; of READY,
  * PENDING and the events of connections only the latest one of a job or monitor is kept waiting.
  */
@@ -184,6 +184,12 @@
 
 /** All of the above. A later version's new kinds are not in it until you compile anew. */
 #define BLOCKJOB_EVENT_ALL ((1 << 13) - 1)
+
+/** Any event of QEMU's, as it is: of blockjob_callback_add_raw() alone, and in no mask. */
+#define BLOCKJOB_EVENT_RAW (1 << 14)
+
+/** The reply to a command that nobody waited for, where events are pulled; in no mask. */
+#define BLOCKJOB_EVENT_REPLY (1 << 15)
 
 /**
  * With the kinds in blockjob_callback_add(), no kind itself: this callback looks on, such as a
@@ -323,6 +329,13 @@
  */
 #define BLOCKJOB_CANCEL_FORCE (1 << 0)
 
+/**
+ * For blockjob_monitor_execute() and its kin: QEMU takes the command out of band, at once, before
+ * others that it has not carried out yet. It knows that of a few commands, and it must have been
+ * asked for with blockjob_monitor_set_oob().
+ */
+#define BLOCKJOB_EXECUTE_OOB (1 << 0)
+
 /** A job of one monitor that runs, has ended, or is yet to come. */
 typedef struct blockjob_job blockjob_job;
 
@@ -331,6 +344,9 @@ typedef struct blockjob_listener blockjob_listener;
 
 /** One QMP endpoint of one QEMU. */
 typedef struct blockjob_monitor blockjob_monitor;
+
+/** What the program is given. */
+typedef struct blockjob_reply blockjob_reply;
 
 /** What happened at a monitor. */
 typedef struct blockjob_event blockjob_event;
@@ -352,6 +368,13 @@ typedef void (*blockjob_event_fn)(blockjob_event *event, void *opaque);
  * when registering failed. What is said of callbacks holds for it as well.
  */
 typedef void (*blockjob_free_fn)(void *opaque);
+
+/**
+ * Called with the reply to a command that nobody waited for, as blockjob_event_fn is for an event,
+ * and what is said there holds for it as well. `reply` is the library's and holds until the
+ * callback returns; keep it longer with blockjob_reply_ref().
+ */
+typedef void (*blockjob_reply_fn)(blockjob_reply *reply, void *opaque);
 
 #ifdef __cplusplus
 extern "C" {
@@ -381,6 +404,17 @@ const char *blockjob_version(void);
  * Threads: any, also inside callbacks. Since: 0.1.
  */
 const char *blockjob_last_error(void);
+
+/**
+ * QEMU's class of its refusal, such as "GenericError" or "DeviceNotFound", when that is why the last
+ * call of this thread that failed did: a word that programs may compare.
+ *
+ * Returns: the class; NULL when the call failed for another reason, or none has failed yet. It is
+ * the library's, and holds until the next failure in this thread.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+const char *blockjob_last_error_class(void);
 
 /* ---- Listener ----------------------------------------------------------------------------
  *
@@ -684,6 +718,21 @@ int blockjob_monitor_set_job_limit(blockjob_monitor *monitor,
                                    int jobs);
 
 /**
+ * Sets whether QEMU is asked, when it is connected and offers it (since 4.0), to take commands out of
+ * band: BLOCKJOB_EXECUTE_OOB. It then takes several commands at once, and replies may overtake
+ * each other; at most seven that are not out of band are sent to it at a time, and others follow in
+ * their order.
+ *
+ * @param on 1, or 0 as it is without this call
+ *
+ * Returns: 0. Errors: -EINVAL (neither), -EBUSY (it was started or has a job), -ESHUTDOWN.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int blockjob_monitor_set_oob(blockjob_monitor *monitor,
+                             int on);
+
+/**
  * Names QEMU's event journal: a file to which QEMU writes each event, also while nobody is
  * connected, by
  *
@@ -747,6 +796,36 @@ int64_t blockjob_callback_add(blockjob_listener *listener,
                               blockjob_event_fn callback,
                               void *opaque,
                               blockjob_free_fn free_fn);
+
+/**
+ * Registers a callback for events of QEMU's as they are, also for those that the library does not
+ * know: of kind RAW, with QEMU's name, time and JSON (blockjob_event_get_name(), _get_timestamp(),
+ * _get_json()) and nothing else. It claims nothing; how a job ends is better asked for with
+ * blockjob_callback_add(), since what is missed here is not told afterwards. When the program is too
+ * slow, RAW events are dropped as STATUS events are, and counted in OVERFLOW.
+ *
+ * Registering, `opaque` and removing by blockjob_callback_remove() are as with
+ * blockjob_callback_add(), and so are the events of one monitor in their order.
+ *
+ * @param monitor the monitor whose events are wanted; NULL for all, later ones too
+ * @param name QEMU's name of the event, such as "SHUTDOWN", "BLOCK_IO_ERROR" or "DEVICE_DELETED";
+ *        NULL for every event of QEMU's
+ * @param callback what is called; see blockjob_event_fn
+ * @param opaque given to callback and free_fn, never looked at; may be NULL
+ * @param free_fn frees opaque; may be NULL
+ *
+ * Returns: the registration's id, more than 0, never used again. Errors: -EINVAL (no name that
+ * QEMU could have; no callback; a monitor of another listener), -EILSEQ and -ENAMETOOLONG (name),
+ * -ESHUTDOWN (the listener was stopped, or the monitor closed).
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int64_t blockjob_callback_add_raw(blockjob_listener *listener,
+                                  blockjob_monitor *monitor,
+                                  const char *name,
+                                  blockjob_event_fn callback,
+                                  void *opaque,
+                                  blockjob_free_fn free_fn);
 
 /**
  * Removes a registration. When it returns 0, nothing of it runs any more and free_fn has run. So
@@ -1201,6 +1280,191 @@ int blockjob_event_get_loss(const blockjob_event *event);
  */
 int blockjob_event_acknowledge(blockjob_event *event,
                                int timeout_ms);
+
+/* ---- Command -----------------------------------------------------------------------------
+ *
+ * Any command of QEMU's, for what the library does not do itself. Arguments are JSON, a reply is
+ * JSON. Commands reach QEMU in the order in which they are sent, and QEMU answers in that order,
+ * unless out-of-band ones overtake; any number may be under way. What is asked of a job in this way
+ * counts for how it ended as if it had been asked by its handle. A job that is started in this way
+ * is not the program's, and its end may be told before the reply: use blockjob_job_start(), or make
+ * a handle with BLOCKJOB_JOB_ADOPT first.
+ */
+
+/**
+ * Sends a command to QEMU, and waits for its reply.
+ *
+ * When the time is over or the connection ends, nobody knows whether QEMU carries the command out;
+ * a reply that comes later is passed over. "qmp_capabilities" is the library's own. Whoever sends
+ * "quit" may get -ECONNRESET for a reply.
+ *
+ * @param command QEMU's name of it, such as "query-block"
+ * @param json its arguments as a JSON object, such as "{\"device\":\"d0\"}", of at most 1048576
+ *        bytes; NULL for none. They are looked through before they are sent, since QEMU's answer to
+ *        what it cannot read would be nobody's: no member may stand there twice.
+ * @param flags 0 or BLOCKJOB_EXECUTE_OOB
+ * @param timeout_ms milliseconds to wait; -1 for as long as the connection lasts
+ * @param out_reply set to the reply, to be released with blockjob_reply_unref(), on success and
+ *        with -EREMOTEIO; NULL when it is not wanted
+ *
+ * Returns: 0. Errors: -EREMOTEIO (QEMU refused: see blockjob_reply_get_error_class(), or
+ * blockjob_last_error_class() at once), -ENOTCONN (there is no connection; nothing was sent),
+ * -ECONNRESET (it ended before the reply), -ETIMEDOUT, -EINVAL (no JSON object, no name of a
+ * command, unknown flags), -EOPNOTSUPP (out of band was not agreed on with QEMU), -ENOBUFS (8192
+ * commands or 2097152 bytes of them are unanswered), -EILSEQ, -ENAMETOOLONG, -ESHUTDOWN.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int blockjob_monitor_execute(blockjob_monitor *monitor,
+                             const char *command,
+                             const char *json,
+                             uint32_t flags,
+                             int timeout_ms,
+                             blockjob_reply **out_reply);
+
+/**
+ * Sends a command to QEMU together with a descriptor, and waits for its reply: "getfd" names the
+ * descriptor in QEMU, "add-fd" adds it to a set of them.
+ *
+ * @param fd what is passed; a duplicate of it, made before this returns. It stays the caller's, and
+ *        may be closed at once.
+ *
+ * The rest is as with blockjob_monitor_execute(). One command with a descriptor is at QEMU at a
+ * time; what is sent after another one waits for that.
+ *
+ * Returns: 0. Errors: as blockjob_monitor_execute(), and -EBADF (fd is not open), -EMFILE,
+ * -EOPNOTSUPP (also: the monitor's address is no unix socket).
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int blockjob_monitor_execute_with_fd(blockjob_monitor *monitor,
+                                     const char *command,
+                                     const char *json,
+                                     int fd,
+                                     uint32_t flags,
+                                     int timeout_ms,
+                                     blockjob_reply **out_reply);
+
+/**
+ * Sends a command to QEMU and returns at once. The callback is called once with its reply, with
+ * QEMU's refusal, or with a reply that says why there is none (blockjob_reply_get_result()):
+ * -ETIMEDOUT, -ECONNRESET, -ENOTCONN, -EOPNOTSUPP, -ENOBUFS, or -ESHUTDOWN when the monitor was
+ * closed. It runs where the callbacks of events run, in its place among the monitor's events.
+ *
+ * `opaque` is the library's from the call on, as with blockjob_callback_add(): free_fn(opaque) runs
+ * exactly once, after the callback, and before this call returns if it fails. When the listener is
+ * stopped first, the callback is not called: free_fn is the last word.
+ *
+ * @param command QEMU's name of it
+ * @param json its arguments as a JSON object of at most 1048576 bytes; NULL for none
+ * @param flags 0 or BLOCKJOB_EXECUTE_OOB
+ * @param timeout_ms milliseconds until the callback is told -ETIMEDOUT; -1 for as long as the
+ *        connection lasts
+ * @param callback what is called; NULL: nobody is, and the command is carried out all the same
+ * @param opaque given to callback and free_fn, never looked at; may be NULL
+ * @param free_fn frees opaque; may be NULL
+ *
+ * Returns: the command's number, more than 0, which no other command of the listener has; its
+ * reply bears it (blockjob_reply_get_number()). Errors: -ENOTCONN (there is no connection; nothing
+ * was sent), -EINVAL (no JSON object, no name of a command, unknown flags), -ENOBUFS (16384 such
+ * commands are unanswered, or their replies wait for the program), -EILSEQ, -ENAMETOOLONG,
+ * -ESHUTDOWN.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int64_t blockjob_monitor_execute_async(blockjob_monitor *monitor,
+                                       const char *command,
+                                       const char *json,
+                                       uint32_t flags,
+                                       int timeout_ms,
+                                       blockjob_reply_fn callback,
+                                       void *opaque,
+                                       blockjob_free_fn free_fn);
+
+/* ---- Reply -------------------------------------------------------------------------------
+ *
+ * What QEMU replied to a command, or why it did not. It never changes; what it gives holds as long
+ * as it does, and what is said of an event's strings holds for its own.
+ */
+
+/**
+ * Adds a reference, to keep the reply after the callback has returned.
+ *
+ * Returns: the reply, to be released with blockjob_reply_unref(); NULL for NULL.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+blockjob_reply *blockjob_reply_ref(blockjob_reply *reply);
+
+/**
+ * Releases a reference that blockjob_monitor_execute() or blockjob_reply_ref() gave.
+ *
+ * @param reply to be released; NULL is fine
+ *
+ * Threads: any, also inside callbacks, and after its monitor and listener. Since: 0.1.
+ */
+void blockjob_reply_unref(blockjob_reply *reply);
+
+/**
+ * How the command went.
+ *
+ * Returns: 0 when QEMU has carried it out; -EREMOTEIO when it refused; -ETIMEDOUT, -ECONNRESET and
+ * what else blockjob_monitor_execute_async() lists when no reply came (with -ENOBUFS one may have
+ * come, for which there was no room: the program takes no replies). Errors: -EINVAL (NULL).
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int blockjob_reply_get_result(const blockjob_reply *reply);
+
+/**
+ * What QEMU returned, to the letter: any JSON value, mostly an object or a list; "{}" when there
+ * is nothing to say. When it refused, its whole error, with "class" and "desc".
+ *
+ * Returns: text; NULL when no reply came.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+const char *blockjob_reply_get_json(const blockjob_reply *reply);
+
+/**
+ * QEMU's class of its refusal, such as "GenericError" or "DeviceNotFound": a word that programs may
+ * compare.
+ *
+ * Returns: text; NULL when QEMU did not refuse.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+const char *blockjob_reply_get_error_class(const blockjob_reply *reply);
+
+/**
+ * Why the command failed: QEMU's text of its refusal, or the library's when no reply came. For
+ * people, never to be interpreted.
+ *
+ * Returns: text; NULL when it did not fail.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+const char *blockjob_reply_get_error_text(const blockjob_reply *reply);
+
+/**
+ * The number of the command, as blockjob_monitor_execute_async() returned it. Commands that are
+ * waited for are counted too.
+ *
+ * Returns: more than 0. Errors: -EINVAL (NULL).
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int64_t blockjob_reply_get_number(const blockjob_reply *reply);
+
+/**
+ * The reply of a REPLY event.
+ *
+ * Returns: the reply, borrowed from the event; keep it longer with blockjob_reply_ref(). NULL for
+ * an event of another kind.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+blockjob_reply *blockjob_event_get_reply(const blockjob_event *event);
 
 #ifdef __cplusplus
 }  /* extern "C" */

@@ -28,8 +28,8 @@ pub const BLOCKJOB_EVENT_DISCONNECTED: u32 = 1 << 8;
 /// The monitor was closed; nothing follows.
 pub const BLOCKJOB_EVENT_CLOSED: u32 = 1 << 9;
 /// Here stood events that were dropped; their number is blockjob_event_get_dropped(). The program
-/// was too slow for STATUS or ERROR events, or QEMU had more jobs than the monitor knows at a time
-/// (blockjob_monitor_set_job_limit()). How a job that is known ended is never dropped; of READY,
+/// was too slow for STATUS, ERROR or RAW events, or QEMU had more jobs than the monitor knows at a
+/// time (blockjob_monitor_set_job_limit()). How a job that is known ended is never dropped; of READY,
 /// PENDING and the events of connections only the latest one of a job or monitor is kept waiting.
 pub const BLOCKJOB_EVENT_OVERFLOW: u32 = 1 << 10;
 /// QEMU does not answer (see blockjob_monitor_set_keepalive()): it is stopped, hangs or is very
@@ -39,6 +39,10 @@ pub const BLOCKJOB_EVENT_UNRESPONSIVE: u32 = 1 << 11;
 pub const BLOCKJOB_EVENT_RESPONSIVE: u32 = 1 << 12;
 /// All of the above. A later version's new kinds are not in it until you compile anew.
 pub const BLOCKJOB_EVENT_ALL: u32 = (1 << 13) - 1;
+/// Any event of QEMU's, as it is: of blockjob_callback_add_raw() alone, and in no mask.
+pub const BLOCKJOB_EVENT_RAW: u32 = 1 << 14;
+/// The reply to a command that nobody waited for, where events are pulled; in no mask.
+pub const BLOCKJOB_EVENT_REPLY: u32 = 1 << 15;
 /// With the kinds in blockjob_callback_add(), no kind itself: this callback looks on, such as a
 /// logger. How a job ended counts as taken by others only.
 pub const BLOCKJOB_OBSERVE: u32 = 1 << 30;
@@ -148,3 +152,8 @@ pub const BLOCKJOB_JOB_ADOPT: u32 = 1 << 1;
 /// For blockjob_job_cancel(): also a ready mirror or active commit ends as CANCELLED (before QEMU
 /// 2.12 as COMPLETED).
 pub const BLOCKJOB_CANCEL_FORCE: u32 = 1 << 0;
+
+/// For blockjob_monitor_execute() and its kin: QEMU takes the command out of band, at once, before
+/// others that it has not carried out yet. It knows that of a few commands, and it must have been
+/// asked for with blockjob_monitor_set_oob().
+pub const BLOCKJOB_EXECUTE_OOB: u32 = 1 << 0;

@@ -4,7 +4,7 @@
 use std::{ffi::c_void, mem, sync::Arc};
 
 use super::error;
-use crate::engine::{Report, inside};
+use crate::engine::{Reply, Report, inside};
 
 /// Called for each event that a registration is for, on the listener's thread "blockjob-call", one
 /// at a time. `event` is the library's and holds until the callback returns; keep it longer with
@@ -23,7 +23,16 @@ pub type blockjob_event_fn =
 #[allow(non_camel_case_types)]
 pub type blockjob_free_fn = Option<unsafe extern "C-unwind" fn(opaque: *mut c_void)>;
 
+/// Called with the reply to a command that nobody waited for, as blockjob_event_fn is for an event,
+/// and what is said there holds for it as well. `reply` is the library's and holds until the
+/// callback returns; keep it longer with blockjob_reply_ref().
+#[allow(non_camel_case_types)]
+pub type blockjob_reply_fn =
+    Option<unsafe extern "C-unwind" fn(reply: *mut Reply, opaque: *mut c_void)>;
+
 pub type EventFn = unsafe extern "C-unwind" fn(*mut Report, *mut c_void);
+
+pub type ReplyFn = unsafe extern "C-unwind" fn(*mut Reply, *mut c_void);
 
 /// What the program gave along with a callback; its own again when this is dropped.
 pub struct Foreign {
@@ -48,6 +57,14 @@ impl Foreign {
             // SAFETY: the program gave function and opaque for each other. The report lives through
             // the call, and is only read through the pointer or counted.
             unsafe { function(Arc::as_ptr(report).cast_mut(), self.opaque) };
+        });
+    }
+
+    /// The same with a reply.
+    pub fn call_reply(&self, function: ReplyFn, reply: &Arc<Reply>) {
+        enter(Name::Reply(reply.response.number), || {
+            // SAFETY: as above.
+            unsafe { function(Arc::as_ptr(reply).cast_mut(), self.opaque) };
         });
     }
 
@@ -80,6 +97,7 @@ struct Thrown(Name);
 #[derive(Clone, Copy)]
 enum Name {
     Callback(i64),
+    Reply(i64),
     Free,
 }
 
@@ -87,6 +105,7 @@ impl Drop for Thrown {
     fn drop(&mut self) {
         let name = match self.0 {
             Name::Callback(id) => format!("callback {id}"),
+            Name::Reply(number) => format!("the callback of command {number}"),
             Name::Free => "a free function".to_owned(),
         };
         let text = format!("libblockjob: {name} threw an exception, which none may; aborting\n");

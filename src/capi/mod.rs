@@ -26,6 +26,10 @@ pub mod event;
 
 pub mod end;
 
+pub mod command;
+
+pub mod reply;
+
 mod boundary;
 pub mod constants;
 mod foreign;

@@ -16,6 +16,7 @@ pub fn run(shared: &Shared) {
 pub fn deliver(shared: &Shared, next: Next) {
     match next {
         Next::Late => shared.roster.deliver_late(),
+        Next::Report(report) if report.reply.is_some() => shared.roster.replies.deliver(&report),
         Next::Report(report) => {
             shared.roster.deliver(&report);
             if report.event.kind == Kind::Closed {

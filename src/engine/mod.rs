@@ -12,12 +12,14 @@
 //! 4. let sessions whose deadline has passed act;
 //! 5. carry out what the hub wants done, and hand what is to be told to delivery in one batch.
 //!
-//! `unsafe` is allowed in `fork`, `process`, `stream`, `thread` and `wake`, which stand on the
+//! `unsafe` is allowed in `descriptor`, `fork`, `process`, `thread` and `wake`, which stand on the
 //! kernel, and nowhere else.
 
 mod claims;
 mod clock;
+mod command;
 pub mod delivery;
+mod descriptor;
 mod fork;
 pub mod inside;
 mod job;
@@ -30,7 +32,9 @@ mod mailbox;
 mod monitor;
 mod process;
 mod queue;
+mod raw;
 mod reactor;
+mod reply;
 mod report;
 mod roster;
 mod shared;
@@ -40,12 +44,14 @@ mod thread;
 mod ticket;
 mod wake;
 
+pub use command::Order;
 pub use job::{Job, Purpose};
 pub use ledger::{Claimant, Key, Ledger};
 pub use listener::Listener;
 pub use mailbox::Mailbox;
 pub use monitor::{Monitor, Post};
 pub use queue::{Next, Queue};
+pub use reply::{Reply, ReplyCallback};
 pub use report::Report;
 pub use roster::{Callback, Filter, Removed, Roster};
 pub use shared::Shared;

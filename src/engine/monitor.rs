@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     model::{Address, Code, Error, MonitorId, Settings, State, Version},
-    qmp::{job::Verb, jobs::Watch, journal::Findings, position::Bookmark},
+    qmp::{command::Command, job::Verb, jobs::Watch, journal::Findings, position::Bookmark},
 };
 
 /// One QMP endpoint of one QEMU.
@@ -58,6 +58,8 @@ pub enum Post {
     Acknowledge(MonitorId, u64, Option<Ticket>),
     /// A journal was read.
     Journal(MonitorId, Findings),
+    /// A command of the program's is to be sent.
+    Execute(Arc<Monitor>, Command<Ticket>, Ticket),
 }
 
 struct Inner {
@@ -190,6 +192,10 @@ impl Monitor {
         self.set(|inner| inner.settings.marker = on)
     }
 
+    pub fn set_oob(&self, on: bool) -> Result<(), Error> {
+        self.set(|inner| inner.settings.oob = on)
+    }
+
     pub fn set_job_limit(&self, jobs: usize) -> Result<(), Error> {
         self.set(|inner| inner.settings.job_limit = jobs)
     }
@@ -278,6 +284,19 @@ impl Monitor {
     pub fn check_open(&self) -> Result<(), Error> {
         let closed_now = self.inner.lock().state == State::Closed;
         if closed_now { Err(self.named(closed())) } else { Ok(()) }
+    }
+
+    /// Refuses when nothing can be sent, as far as callers know.
+    pub fn check_connected(&self) -> Result<(), Error> {
+        self.mailbox.check()?;
+        match self.inner.lock().state {
+            State::Connected | State::Unresponsive => Ok(()),
+            State::Closed => Err(closed()),
+            State::New | State::Connecting | State::Disconnected => {
+                let text = "it is not connected: wait for CONNECTED; nothing was sent";
+                Err(Error::new(Code::NotConnected, text))
+            }
+        }
     }
 
     /// Says which monitor an error is about.

@@ -8,6 +8,7 @@ pub mod event;
 pub mod job;
 pub mod monitor;
 pub mod readable;
+pub mod response;
 pub mod text;
 pub mod time;
 
@@ -16,5 +17,6 @@ pub use error::{Code, Error};
 pub use event::{Event, Kind, Kinds, Word};
 pub use job::{JobType, Loss, Origin, Outcome, Pivot, Status};
 pub use monitor::{Identity, MonitorId, Process, Settings, State, Version};
+pub use response::Response;
 pub use text::Texts;
 pub use time::{Now, Timestamp};

@@ -1,7 +1,7 @@
 //! What a session wants done. Whoever holds the sockets does it, and tells the session how it went.
 
 use super::{jobs::End, journal::Request};
-use crate::model::{Error, Event, State, Version};
+use crate::model::{Error, Event, Response, State, Version};
 
 /// What a session wants done, in this order.
 #[allow(clippy::large_enum_variant, reason = "acts are few at a time, and gone in the same turn")]
@@ -9,6 +9,8 @@ use crate::model::{Error, Event, State, Version};
 pub enum Act<T> {
     Connect,
     Send(Vec<u8>),
+    /// The same, and with its first byte what the command passes along.
+    SendWith(Vec<u8>, T),
     Disconnect,
     /// The monitor stands differently now.
     Stands(State, Option<Version>),
@@ -23,4 +25,6 @@ pub enum Act<T> {
     /// The journal is to be read; `handle_findings` is the answer.
     Read(Request),
     Answer(T, Result<(), Error>),
+    /// What became of a command of the program's.
+    Reply(T, Result<Response, Error>),
 }

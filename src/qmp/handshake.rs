@@ -2,11 +2,15 @@
 //! the jobs meanwhile is asked of QEMU and, where it does not know, of its journal. Part of
 //! [`Session`].
 
+use serde_json::value::RawValue;
+
 use super::{
     act::Act,
+    command::OOB_IN_BAND_MAX,
     encode,
     exchange::Purpose,
     listing::{self, Listed},
+    message::{members, string},
     session::{List, Session, Stage, Ticket, own},
 };
 use crate::model::{Code, Error, Kind, Now, Process, State, Version, Word};
@@ -18,13 +22,20 @@ impl<T: Ticket> Session<T> {
         }
         self.version = Some(version);
         self.jobs.has_status = (version.major, version.minor) >= (3, 0);
-        let bytes = self.exchange.send("qmp_capabilities", None, Purpose::Capabilities, None);
+        let oob = self.settings.oob && offers(text, "oob");
+        let enable = oob.then_some("{\"enable\":[\"oob\"]}");
+        let purpose = Purpose::Capabilities { oob };
+        let bytes = self.exchange.send("qmp_capabilities", enable, purpose, None);
         acts.push(Act::Send(bytes));
         self.stage = Stage::Negotiating { greeting: text.to_owned() };
     }
 
     /// QEMU has agreed: what became of the jobs meanwhile?
-    pub(super) fn reconcile(&mut self, now: Now, acts: &mut Vec<Act<T>>) {
+    pub(super) fn reconcile(&mut self, oob: bool, now: Now, acts: &mut Vec<Act<T>>) {
+        self.oob = oob;
+        if oob {
+            self.exchange.limit(OOB_IN_BAND_MAX);
+        }
         let Stage::Negotiating { greeting } = std::mem::replace(&mut self.stage, Stage::Down)
         else {
             unreachable!("only a session that negotiates awaits that reply")
@@ -167,6 +178,16 @@ impl<T: Ticket> Session<T> {
         let purpose = Purpose::LeaveMarker;
         acts.push(Act::Send(self.exchange.send("object-add", Some(&arguments), purpose, None)));
     }
+}
+
+/// Does this greeting offer a capability?
+fn offers(greeting: &str, capability: &str) -> bool {
+    let list = || {
+        let [qmp] = members(greeting, ["QMP"]).ok()?;
+        let [list] = members(qmp?.get(), ["capabilities"]).ok()?;
+        serde_json::from_str::<Vec<&RawValue>>(list?.get()).ok()
+    };
+    list().is_some_and(|list| list.into_iter().any(|it| string(it).as_deref() == Some(capability)))
 }
 
 pub(super) fn not_qmp(stray: &str) -> Error {

@@ -7,6 +7,8 @@ use std::{
 
 use super::{
     act::Act,
+    command::Command,
+    decode::Names,
     job::Verb,
     jobs::Watch,
     journal::Findings,
@@ -23,11 +25,19 @@ pub struct Hub<T> {
     acts: Vec<(MonitorId, Act<T>)>,
     /// Told apart from other clients of the same QEMU by this.
     nonce: String,
+    /// The events that somebody wants as they are.
+    raw: Names,
 }
 
 impl<T: Ticket> Hub<T> {
     pub fn new(nonce: String) -> Self {
-        Self { sessions: HashMap::new(), deadlines: BTreeSet::new(), acts: Vec::new(), nonce }
+        Self {
+            sessions: HashMap::new(),
+            deadlines: BTreeSet::new(),
+            acts: Vec::new(),
+            nonce,
+            raw: Names::default(),
+        }
     }
 
     /// What is to be done, oldest first.
@@ -44,7 +54,22 @@ impl<T: Ticket> Hub<T> {
     pub fn add(&mut self, id: MonitorId, settings: impl FnOnce() -> Settings) {
         let nonce = &self.nonce;
         let prefix = || format!("blockjob-{nonce}-{}-", id.0);
-        self.sessions.entry(id).or_insert_with(|| Session::new(settings(), nonce, prefix()));
+        self.sessions.entry(id).or_insert_with(|| {
+            let mut session = Session::new(settings(), nonce, prefix());
+            session.want_raw(self.raw.clone());
+            session
+        });
+    }
+
+    /// From now on these events are told as they are.
+    pub fn want_raw(&mut self, names: &Names) {
+        self.raw = names.clone();
+        self.sessions.values_mut().for_each(|session| session.want_raw(names.clone()));
+    }
+
+    /// A command of the program's is to be sent.
+    pub fn execute(&mut self, id: MonitorId, command: Command<T>, ticket: T, now: Now) {
+        self.with(id, |session, acts| session.execute(command, ticket, now, acts));
     }
 
     pub fn start(&mut self, id: MonitorId, ticket: Option<T>, now: Now) {

@@ -110,8 +110,8 @@ impl<T: Ticket> Session<T> {
     ) {
         let answer = reply.as_ref().map(|_| ()).map_err(Clone::clone);
         match pending.purpose {
-            Purpose::Capabilities => match answer {
-                Ok(()) => self.reconcile(now, acts),
+            Purpose::Capabilities { oob } => match answer {
+                Ok(()) => self.reconcile(oob, now, acts),
                 Err(ref error) => {
                     let what = format!("QEMU refused qmp_capabilities: {}", error.text);
                     self.end(&Error::new(Code::Remote, what), now, acts);
@@ -142,6 +142,8 @@ impl<T: Ticket> Session<T> {
             // Refused, the job is gone already, and that is as good.
             Purpose::Dismiss { job } => self.jobs.dismissed(job),
             Purpose::Keepalive => self.handle_alive(now, acts),
+            // `handle_response` is for these.
+            Purpose::Command { .. } => {}
         }
         self.pump(now, acts);
         if let Some(ticket) = pending.ticket {
@@ -151,7 +153,12 @@ impl<T: Ticket> Session<T> {
 
     /// The connection has ended, and with it what was waited for.
     pub(super) fn handle_no_replies(&mut self, acts: &mut Vec<Act<T>>) {
+        self.oob = false;
         for pending in self.exchange.take_all() {
+            if matches!(pending.purpose, Purpose::Command { .. }) {
+                Self::handle_no_response(pending, acts);
+                continue;
+            }
             let Some(ticket) = pending.ticket else { continue };
             let what = match pending.purpose {
                 Purpose::Start { .. } => {
@@ -206,7 +213,7 @@ impl<T: Ticket> Session<T> {
         Ok((job, start.arguments))
     }
 
-    fn check_ready(&self) -> Result<(), Error> {
+    pub(super) fn check_ready(&self) -> Result<(), Error> {
         if !matches!(self.stage, Stage::Ready) {
             let text = "it is not connected: wait for CONNECTED; nothing was sent";
             return Err(Error::new(Code::NotConnected, text));

@@ -9,8 +9,9 @@ use std::time::Duration;
 use super::{
     act::Act,
     backoff::Backoff,
-    decode::decode,
-    exchange::{Exchange, Purpose},
+    command::Heard,
+    decode::{self, Names, decode},
+    exchange::{Exchange, Pending, Purpose},
     handshake,
     jobs::{Jobs, Told, Wish},
     journal::Findings,
@@ -61,6 +62,10 @@ pub struct Session<T> {
     pub(super) marker: String,
     /// QEMU has it, or had.
     pub(super) marker_left: bool,
+    /// QEMU takes commands out of band.
+    pub(super) oob: bool,
+    /// The events that somebody wants as they are.
+    raw: Names,
 }
 
 #[derive(Debug)]
@@ -136,6 +141,8 @@ impl<T: Ticket> Session<T> {
             told_reason: None,
             marker: format!("blockjob-{nonce}"),
             marker_left: false,
+            oob: false,
+            raw: Names::default(),
         }
     }
 
@@ -143,7 +150,13 @@ impl<T: Ticket> Session<T> {
     pub fn deadline(&self) -> Option<Duration> {
         let Timers { attempt, retry, mut lost, keepalive } = self.timers;
         lost.take_if(|_| self.is_becoming_usable());
-        [attempt, retry, lost, keepalive].into_iter().flatten().min()
+        let command = self.exchange.deadline();
+        [attempt, retry, lost, keepalive, command].into_iter().flatten().min()
+    }
+
+    /// From now on these events are told as they are, beside what they are told as else.
+    pub fn want_raw(&mut self, names: Names) {
+        self.raw = names;
     }
 
     /// Somebody wishes the monitor to be connected; a ticket is answered when it is usable.
@@ -221,6 +234,9 @@ impl<T: Ticket> Session<T> {
         if due(&mut self.timers.keepalive) {
             self.keep_alive(now, acts);
         }
+        if self.exchange.deadline().is_some_and(|at| at <= now.running) {
+            self.give_up_commands(now, acts);
+        }
     }
 
     /// The journal was read.
@@ -263,6 +279,9 @@ impl<T: Ticket> Session<T> {
     fn handle_message(&mut self, text: &str, now: Now, acts: &mut Vec<Act<T>>) {
         match parse(text) {
             Ok(Message::Event { name, timestamp, data }) => {
+                if self.raw.has(&name) {
+                    acts.push(Act::Tell(decode::raw(&name, timestamp, text)));
+                }
                 // A QEMU before 6.2 completes ready mirrors when it is quit, without a pivot.
                 if name == "SHUTDOWN"
                     && self.version.is_some_and(|it| (it.major, it.minor) < (6, 2))
@@ -282,17 +301,33 @@ impl<T: Ticket> Session<T> {
             Ok(Message::Greeting(version)) => self.handle_greeting(version, text, acts),
             Ok(Message::Return { id, value }) => {
                 if let Some(pending) = self.exchange.take(id) {
-                    self.handle_reply(pending, Ok(value), now, acts);
+                    self.handle_answer(pending, &Heard::Return(value), now, acts);
                 }
             }
-            Ok(Message::Error { id, class, description }) => {
+            Ok(Message::Error { id, class, description, json }) => {
                 if let Some(pending) = self.exchange.take(id) {
-                    let error = Error::new(Code::Remote, format!("{class}: {description}"));
-                    self.handle_reply(pending, Err(error), now, acts);
+                    let (class, description) = (&class, &description);
+                    let heard = Heard::Error { class, description, json };
+                    self.handle_answer(pending, &heard, now, acts);
                 }
             }
             Ok(Message::Unknown) | Err(_) => self.handle_stray(text.as_bytes()),
         }
+    }
+
+    fn handle_answer(
+        &mut self,
+        pending: Pending<T>,
+        heard: &Heard<'_>,
+        now: Now,
+        acts: &mut Vec<Act<T>>,
+    ) {
+        if matches!(pending.purpose, Purpose::Command { .. }) {
+            self.handle_response(pending, heard, now, acts);
+        } else {
+            self.handle_reply(pending, heard.result(), now, acts);
+        }
+        self.send_more(acts);
     }
 
     /// What became of jobs becomes acts.
@@ -447,6 +482,14 @@ mod tests {
                 Act::Read(request) => format!("read for {}", request.wanted.len()),
                 Act::Answer(ticket, Ok(())) => format!("answer {ticket} ok"),
                 Act::Answer(ticket, Err(error)) => format!("answer {ticket} {:?}", error.code),
+                Act::SendWith(bytes, luggage) => {
+                    format!("send {} with {luggage}", String::from_utf8(bytes).unwrap().trim())
+                }
+                Act::Reply(ticket, Ok(response)) => {
+                    let json = response.json().map(|json| json.to_str().unwrap());
+                    format!("reply {ticket} {:?} {}", response.failure, json.unwrap_or("-"))
+                }
+                Act::Reply(ticket, Err(error)) => format!("reply {ticket} {:?}", error.code),
             };
             self.acts.drain(..).map(line).collect()
         }

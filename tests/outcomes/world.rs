@@ -290,6 +290,13 @@ impl World {
                         command.replace("{\"execute\":", "").replace("\"arguments\":", "");
                     format!("send {}", command.replace('"', ""))
                 }
+                Act::SendWith(..) => unreachable!("no story passes a descriptor"),
+                Act::Reply(Number(ticket), Ok(response)) => {
+                    format!("reply {ticket} {:?}", response.failure)
+                }
+                Act::Reply(Number(ticket), Err(error)) => {
+                    format!("reply {ticket} {:?}", error.code)
+                }
                 Act::Disconnect => "disconnect".into(),
                 Act::Stands(state, _) => format!("stands {state:?}"),
                 Act::Tell(event) => format!("tell {}", told(&event)),

@@ -179,6 +179,7 @@ impl Library {
                 Act::End(end) => Out::End(end),
                 Act::Attach { handle, job } => Out::Attach { handle, job },
                 Act::Read(request) => Out::Read(request),
+                Act::SendWith(..) | Act::Reply(..) => unreachable!("nobody executes here"),
                 Act::Answer(ticket, answer) => {
                     self.settle(&ticket, answer);
                     continue;
