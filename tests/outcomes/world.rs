@@ -10,6 +10,7 @@ use blockjob::{
     },
     qmp::{
         act::Act,
+        command::Command,
         job::Verb,
         jobs::Watch,
         journal::{Findings, Request},
@@ -260,6 +261,13 @@ impl World {
 
     pub fn asks(&mut self, handle: u64, verb: Verb, force: bool) {
         self.session.ask_job(handle, verb, force, Number(50), &mut self.acts);
+        self.act();
+    }
+
+    /// Sends a command of the program's own.
+    pub fn executes(&mut self, command: &str, arguments: &str) {
+        let command = Command::new(70, command, Some(arguments)).unwrap();
+        self.session.execute(command, Number(70), self.now, &mut self.acts);
         self.act();
     }
 
