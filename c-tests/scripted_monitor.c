@@ -15,6 +15,7 @@ enum deed {
     EXPECT, /* a command with `bytes` in it */
     ANSWER, /* `bytes`, with $ID replaced */
     SEND,   /* `bytes` */
+    WRITE_PASSED, /* `bytes` */
     CUT,    /* into pieces of `size` bytes */
     WAIT_READ,
     STOP_READING,
@@ -162,6 +163,17 @@ void then_return(struct scripted_monitor *monitor)
     then_answer(monitor, "{\"return\": {}, \"id\": $ID}\r\n");
 }
 
+void then_refuse(struct scripted_monitor *monitor)
+{
+    then_answer(monitor, "{\"id\": $ID, \"error\": {\"class\": \"DeviceNotFound\", "
+                         "\"desc\": \"no d0\"}}\r\n");
+}
+
+void then_write_passed(struct scripted_monitor *monitor, const char *text)
+{
+    add_step(monitor, WRITE_PASSED, text, strlen(text));
+}
+
 void then_negotiate(struct scripted_monitor *monitor)
 {
     then_accept(monitor);
@@ -288,6 +300,8 @@ static bool carry_out(struct wire *wire, const struct step *step)
         return wire_answer(wire, step->bytes);
     case SEND:
         return wire_send(wire, step->bytes, step->size);
+    case WRITE_PASSED:
+        return wire_write_passed(wire, step->bytes, step->size);
     case CUT:
         wire->piece = step->size;
         return true;

@@ -28,6 +28,10 @@ void then_greet(struct scripted_monitor *monitor);
 void then_expect(struct scripted_monitor *monitor, const char *word); /* a command with it */
 void then_answer(struct scripted_monitor *monitor, const char *text); /* $ID: that command's id */
 void then_return(struct scripted_monitor *monitor);    /* answers it with {} */
+void then_refuse(struct scripted_monitor *monitor);    /* with DeviceNotFound, "no d0" */
+
+/* Writes the text to the descriptor that came with the last command's first byte, and closes it. */
+void then_write_passed(struct scripted_monitor *monitor, const char *text);
 void then_negotiate(struct scripted_monitor *monitor); /* all of it: how most scripts begin */
 
 /*
