@@ -32,6 +32,8 @@ void then_refuse(struct scripted_monitor *monitor);    /* with DeviceNotFound, "
 
 /* Writes the text to the descriptor that came with the last command's first byte, and closes it. */
 void then_write_passed(struct scripted_monitor *monitor, const char *text);
+void then_forget_passed(struct scripted_monitor *monitor); /* closes it */
+void then_skip_line(struct scripted_monitor *monitor);     /* a command of any length */
 void then_negotiate(struct scripted_monitor *monitor); /* all of it: how most scripts begin */
 
 /*

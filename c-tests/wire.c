@@ -26,18 +26,19 @@ void wire_open(struct wire *wire, const char *path)
     assert_int_equal(listen(wire->listening, 8), 0);
 }
 
-static void forget_passed(struct wire *wire)
+bool wire_forget_passed(struct wire *wire)
 {
     if (wire->passed >= 0) {
         close(wire->passed);
         wire->passed = -1;
     }
+    return true;
 }
 
 void wire_close(struct wire *wire)
 {
     wire_hang_up(wire);
-    forget_passed(wire);
+    wire_forget_passed(wire);
     close(wire->listening);
     close(wire->wake);
 }
@@ -119,7 +120,7 @@ static bool read_byte(struct wire *wire, char *byte, bool *end)
     size = recvmsg(wire->connection, &message, MSG_CMSG_CLOEXEC);
     header = size == 1 ? CMSG_FIRSTHDR(&message) : NULL;
     if (header != NULL && header->cmsg_type == SCM_RIGHTS) {
-        forget_passed(wire);
+        wire_forget_passed(wire);
         memcpy(&wire->passed, CMSG_DATA(header), sizeof wire->passed);
         if (*byte != '{') {
             return failed(wire, "a descriptor came with '%c', in the middle of something", *byte);
@@ -137,7 +138,7 @@ static bool read_command(struct wire *wire, char *command, size_t room)
     int depth = 0;
     char byte;
 
-    forget_passed(wire);
+    wire_forget_passed(wire);
     do {
         if (!read_byte(wire, &byte, &end)) {
             return false;
@@ -204,6 +205,23 @@ bool wire_answer(struct wire *wire, const char *text)
     return wire_send(wire, answer, (size_t)size);
 }
 
+bool wire_skip_line(struct wire *wire)
+{
+    bool begun = false, end;
+    char byte;
+
+    do {
+        if (!read_byte(wire, &byte, &end)) {
+            return false;
+        }
+        if (end) {
+            return failed(wire, "a command was wanted, but the peer closed");
+        }
+        begun |= byte == '{';
+    } while (byte != '\n' || !begun);
+    return true;
+}
+
 bool wire_write_passed(struct wire *wire, const char *text, size_t size)
 {
     if (wire->passed < 0) {
@@ -212,7 +230,7 @@ bool wire_write_passed(struct wire *wire, const char *text, size_t size)
     if (write(wire->passed, text, size) != (ssize_t)size) {
         return failed(wire, "write to what was passed: %s", strerror(errno));
     }
-    forget_passed(wire);
+    wire_forget_passed(wire);
     return true;
 }
 

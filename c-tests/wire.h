@@ -28,6 +28,8 @@ bool wire_accept(struct wire *wire);
 bool wire_expect(struct wire *wire, const char *word);  /* a command with the word in it */
 bool wire_answer(struct wire *wire, const char *text);  /* with $ID replaced by that command's */
 bool wire_write_passed(struct wire *wire, const char *text, size_t size); /* and closes it */
+bool wire_forget_passed(struct wire *wire);
+bool wire_skip_line(struct wire *wire); /* the next one that has a command */
 bool wire_send(struct wire *wire, const char *bytes, size_t size);
 bool wire_wait_read(struct wire *wire); /* until the peer has read everything */
 bool wire_shutdown(struct wire *wire, int how);
