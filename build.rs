@@ -56,9 +56,9 @@ mod header {
     use std::{env, error::Error, fs, path::Path};
 
     /// A chapter is a file of src/capi, in this order.
-    const CHAPTERS: [&str; 13] = [
+    const CHAPTERS: [&str; 15] = [
         "version", "error", "listener", "delivery", "monitor", "setting", "callback", "job",
-        "control", "info", "event", "end", "watching",
+        "control", "info", "event", "end", "command", "reply", "watching",
     ];
 
     pub fn generate() -> Result<(), Box<dyn Error>> {

@@ -60,8 +60,13 @@ fn main() {
         Kind::Connected => drop(tell.lock().unwrap().send(())),
         _ => {}
     });
-    let filter =
-        Filter { monitor: Some(monitor.id()), job: None, kinds: Kinds::all(), observes: false };
+    let filter = Filter {
+        monitor: Some(monitor.id()),
+        job: None,
+        kinds: Kinds::all(),
+        name: None,
+        observes: false,
+    };
     shared.add_callback(filter, Some(&monitor), note).expect("a callback");
     monitor.connect(None).expect("a connection");
 
@@ -133,7 +138,8 @@ impl Steady {
             let _ = notes.lock().unwrap().send(took);
         });
         let kinds = Kinds::from_mask(Kind::Status as u32).expect("a kind");
-        let filter = Filter { monitor: Some(monitor.id()), job: None, kinds, observes: false };
+        let filter =
+            Filter { monitor: Some(monitor.id()), job: None, kinds, name: None, observes: false };
         listener.shared().add_callback(filter, Some(&monitor), note).expect("a callback");
         // Each event begins a job of its own.
         monitor.set_job_limit(1 << 16).unwrap();

@@ -26,6 +26,7 @@
 
 #include <blockjob.h>
 
+#include "answers.h"
 #include "call.h"
 #include "child.h"
 #include "delivered.h"

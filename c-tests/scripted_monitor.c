@@ -17,6 +17,9 @@ enum deed {
     EXPECT, /* a command with `bytes` in it */
     ANSWER, /* `bytes`, with $ID replaced */
     SEND,   /* `bytes` */
+    WRITE_PASSED, /* `bytes` */
+    FORGET_PASSED,
+    SKIP_LINE,
     CUT,    /* into pieces of `size` bytes */
     WAIT_READ,
     STOP_READING,
@@ -199,6 +202,27 @@ void then_expect_unsent(struct scripted_monitor *monitor)
     add_step(monitor, EXPECT_UNSENT, NULL, 0);
 }
 
+void then_refuse(struct scripted_monitor *monitor)
+{
+    then_answer(monitor, "{\"id\": $ID, \"error\": {\"class\": \"DeviceNotFound\", "
+                         "\"desc\": \"no d0\"}}\r\n");
+}
+
+void then_write_passed(struct scripted_monitor *monitor, const char *text)
+{
+    add_step(monitor, WRITE_PASSED, text, strlen(text));
+}
+
+void then_forget_passed(struct scripted_monitor *monitor)
+{
+    add_step(monitor, FORGET_PASSED, NULL, 0);
+}
+
+void then_skip_line(struct scripted_monitor *monitor)
+{
+    add_step(monitor, SKIP_LINE, NULL, 0);
+}
+
 void then_negotiate(struct scripted_monitor *monitor)
 {
     then_accept(monitor);
@@ -334,6 +358,12 @@ static bool carry_out(struct wire *wire, const struct step *step)
         return wire_answer(wire, step->bytes);
     case SEND:
         return wire_send(wire, step->bytes, step->size);
+    case WRITE_PASSED:
+        return wire_write_passed(wire, step->bytes, step->size);
+    case FORGET_PASSED:
+        return wire_forget_passed(wire);
+    case SKIP_LINE:
+        return wire_skip_line(wire);
     case CUT:
         wire->piece = step->size;
         return true;

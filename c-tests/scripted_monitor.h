@@ -35,6 +35,12 @@ void then_take(struct scripted_monitor *monitor, int connection);
 void then_expect(struct scripted_monitor *monitor, const char *word); /* a command with it */
 void then_answer(struct scripted_monitor *monitor, const char *text); /* $ID: that command's id */
 void then_return(struct scripted_monitor *monitor);    /* answers it with {} */
+void then_refuse(struct scripted_monitor *monitor);    /* with DeviceNotFound, "no d0" */
+
+/* Writes the text to the descriptor that came with the last command's first byte, and closes it. */
+void then_write_passed(struct scripted_monitor *monitor, const char *text);
+void then_forget_passed(struct scripted_monitor *monitor); /* closes it */
+void then_skip_line(struct scripted_monitor *monitor);     /* a command of any length */
 void then_negotiate(struct scripted_monitor *monitor); /* all of it: how most scripts begin */
 void then_agree(struct scripted_monitor *monitor);     /* the same on the present connection */
 

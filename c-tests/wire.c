@@ -27,14 +27,25 @@ void wire_open_on(struct wire *wire, int listening)
 {
     memset(wire, 0, sizeof *wire);
     wire->connection = -1;
+    wire->passed = -1;
     wire->wake = eventfd(0, EFD_CLOEXEC);
     assert_true(wire->wake >= 0);
     wire->listening = listening;
 }
 
+bool wire_forget_passed(struct wire *wire)
+{
+    if (wire->passed >= 0) {
+        close(wire->passed);
+        wire->passed = -1;
+    }
+    return true;
+}
+
 void wire_close(struct wire *wire)
 {
     wire_hang_up(wire);
+    wire_forget_passed(wire);
     if (wire->listening >= 0) {
         close(wire->listening);
     }
@@ -112,15 +123,35 @@ bool wire_expect_unsent(struct wire *wire)
     return sent == 0 || failed(wire, "%d bytes came that were not expected yet", sent);
 }
 
-/* Reads one byte; *end tells that the peer has closed. */
+/* Reads one byte, and a descriptor with it; *end tells that the peer has closed. */
 static bool read_byte(struct wire *wire, char *byte, bool *end)
 {
+    union {
+        char bytes[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control;
+    struct iovec part = { .iov_base = byte, .iov_len = 1 };
+    struct msghdr message = {
+        .msg_iov = &part,
+        .msg_iovlen = 1,
+        .msg_control = control.bytes,
+        .msg_controllen = sizeof control.bytes,
+    };
+    struct cmsghdr *header;
     ssize_t size;
 
     if (!ready(wire, wire->connection, POLLIN)) {
         return false;
     }
-    size = recv(wire->connection, byte, 1, 0);
+    size = recvmsg(wire->connection, &message, MSG_CMSG_CLOEXEC);
+    header = size == 1 ? CMSG_FIRSTHDR(&message) : NULL;
+    if (header != NULL && header->cmsg_type == SCM_RIGHTS) {
+        wire_forget_passed(wire);
+        memcpy(&wire->passed, CMSG_DATA(header), sizeof wire->passed);
+        if (*byte != '{') {
+            return failed(wire, "a descriptor came with '%c', in the middle of something", *byte);
+        }
+    }
     *end = size == 0 || (size < 0 && errno == ECONNRESET);
     return *end || size == 1 || failed(wire, "recv: %s", strerror(errno));
 }
@@ -133,6 +164,7 @@ static bool read_command(struct wire *wire, char *command, size_t room)
     int depth = 0;
     char byte;
 
+    wire_forget_passed(wire);
     do {
         if (!read_byte(wire, &byte, &end)) {
             return false;
@@ -197,6 +229,35 @@ bool wire_answer(struct wire *wire, const char *text)
     size = snprintf(answer, sizeof answer, "%.*s%s%s", (int)(place - text), text, wire->id,
                     place + strlen("$ID"));
     return wire_send(wire, answer, (size_t)size);
+}
+
+bool wire_skip_line(struct wire *wire)
+{
+    bool begun = false, end;
+    char byte;
+
+    do {
+        if (!read_byte(wire, &byte, &end)) {
+            return false;
+        }
+        if (end) {
+            return failed(wire, "a command was wanted, but the peer closed");
+        }
+        begun |= byte == '{';
+    } while (byte != '\n' || !begun);
+    return true;
+}
+
+bool wire_write_passed(struct wire *wire, const char *text, size_t size)
+{
+    if (wire->passed < 0) {
+        return failed(wire, "no descriptor came with %s", wire->command);
+    }
+    if (write(wire->passed, text, size) != (ssize_t)size) {
+        return failed(wire, "write to what was passed: %s", strerror(errno));
+    }
+    wire_forget_passed(wire);
+    return true;
 }
 
 static bool send_at_once(struct wire *wire, const char *bytes, size_t size)

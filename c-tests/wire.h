@@ -15,6 +15,7 @@ struct wire {
     size_t piece;   /* how many bytes are sent at a time; 0 is all */
     char command[4096]; /* the last one */
     char id[256];       /* of that, as it stood there */
+    int passed;         /* the descriptor that came with its first byte; -1: none */
     char failure[4608]; /* what a deed wanted and what came; empty as long as all is well */
 };
 
@@ -29,6 +30,9 @@ void wire_open_on(struct wire *wire, int listening);
 bool wire_accept(struct wire *wire);
 bool wire_expect(struct wire *wire, const char *word);  /* a command with the word in it */
 bool wire_answer(struct wire *wire, const char *text);  /* with $ID replaced by that command's */
+bool wire_write_passed(struct wire *wire, const char *text, size_t size); /* and closes it */
+bool wire_forget_passed(struct wire *wire);
+bool wire_skip_line(struct wire *wire); /* the next one that has a command */
 bool wire_send(struct wire *wire, const char *bytes, size_t size);
 bool wire_wait_read(struct wire *wire); /* until the peer has read everything */
 bool wire_shutdown(struct wire *wire, int how);

@@ -10,7 +10,7 @@ use std::{
 
 use super::error;
 use crate::{
-    engine::{Info, Job, JobList, Listener, Monitor, Report},
+    engine::{Info, Job, JobList, Listener, Monitor, Reply, Report},
     model::{Code, Error},
 };
 
@@ -27,7 +27,7 @@ pub fn guard<R: Returned>(body: impl FnOnce() -> Result<R, Error>) -> R {
         Err(Error::new(Code::Internal, text))
     });
     result.unwrap_or_else(|error| {
-        error::set(&error.text);
+        error::set(&error);
         R::failed(&error)
     })
 }
@@ -89,6 +89,16 @@ pub unsafe fn text<'a>(pointer: *const c_char, name: &str) -> Result<&'a str, Er
 pub unsafe fn arguments<'a>(pointer: *const c_char, name: &str) -> Result<&'a str, Error> {
     // SAFETY: promised by the caller.
     unsafe { text_up_to(ARGUMENTS_MAX, pointer, name) }
+}
+
+/// The same for those of any command, at most [`COMMAND_MAX`] bytes.
+///
+/// # Safety
+///
+/// As for [`text`].
+pub unsafe fn command_arguments<'a>(pointer: *const c_char, name: &str) -> Result<&'a str, Error> {
+    // SAFETY: promised by the caller.
+    unsafe { text_up_to(COMMAND_MAX, pointer, name) }
 }
 
 /// # Safety
@@ -174,6 +184,14 @@ impl Handle for Report {
     }
 }
 
+impl Handle for Reply {
+    const NAME: &'static str = "reply";
+
+    fn check_process(&self) -> Result<(), Error> {
+        self.monitor.check_process()
+    }
+}
+
 impl Handle for Job {
     const NAME: &'static str = "job";
 
@@ -226,7 +244,7 @@ impl Returned for () {
     fn failed(_: &Error) -> Self {}
 }
 
-fn errno(code: Code) -> c_int {
+pub fn errno(code: Code) -> c_int {
     match code {
         Code::Invalid => libc::EINVAL,
         Code::NotUtf8 => libc::EILSEQ,
@@ -257,3 +275,5 @@ fn errno(code: Code) -> c_int {
 const TEXT_MAX: usize = 4096;
 /// Far more than a command for a job says, far less than what the socket's buffer is bound to.
 const ARGUMENTS_MAX: usize = 64 << 10;
+/// Half of what may be unanswered at a monitor at once.
+const COMMAND_MAX: usize = 1 << 20;

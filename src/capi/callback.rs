@@ -58,37 +58,56 @@ pub unsafe extern "C" fn blockjob_callback_add(
     opaque: *mut c_void,
     free_fn: blockjob_free_fn,
 ) -> i64 {
-    let mut foreign = Some(Foreign::new(opaque, free_fn));
-    let id = guard(|| {
-        // SAFETY: the header asks for a handle of ours.
-        let listener = unsafe { required(listener) }?.shared();
-        // SAFETY: the header asks for a handle of ours.
-        let monitor = (!monitor.is_null()).then(|| unsafe { required(monitor) }).transpose()?;
+    let filter = |from: Option<&Monitor>| {
         // SAFETY: the header asks for text.
         let job = (!job_id.is_null()).then(|| unsafe { text(job_id, "job_id") }).transpose()?;
-        let observes = kinds & BLOCKJOB_OBSERVE != 0;
-        let kinds = known(kinds & !BLOCKJOB_OBSERVE)?;
-        listener.delivery.settle(callback.is_some())?;
-        let filter = Filter {
-            monitor: monitor.map(Monitor::id),
+        Ok(Filter {
+            monitor: from.map(Monitor::id),
             job: job.map(str::to_owned),
-            kinds,
-            observes,
-        };
-        let foreign = foreign.take().expect("it was made above and is taken once");
-        let callback: Callback = match callback {
-            Some(function) => Arc::new(move |id, report| foreign.call(function, id, report)),
-            // A subscription: it is never called, and frees what came along all the same.
-            None => Arc::new(move |_, _| _ = &foreign),
-        };
-        listener.add_callback(filter, monitor, callback)
-    });
-    if id == i64::from(-libc::ECHILD) {
-        if let Some(foreign) = foreign {
-            foreign.leak();
-        }
-    }
-    id
+            kinds: known(kinds & !BLOCKJOB_OBSERVE)?,
+            name: None,
+            observes: kinds & BLOCKJOB_OBSERVE != 0,
+        })
+    };
+    // SAFETY: the header asks for handles of ours.
+    unsafe { add(listener, monitor, filter, callback, Foreign::new(opaque, free_fn)) }
+}
+
+/// Registers a callback for events of QEMU's as they are, also for those that the library does not
+/// know: of kind RAW, with QEMU's name, time and JSON (blockjob_event_get_name(), _get_timestamp(),
+/// _get_json()) and nothing else. It claims nothing; how a job ends is better asked for with
+/// blockjob_callback_add(), since what is missed here is not told afterwards. When the program is too
+/// slow, RAW events are dropped as STATUS events are, and counted in OVERFLOW.
+///
+/// Registering, `opaque` and removing by blockjob_callback_remove() are as with
+/// blockjob_callback_add(), and so are the events of one monitor in their order.
+///
+/// @param monitor the monitor whose events are wanted; NULL for all, later ones too
+/// @param name QEMU's name of the event, such as "SHUTDOWN", "BLOCK_IO_ERROR" or "DEVICE_DELETED";
+///        NULL for every event of QEMU's
+/// @param callback what is called; see blockjob_event_fn. NULL in a listener whose events are
+///        pulled, and only there.
+/// @param opaque given to callback and free_fn, never looked at; may be NULL
+/// @param free_fn frees opaque; may be NULL
+///
+/// Returns: the registration's id, more than 0, never used again. Errors: -EINVAL (no name that
+/// QEMU could have; no callback, or one where events are pulled; a monitor of another listener), -EILSEQ and -ENAMETOOLONG (name),
+/// -ESHUTDOWN (the listener was stopped, or the monitor closed).
+///
+/// Threads: any, also inside callbacks. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn blockjob_callback_add_raw(
+    listener: *mut Listener,
+    monitor: *mut Monitor,
+    name: *const c_char,
+    callback: blockjob_event_fn,
+    opaque: *mut c_void,
+    free_fn: blockjob_free_fn,
+) -> i64 {
+    // SAFETY: the header asks for a handle of ours, and for text.
+    let filter = |from: Option<&Monitor>| unsafe { raw(from, name) };
+    // SAFETY: the header asks for handles of ours.
+    unsafe { add(listener, monitor, filter, callback, Foreign::new(opaque, free_fn)) }
 }
 
 /// Removes a registration. When it returns 0, nothing of it runs any more and free_fn has run. So
@@ -122,6 +141,58 @@ pub unsafe extern "C" fn blockjob_callback_remove(
             Removed::Later => Ok(1),
         }
     })
+}
+
+/// Registers what passes a filter, which is made for this monitor.
+///
+/// # Safety
+///
+/// As for [`required`].
+unsafe fn add(
+    listener: *mut Listener,
+    monitor: *mut Monitor,
+    filter: impl FnOnce(Option<&Monitor>) -> Result<Filter, Error>,
+    callback: blockjob_event_fn,
+    foreign: Foreign,
+) -> i64 {
+    let mut foreign = Some(foreign);
+    let id = guard(|| {
+        // SAFETY: promised by the caller.
+        let listener = unsafe { required(listener) }?.shared();
+        // SAFETY: promised by the caller.
+        let monitor = (!monitor.is_null()).then(|| unsafe { required(monitor) }).transpose()?;
+        let filter = filter(monitor)?;
+        listener.delivery.settle(callback.is_some())?;
+        let foreign = foreign.take().expect("it was made above and is taken once");
+        let callback: Callback = match callback {
+            Some(function) => Arc::new(move |id, report| foreign.call(function, id, report)),
+            // A subscription: it is never called, and frees what came along all the same.
+            None => Arc::new(move |_, _| _ = &foreign),
+        };
+        listener.add_callback(filter, monitor, callback)
+    });
+    keep_parents(id, foreign);
+    id
+}
+
+/// In the child of a fork what the program gave is the parent's, and is not freed.
+pub fn keep_parents(result: i64, foreign: Option<Foreign>) {
+    if result == i64::from(-libc::ECHILD) {
+        if let Some(foreign) = foreign {
+            foreign.leak();
+        }
+    }
+}
+
+/// A filter for events as they are.
+///
+/// # Safety
+///
+/// As for [`text`].
+unsafe fn raw(from: Option<&Monitor>, name: *const c_char) -> Result<Filter, Error> {
+    // SAFETY: promised by the caller.
+    let name = (!name.is_null()).then(|| unsafe { text(name, "name") }).transpose()?;
+    Filter::raw(from.map(Monitor::id), name)
 }
 
 fn known(mask: u32) -> Result<Kinds, Error> {

@@ -28,7 +28,7 @@ pub const BLOCKJOB_EVENT_DISCONNECTED: u32 = 1 << 8;
 /// The monitor was closed; nothing follows.
 pub const BLOCKJOB_EVENT_CLOSED: u32 = 1 << 9;
 /// Here stood events that were dropped; their number is blockjob_event_get_dropped(). The program
-/// was too slow for STATUS, ERROR or PROGRESS events, or QEMU had more jobs than the monitor knows
+/// was too slow for STATUS, ERROR, PROGRESS or RAW events, or QEMU had more jobs than the monitor knows
 /// at a time (blockjob_monitor_set_job_limit()). How a job that is known ended is never dropped; of
 /// READY, PENDING, PROGRESS and the events of connections only the latest one of a job or monitor
 /// is kept waiting.
@@ -43,6 +43,10 @@ pub const BLOCKJOB_EVENT_RESPONSIVE: u32 = 1 << 12;
 pub const BLOCKJOB_EVENT_PROGRESS: u32 = 1 << 13;
 /// All of the above. A later version's new kinds are not in it until you compile anew.
 pub const BLOCKJOB_EVENT_ALL: u32 = (1 << 14) - 1;
+/// Any event of QEMU's, as it is: of blockjob_callback_add_raw() alone, and in no mask.
+pub const BLOCKJOB_EVENT_RAW: u32 = 1 << 14;
+/// The reply to a command that nobody waited for, where events are pulled; in no mask.
+pub const BLOCKJOB_EVENT_REPLY: u32 = 1 << 15;
 /// A line of the log, in a listener whose events are pulled (blockjob_listener_set_log()); its text
 /// is blockjob_event_get_reason(). Not for blockjob_callback_add().
 pub const BLOCKJOB_EVENT_LOG: u32 = 1 << 16;
@@ -163,6 +167,11 @@ pub const BLOCKJOB_JOB_ADOPT: u32 = 1 << 1;
 /// For blockjob_job_cancel(): also a ready mirror or active commit ends as CANCELLED (before QEMU
 /// 2.12 as COMPLETED).
 pub const BLOCKJOB_CANCEL_FORCE: u32 = 1 << 0;
+
+/// For blockjob_monitor_execute() and its kin: QEMU takes the command out of band, at once, before
+/// others that it has not carried out yet. It knows that of a few commands, and it must have been
+/// asked for with blockjob_monitor_set_oob().
+pub const BLOCKJOB_EXECUTE_OOB: u32 = 1 << 0;
 
 /// How much a line of the log matters: a fault of the library itself; please report it.
 pub const BLOCKJOB_LOG_ERROR: i32 = 1;

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::error;
-use crate::engine::{Line, Report, inside};
+use crate::engine::{Line, Reply, Report, inside};
 
 /// Called for each event that a registration is for, on the listener's thread "blockjob-call", one
 /// at a time. `event` is the library's and holds until the callback returns; keep it longer with
@@ -28,8 +28,16 @@ pub type blockjob_event_fn =
 pub type blockjob_free_fn = Option<unsafe extern "C-unwind" fn(opaque: *mut c_void)>;
 
 pub type LogFn = unsafe extern "C-unwind" fn(c_int, *const c_char, *const c_char, *mut c_void);
+/// Called with the reply to a command that nobody waited for, as blockjob_event_fn is for an event,
+/// and what is said there holds for it as well. `reply` is the library's and holds until the
+/// callback returns; keep it longer with blockjob_reply_ref().
+#[allow(non_camel_case_types)]
+pub type blockjob_reply_fn =
+    Option<unsafe extern "C-unwind" fn(reply: *mut Reply, opaque: *mut c_void)>;
 
 pub type EventFn = unsafe extern "C-unwind" fn(*mut Report, *mut c_void);
+
+pub type ReplyFn = unsafe extern "C-unwind" fn(*mut Reply, *mut c_void);
 
 /// What the program gave along with a callback; its own again when this is dropped.
 pub struct Foreign {
@@ -70,6 +78,14 @@ impl Foreign {
         });
     }
 
+    /// The same with a reply.
+    pub fn call_reply(&self, function: ReplyFn, reply: &Arc<Reply>) {
+        enter(Name::Reply(reply.response.number), || {
+            // SAFETY: as above.
+            unsafe { function(Arc::as_ptr(reply).cast_mut(), self.opaque) };
+        });
+    }
+
     /// Does not free, now or ever: it belongs to another process.
     pub fn leak(self) {
         mem::forget(self);
@@ -100,6 +116,7 @@ struct Thrown(Name);
 enum Name {
     Callback(i64),
     Log,
+    Reply(i64),
     Free,
 }
 
@@ -108,6 +125,7 @@ impl Drop for Thrown {
         let name = match self.0 {
             Name::Callback(id) => format!("callback {id}"),
             Name::Log => "the log's function".to_owned(),
+            Name::Reply(number) => format!("the callback of command {number}"),
             Name::Free => "a free function".to_owned(),
         };
         let text = format!("libblockjob: {name} threw an exception, which none may; aborting\n");

@@ -32,7 +32,10 @@ pub mod event;
 
 pub mod end;
 
+pub mod command;
 pub mod watching;
+
+pub mod reply;
 
 mod boundary;
 pub mod constants;

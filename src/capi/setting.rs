@@ -274,6 +274,26 @@ pub unsafe extern "C" fn blockjob_monitor_set_job_limit(
     unsafe { on(monitor, set) }
 }
 
+/// Sets whether QEMU is asked, when it is connected and offers it (since 4.0), to take commands out of
+/// band: BLOCKJOB_EXECUTE_OOB. It then takes several commands at once, and replies may overtake
+/// each other; at most seven that are not out of band are sent to it at a time, and others follow in
+/// their order.
+///
+/// @param on 1, or 0 as it is without this call
+///
+/// Returns: 0. Errors: -EINVAL (neither), -EBUSY (it was started or has a job), -ESHUTDOWN.
+///
+/// Threads: any, also inside callbacks. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn blockjob_monitor_set_oob(monitor: *mut Monitor, on: c_int) -> c_int {
+    let set = |monitor: &Arc<Monitor>| match on {
+        0 | 1 => monitor.set_oob(on == 1),
+        _ => Err(Error::new(Code::Invalid, format!("on is {on}; wanted 0 or 1"))),
+    };
+    // SAFETY: the header asks for a handle of ours.
+    unsafe { super::monitor::on(monitor, set) }
+}
+
 /// Names QEMU's event journal: a file to which QEMU writes each event, also while nobody is
 /// connected, by
 ///

@@ -30,8 +30,11 @@ fn kinds_have_their_numbers() {
     assert_eq!(BLOCKJOB_EVENT_UNRESPONSIVE, Kind::Unresponsive as u32);
     assert_eq!(BLOCKJOB_EVENT_RESPONSIVE, Kind::Responsive as u32);
     assert_eq!(BLOCKJOB_EVENT_PROGRESS, Kind::Progress as u32);
-    assert_eq!(BLOCKJOB_EVENT_ALL, Kinds::all().mask());
     assert_eq!(BLOCKJOB_EVENT_LOG, Kind::Log as u32);
+    assert_eq!(BLOCKJOB_EVENT_RAW, Kind::Raw as u32);
+    assert_eq!(BLOCKJOB_EVENT_REPLY, Kind::Reply as u32);
+    assert_eq!(BLOCKJOB_EVENT_ALL, Kinds::all().mask());
+    assert_eq!(BLOCKJOB_EVENT_ALL & (BLOCKJOB_EVENT_RAW | BLOCKJOB_EVENT_REPLY), 0);
     assert_eq!(BLOCKJOB_EVENT_ALL & BLOCKJOB_OBSERVE, 0);
     let ends = [Kind::Completed, Kind::Cancelled, Kind::Lost];
     assert_eq!(BLOCKJOB_EVENT_FINAL, ends.iter().fold(0, |mask, kind| mask | *kind as u32));

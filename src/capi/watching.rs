@@ -86,7 +86,8 @@ pub unsafe extern "C" fn blockjob_monitor_get_stat(monitor: *const Monitor, whic
 ///
 /// Returns: 0, or 1 when the former function runs on another thread and was not waited for: its
 /// free_fn is the last that is heard of it. A log_fn that replaces itself gets 0, and its free_fn
-/// runs when it has returned. Errors: -EINVAL (no such level), -ESHUTDOWN (the listener was
+/// runs when it has returned. Errors: -EINVAL (no such level; a function
+/// where events are pulled), -ESHUTDOWN (the listener was
 /// stopped).
 ///
 /// Threads: any, also inside callbacks. Since: 0.1.

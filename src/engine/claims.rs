@@ -238,6 +238,7 @@ mod tests {
                 monitor: None,
                 job: job.map(str::to_owned),
                 kinds: Kinds::all(),
+                name: None,
                 observes,
             };
             let hear = move |_, report: &Arc<Report>| {

@@ -54,6 +54,8 @@ impl Delivery {
             shared.queue.hang_bell()?;
         }
         inner.mode = mode;
+        shared.log.pull(mode == Mode::Pull);
+        shared.roster.replies.pull(mode == Mode::Pull);
         Ok(())
     }
 
@@ -159,6 +161,10 @@ pub fn next_event(shared: &Shared, timeout: Option<Duration>) -> Result<Arc<Repo
 /// Runs the callbacks for what is next, on this thread. Returns for how many events.
 pub fn deliver(shared: &Shared, next: Next) -> usize {
     match next {
+        Next::Report(report) if report.reply.is_some() => {
+            shared.roster.replies.deliver(&report);
+            1
+        }
         Next::Log(line) => {
             shared.log.deliver(&line);
             1
@@ -183,6 +189,10 @@ pub fn deliver(shared: &Shared, next: Next) -> usize {
 fn give_out(shared: &Shared, next: Next) -> Option<Arc<Report>> {
     match next {
         Next::Log(line) => Some(line.report()),
+        Next::Report(report) if report.reply.is_some() => {
+            shared.roster.replies.deliver(&report);
+            Some(report)
+        }
         Next::Late => {
             let report = shared.roster.take_late()?;
             shared.queue.nudge();

@@ -8,7 +8,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use super::{
     job::Job,
     monitor::{Monitor, Post},
-    ticket::{Stub, ticket_for},
+    ticket::{Answer, Stub, list_ticket},
 };
 use crate::model::{Code, Error, JobInfo, State};
 
@@ -61,12 +61,15 @@ impl Monitor {
         Ok(JobList { jobs: look(self, None, timeout)?, monitor: Arc::clone(self) })
     }
 
-    pub fn begin_look(self: &Arc<Self>, handle: Option<u64>) -> Result<Stub<Vec<JobInfo>>, Error> {
+    pub fn begin_look(
+        self: &Arc<Self>,
+        handle: Option<u64>,
+    ) -> Result<Stub<Answer<Vec<JobInfo>>>, Error> {
         if self.state() == State::New {
             let text = "it was not started: there is no connection, and nothing was sent";
             return Err(Error::new(Code::NotConnected, text));
         }
-        let (ticket, stub) = ticket_for();
+        let (ticket, stub) = list_ticket();
         self.post(Post::Look(Arc::clone(self), handle, ticket))?;
         Ok(stub)
     }

@@ -6,7 +6,7 @@
 use std::{
     collections::hash_map::RandomState,
     hash::{BuildHasher as _, Hasher as _},
-    sync::atomic::{AtomicU64, Ordering::SeqCst},
+    sync::atomic::{AtomicI64, AtomicU64, Ordering::SeqCst},
 };
 
 use super::{
@@ -22,6 +22,7 @@ pub struct Life {
     nonce: String,
     names: Mutex<Names>,
     handles: AtomicU64,
+    commands: AtomicI64,
     waiting: Mutex<usize>,
     /// Nobody waits any more.
     quiet: Condvar,
@@ -47,6 +48,7 @@ impl Life {
             nonce: nonce(),
             names: Mutex::default(),
             handles: AtomicU64::new(0),
+            commands: AtomicI64::new(0),
             waiting: Mutex::default(),
             quiet: Condvar::default(),
         })
@@ -71,6 +73,11 @@ impl Life {
     /// A new handle's number.
     pub fn next_handle(&self) -> u64 {
         self.handles.fetch_add(1, SeqCst) + 1
+    }
+
+    /// The number of a command of the program's.
+    pub fn next_command(&self) -> i64 {
+        self.commands.fetch_add(1, SeqCst) + 1
     }
 
     /// An id for a job, which no other one has or had.

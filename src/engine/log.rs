@@ -23,7 +23,7 @@ use super::{
     roster::Removed,
     trace,
 };
-use crate::model::{Error, Event, Kind, Level, Timestamp, Word, readable::Plain};
+use crate::model::{Code, Error, Event, Kind, Level, Timestamp, Word, readable::Plain};
 
 /// Takes a line. Dropping it frees what the program gave along.
 pub type Sink = Box<dyn Fn(&Line) + Send + Sync>;
@@ -95,14 +95,19 @@ impl Log {
     }
 
     /// Lines are taken as events, and no function is called for them.
-    pub fn pull(&self) {
-        self.pulls.store(true, Relaxed);
+    pub fn pull(&self, pulls: bool) {
+        self.pulls.store(pulls, Relaxed);
     }
 
     /// From now on lines up to this level go to this sink, or to nobody. When it has returned the
     /// former sink does not run any more and is freed; but inside a callback or free function it
     /// does not wait for that.
     pub fn set(&self, level: Option<Level>, sink: Option<Sink>) -> Result<Removed, Error> {
+        if sink.is_some() && self.pulls.load(Relaxed) {
+            drop(sink);
+            let text = "log_fn is not NULL; the listener's events are pulled, so wanted is none";
+            return Err(Error::new(Code::Invalid, text));
+        }
         let mut inner = self.inner.lock();
         if inner.stopped && sink.is_some() {
             drop(inner);

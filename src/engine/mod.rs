@@ -12,15 +12,17 @@
 //! 4. let sessions whose deadline has passed act;
 //! 5. carry out what the hub wants done, and hand what is to be told to delivery in one batch.
 //!
-//! `unsafe` is allowed in `fork`, `process`, `socket`, `stream`, `thread`, `trace` and `wake`, which
-//! stand on the kernel, and nowhere else.
+//! `unsafe` is allowed in `descriptor`, `fork`, `process`, `socket`, `thread`, `trace` and `wake`,
+//! which stand on the kernel, and nowhere else.
 
 mod approach;
 mod bell;
 mod claims;
 mod clock;
+mod command;
 mod control;
 pub mod delivery;
+mod descriptor;
 mod dial;
 mod door;
 mod fork;
@@ -40,7 +42,9 @@ mod monitor;
 mod process;
 mod pull;
 mod queue;
+mod raw;
 mod reactor;
+mod reply;
 mod report;
 mod roster;
 mod shared;
@@ -54,6 +58,7 @@ mod trace;
 mod wake;
 
 pub use approach::Peer;
+pub use command::Order;
 pub use delivery::Mode;
 pub use info::{Info, JobList};
 pub use job::{Job, Purpose};
@@ -63,6 +68,7 @@ pub use log::{Line, Sink};
 pub use mailbox::Mailbox;
 pub use monitor::{Monitor, Post};
 pub use queue::{Next, Queue};
+pub use reply::{Reply, ReplyCallback};
 pub use report::Report;
 pub use roster::{Callback, Filter, Removed, Roster};
 pub use shared::Shared;

@@ -20,11 +20,11 @@ use super::{
     mailbox::Mailbox,
     roster::Roster,
     statistics::Statistics,
-    ticket::{Ticket, ticket},
+    ticket::{ListTicket, Ticket, ticket},
 };
 use crate::{
-    model::{Address, Code, Error, JobInfo, MonitorId, Place, Settings, Stat, State, Version},
-    qmp::{control::Control, jobs::Watch, journal::Findings, position::Bookmark},
+    model::{Address, Code, Error, MonitorId, Place, Settings, Stat, State, Version},
+    qmp::{command::Command, control::Control, jobs::Watch, journal::Findings, position::Bookmark},
 };
 
 /// One QMP endpoint of one QEMU.
@@ -62,7 +62,7 @@ pub enum Post {
     /// An end was taken, and its job is to be dismissed.
     DismissJob(MonitorId, u64, Ticket),
     /// The job of a handle is to be looked at, or all jobs.
-    Look(Arc<Monitor>, Option<u64>, Ticket<Vec<JobInfo>>),
+    Look(Arc<Monitor>, Option<u64>, ListTicket),
     /// An end was taken, or the program says so.
     Acknowledge(MonitorId, u64, Option<Ticket>),
     /// A journal was read.
@@ -71,6 +71,8 @@ pub enum Post {
     Addresses(MonitorId, Result<Vec<SocketAddr>, Error>),
     /// It was looked who holds a monitor that does not answer this attempt to connect.
     Holder(MonitorId, u64, Option<String>),
+    /// A command of the program's is to be sent.
+    Execute(Arc<Monitor>, Command<Ticket>, Ticket),
 }
 
 struct Inner {
@@ -249,6 +251,10 @@ impl Monitor {
         self.set(|inner| inner.settings.marker = on)
     }
 
+    pub fn set_oob(&self, on: bool) -> Result<(), Error> {
+        self.set(|inner| inner.settings.oob = on)
+    }
+
     pub fn set_job_limit(&self, jobs: usize) -> Result<(), Error> {
         self.set(|inner| inner.settings.job_limit = jobs)
     }
@@ -337,6 +343,19 @@ impl Monitor {
     pub fn check_open(&self) -> Result<(), Error> {
         let closed_now = self.inner.lock().state == State::Closed;
         if closed_now { Err(self.named(closed())) } else { Ok(()) }
+    }
+
+    /// Refuses when nothing can be sent, as far as callers know.
+    pub fn check_connected(&self) -> Result<(), Error> {
+        self.mailbox.check()?;
+        match self.inner.lock().state {
+            State::Connected | State::Unresponsive => Ok(()),
+            State::Closed => Err(closed()),
+            State::New | State::Connecting | State::Disconnected => {
+                let text = "it is not connected: wait for CONNECTED; nothing was sent";
+                Err(Error::new(Code::NotConnected, text))
+            }
+        }
     }
 
     /// Says which monitor an error is about.

@@ -63,6 +63,8 @@ pub enum Next {
 struct Line {
     kept: Shelf,
     droppable: Shelf,
+    /// Replies that nobody waited for; bounded where commands are sent, see `reply`.
+    replies: Shelf,
     overflow: Option<Overflow>,
     next_place: u64,
 }
@@ -246,6 +248,10 @@ impl Line {
             }
             return true;
         }
+        if report.event.kind == Kind::Reply {
+            self.replies.push(place, report);
+            return true;
+        }
         if report.event.kind == Kind::Overflow {
             self.add_dropped(place, report);
             return true;
@@ -278,12 +284,14 @@ impl Line {
     }
 
     fn pop(&mut self) -> Option<Arc<Report>> {
-        let (kept, droppable) = (self.kept.place(), self.droppable.place());
+        let places = [self.kept.place(), self.droppable.place(), self.replies.place()];
+        let [kept, droppable, replies] = places;
         let overflow = self.overflow.as_ref().map_or(NOWHERE, |overflow| overflow.place);
-        if overflow < kept.min(droppable) {
+        if overflow < kept.min(droppable).min(replies) {
             return self.overflow.take().map(Overflow::report);
         }
-        let first = if kept < droppable { &mut self.kept } else { &mut self.droppable };
+        let shelves = [&mut self.kept, &mut self.droppable, &mut self.replies];
+        let first = shelves.into_iter().min_by_key(|shelf| shelf.place())?;
         first.pop().map(|(_, report)| report)
     }
 
@@ -293,7 +301,8 @@ impl Line {
     }
 
     fn is_empty(&self) -> bool {
-        self.kept.reports.is_empty() && self.droppable.reports.is_empty() && self.overflow.is_none()
+        let shelves = [&self.kept, &self.droppable, &self.replies];
+        shelves.iter().all(|shelf| shelf.reports.is_empty()) && self.overflow.is_none()
     }
 }
 

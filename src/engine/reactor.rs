@@ -21,6 +21,7 @@ use super::{
     journal::Journals,
     ledger::Key,
     monitor::{Monitor, Post, closed},
+    reply::Reply,
     report::Report,
     shared::Shared,
     slot::{Slot, Source},
@@ -28,7 +29,7 @@ use super::{
     ticket::Ticket,
 };
 use crate::{
-    model::{Code, Error, Event, Kind, Level, MonitorId, Now, Stat, Word},
+    model::{Code, Error, Event, Kind, Level, MonitorId, Now, Response, Stat, Word},
     qmp::{act::Act, hub::Hub},
 };
 
@@ -53,6 +54,8 @@ pub struct Reactor {
     batch: Vec<Arc<Report>>,
     /// When what is told now was read.
     tick: u64,
+    /// Which raw events the hub tells, by the roster's count of changes.
+    raw: u64,
 }
 
 impl Reactor {
@@ -101,6 +104,7 @@ impl Reactor {
             too_late: None,
             batch: Vec::new(),
             tick: 0,
+            raw: 0,
         })
     }
 
@@ -241,6 +245,11 @@ impl Reactor {
                     self.hub.handle_holder(id, holder.as_deref(), now);
                 }
             }
+            Post::Execute(monitor, command, ticket) => match self.admit(Arc::clone(&monitor)) {
+                Ok(id) => self.hub.execute(id, command, ticket, now),
+                // Its last event was told: nothing follows that.
+                Err(error) => self.reply(monitor, ticket, Err(error), now),
+            },
         }
     }
 
@@ -259,6 +268,7 @@ impl Reactor {
                     slot.monitor.statistics().add(Stat::BytesRead, count);
                     slot.queued = true;
                     self.readable.push_back(id);
+                    self.want_raw();
                     self.hub.handle_bytes(id, &self.buffer[..count], self.clock.now());
                 }
                 Found::End(error) => self.hub.handle_end(id, &error, self.clock.now()),
@@ -299,6 +309,17 @@ impl Reactor {
                 if let Err(error) = sent {
                     self.hub.handle_end(id, &error, now);
                 }
+            }
+            Act::SendWith(bytes, luggage) => {
+                let stream = slot.stream.as_mut();
+                let sent = stream.map_or(Ok(()), |stream| stream.send_with(&bytes, luggage));
+                if let Err(error) = sent {
+                    self.hub.handle_end(id, &error, now);
+                }
+            }
+            Act::Reply(ticket, response) => {
+                let monitor = Arc::clone(&slot.monitor);
+                self.reply(monitor, ticket, response, now);
             }
             Act::Disconnect => {
                 if slot.disconnect(self.poll.registry()) {
@@ -345,6 +366,32 @@ impl Reactor {
                 slot.monitor.end();
             }
             self.hub.remove(id);
+        }
+    }
+
+    /// Who asked for raw events before something was read is told of those in it.
+    fn want_raw(&mut self) {
+        let changes = self.shared.roster.raw.changes();
+        if std::mem::replace(&mut self.raw, changes) != changes {
+            self.hub.want_raw(&self.shared.roster.raw_names());
+        }
+    }
+
+    /// Answers who waits for a command; where nobody does, delivery has its reply.
+    fn reply(
+        &mut self,
+        monitor: Arc<Monitor>,
+        ticket: Ticket,
+        response: Result<Response, Error>,
+        now: Now,
+    ) {
+        if let Some(number) = ticket.number() {
+            let response = response.unwrap_or_else(|error| Response::failed(number, &error));
+            let response = self.shared.roster.replies.admit(response);
+            self.batch.push(Report::of_reply(monitor, response, now, self.tick));
+        } else {
+            let reply = |response| Arc::new(Reply { monitor, response });
+            ticket.reply(response.map(reply));
         }
     }
 

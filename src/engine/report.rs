@@ -7,8 +7,8 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use super::{ledger::Key, monitor::Monitor};
-use crate::model::Event;
+use super::{ledger::Key, monitor::Monitor, reply::Reply};
+use crate::model::{Code, Event, Kind, Now, Response, Word};
 
 /// What happened at a monitor.
 #[derive(Debug)]
@@ -19,6 +19,8 @@ pub struct Report {
     pub tick: u64,
     /// Of a job's end, which is acknowledged only when nobody holds a report of it.
     pub key: Option<Key>,
+    /// Of kind REPLY.
+    pub reply: Option<Arc<Reply>>,
     /// The event as a line for people, once somebody has asked for it.
     pub line: OnceLock<CString>,
 }
@@ -26,12 +28,25 @@ pub struct Report {
 impl Report {
     pub fn new(monitor: Arc<Monitor>, event: Event, tick: u64) -> Arc<Self> {
         let event = Arc::new(event);
-        Arc::new(Self { monitor, event, tick, key: None, line: OnceLock::new() })
+        Arc::new(Self { monitor, event, tick, key: None, reply: None, line: OnceLock::new() })
     }
 
     /// A job's end; the ledger has counted this report.
     pub fn of_end(monitor: Arc<Monitor>, event: Arc<Event>, tick: u64, key: Key) -> Arc<Self> {
-        Arc::new(Self { monitor, event, tick, key: Some(key), line: OnceLock::new() })
+        let (key, reply) = (Some(key), None);
+        Arc::new(Self { monitor, event, tick, key, reply, line: OnceLock::new() })
+    }
+
+    /// The reply to a command that nobody waited for.
+    pub fn of_reply(monitor: Arc<Monitor>, response: Response, now: Now, tick: u64) -> Arc<Self> {
+        let mut event = Event::new(Kind::Reply, "REPLY", Some(now.wall), 0);
+        if let Some(text) = response.error().map(|error| error.text) {
+            let refused = response.failure == Some(Code::Remote);
+            event.set(if refused { Word::Error } else { Word::Reason }, &text);
+        }
+        let event = Arc::new(event);
+        let reply = Some(Arc::new(Reply { monitor: Arc::clone(&monitor), response }));
+        Arc::new(Self { monitor, event, tick, key: None, reply, line: OnceLock::new() })
     }
 }
 

@@ -20,6 +20,8 @@ use super::{
     lock::{Condvar, Mutex},
     mailbox::{Mailbox, stopped},
     monitor::{Monitor, Post},
+    raw::Raw,
+    reply::Replies,
     report::Report,
 };
 use crate::model::{Code, Error, Event, Kinds, MonitorId, Word};
@@ -36,6 +38,8 @@ pub struct Filter {
     /// `None`: of all jobs. An event of no job, a connection's, passes any job.
     pub job: Option<String>,
     pub kinds: Kinds,
+    /// QEMU's name of the raw events that are wanted; `None`: of all.
+    pub name: Option<String>,
     /// It looks on, and claims nothing.
     pub observes: bool,
 }
@@ -55,6 +59,9 @@ pub struct Roster {
     gone: Condvar,
     /// The time by which registrations and events are compared. Odd while a socket is being read.
     ticks: AtomicU64,
+    pub raw: Raw,
+    /// Of commands that nobody waits for.
+    pub replies: Replies,
     /// Where the reader is told what was acknowledged.
     mailbox: Arc<Mailbox<Post>>,
 }
@@ -108,6 +115,8 @@ impl Roster {
             inner: Mutex::default(),
             gone: Condvar::default(),
             ticks: AtomicU64::new(0),
+            raw: Raw::default(),
+            replies: Replies::default(),
             mailbox,
         }
     }
@@ -150,6 +159,7 @@ impl Roster {
                 inner.ledger.claim(key, Claimant::Registration(id));
             }
         }
+        self.raw.note(&filter);
         let entry = Entry { filter, since, callback, leaving: false, late, known };
         inner.entries.insert(id, entry);
         Ok((id, late.is_some()))
@@ -260,6 +270,7 @@ impl Roster {
         }
         let ends = std::mem::take(&mut self.inner.lock().ledger);
         drop(ends);
+        self.replies.clear();
     }
 
     /// Tells the reader. Those of a stopped listener stay as they are.
@@ -338,7 +349,10 @@ impl Roster {
         };
         drop(inner);
         drop(callback);
-        self.inner.lock().entries.remove(&id);
+        let gone = self.inner.lock().entries.remove(&id);
+        if let Some(entry) = gone {
+            self.raw.note(&entry.filter);
+        }
         self.gone.notify_all();
     }
 }
@@ -388,6 +402,7 @@ impl Filter {
     pub(super) fn passes(&self, event: &Event, from: MonitorId) -> bool {
         self.kinds.contains(event.kind)
             && self.monitor.is_none_or(|monitor| monitor == from)
+            && self.name.as_deref().is_none_or(|name| event.text(Word::Name) == Some(name))
             && match (&self.job, event.get(Word::JobId)) {
                 (Some(wanted), Some(job)) => wanted.as_bytes() == job.to_bytes(),
                 _ => true,

@@ -1,15 +1,21 @@
 //! One connection to a monitor, non-blocking.
 
-#![allow(unsafe_code)]
+#![forbid(unsafe_code)]
 
 use std::{
+    collections::VecDeque,
     io::{self, ErrorKind},
     os::fd::{AsRawFd as _, OwnedFd, RawFd},
 };
 
 use mio::{Interest, Registry, Token, unix::SourceFd};
 
-use super::{fork::Held, process, socket};
+use super::{
+    descriptor::{self, Descriptor},
+    fork::Held,
+    process, socket,
+    ticket::Ticket,
+};
 use crate::model::{Code, Error, Identity};
 
 #[derive(Debug)]
@@ -17,6 +23,8 @@ pub struct Stream {
     socket: Held<OwnedFd>,
     /// What the socket did not take yet.
     unsent: Vec<u8>,
+    /// What goes along with the byte of `unsent` that stands there; in their order.
+    passed: VecDeque<(usize, Ticket)>,
 }
 
 /// What a read found.
@@ -35,7 +43,7 @@ impl Stream {
         registry
             .register(&mut SourceFd(&fd), token, Interest::READABLE | Interest::WRITABLE)
             .map_err(|error| Error::os("cannot watch the connection", &error))?;
-        Ok(Self { socket, unsent: Vec::new() })
+        Ok(Self { socket, unsent: Vec::new(), passed: VecDeque::new() })
     }
 
     pub fn socket(&self) -> &Held<OwnedFd> {
@@ -78,28 +86,43 @@ impl Stream {
         self.flush()
     }
 
+    /// The same, and a descriptor with the first of the bytes.
+    pub fn send_with(&mut self, bytes: &[u8], luggage: Ticket) -> Result<(), Error> {
+        self.passed.push_back((self.unsent.len(), luggage));
+        self.send(bytes)
+    }
+
     /// Sends what was kept.
     pub fn flush(&mut self) -> Result<(), Error> {
         while !self.unsent.is_empty() {
             match self.send_some() {
-                Ok(count) => drop(self.unsent.drain(..count)),
+                Ok(count) => self.take_off(count),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 // It is gone. Its last words are still to be read, and end with the end.
-                Err(error) if error.kind() == ErrorKind::BrokenPipe => self.unsent.clear(),
+                Err(error) if error.kind() == ErrorKind::BrokenPipe => {
+                    self.take_off(self.unsent.len())
+                }
                 Err(error) => return Err(Error::os("cannot write to QEMU", &error)),
             }
         }
         Ok(())
     }
 
-    /// A write that never raises SIGPIPE, which not every std's write promises.
+    /// Sends up to where the next descriptor is passed, so that each goes with its own bytes.
     fn send_some(&self) -> io::Result<usize> {
-        let (start, length) = (self.unsent.as_ptr(), self.unsent.len());
-        let socket = self.socket.as_raw_fd();
-        // SAFETY: the bytes are ours and stay during the call, which only reads them.
-        let sent = unsafe { libc::send(socket, start.cast(), length, libc::MSG_NOSIGNAL) };
-        usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+        let mut places = self.passed.iter().map(|(at, _)| *at);
+        let end = places.find(|at| *at > 0).unwrap_or(self.unsent.len());
+        let here: Option<&Descriptor> =
+            self.passed.front().filter(|(at, _)| *at == 0).and_then(|(_, it)| it.descriptor());
+        descriptor::send(self.socket.as_raw_fd(), &self.unsent[..end], here)
+    }
+
+    /// So many bytes are sent, and what went along with them is closed here.
+    fn take_off(&mut self, count: usize) {
+        self.unsent.drain(..count);
+        self.passed.retain(|(at, _)| *at >= count);
+        self.passed.iter_mut().for_each(|(at, _)| *at -= count);
     }
 }
 
@@ -107,5 +130,5 @@ fn ended() -> Error {
     Error::new(Code::Reset, "QEMU closed the connection")
 }
 
-/// Commands are small, and QEMU reads them at once unless it hangs.
-const UNSENT_MAX: usize = 1 << 20;
+/// Twice what the commands of a program may have. QEMU reads the others at once unless it hangs.
+const UNSENT_MAX: usize = 4 << 20;

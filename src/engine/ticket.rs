@@ -1,11 +1,17 @@
 //! How a caller waits for the reader: it posts a ticket and holds the other end. A ticket is
 //! answered exactly once; one that is dropped answers by itself, so nobody waits for ever.
+//!
+//! A command's is answered with its reply, and may have nobody who waits at all.
 
 #![forbid(unsafe_code)]
 
 use std::{sync::Arc, time::Duration};
 
-use super::lock::{Condvar, Mutex};
+use super::{
+    descriptor::Descriptor,
+    lock::{Condvar, Mutex},
+    reply::Reply,
+};
 use crate::{
     model::{Code, Error, JobInfo},
     qmp::session,
@@ -13,69 +19,153 @@ use crate::{
 
 pub type Answer<V = ()> = Result<V, Error>;
 
-/// To be answered, by a value.
+/// Of a command.
+pub type Replied = Result<Arc<Reply>, Error>;
+
+/// To be answered.
 #[derive(Debug)]
-pub struct Ticket<V = ()>(Arc<Desk<V>>);
+pub struct Ticket(Counter);
+
+/// To be answered by a list of jobs.
+#[derive(Debug)]
+pub struct ListTicket(Arc<Desk<Answer<Vec<JobInfo>>>>);
 
 /// Waits for the answer.
 #[derive(Debug)]
-pub struct Stub<V = ()>(Arc<Desk<V>>);
+pub struct Stub<A = Answer>(Arc<Desk<A>>);
+
+/// Where a ticket's answer goes.
+#[derive(Debug)]
+enum Counter {
+    Answer(Arc<Desk<Answer>>),
+    Reply(Arc<Desk<Replied>>),
+    /// Nobody waits: the reply to the command of this number is delivered.
+    Unattended(i64),
+    /// Nowhere: it goes along with a command, to QEMU.
+    Luggage(Descriptor),
+}
 
 #[derive(Debug)]
-struct Desk<V> {
-    answer: Mutex<Option<Answer<V>>>,
+struct Desk<A> {
+    answer: Mutex<Option<A>>,
     answered: Condvar,
 }
 
 pub fn ticket() -> (Ticket, Stub) {
-    ticket_for()
+    let desk = Desk::new();
+    (Ticket(Counter::Answer(Arc::clone(&desk))), Stub(desk))
 }
 
-/// For an answer that is more than yes or no.
-pub fn ticket_for<V>() -> (Ticket<V>, Stub<V>) {
-    let desk = Arc::new(Desk { answer: Mutex::default(), answered: Condvar::default() });
-    (Ticket(Arc::clone(&desk)), Stub(desk))
+/// The same for a command.
+pub fn reply_ticket() -> (Ticket, Stub<Replied>) {
+    let desk = Desk::new();
+    (Ticket(Counter::Reply(Arc::clone(&desk))), Stub(desk))
 }
 
-impl<V> Ticket<V> {
-    pub fn answer(self, answer: Answer<V>) {
-        self.0.put(answer);
+/// The same for a list of jobs.
+pub fn list_ticket() -> (ListTicket, Stub<Answer<Vec<JobInfo>>>) {
+    let desk = Desk::new();
+    (ListTicket(Arc::clone(&desk)), Stub(desk))
+}
+
+impl Ticket {
+    /// Of a command that nobody waits for.
+    pub fn unattended(number: i64) -> Self {
+        Self(Counter::Unattended(number))
+    }
+
+    /// What a command passes along.
+    pub fn luggage(descriptor: Descriptor) -> Self {
+        Self(Counter::Luggage(descriptor))
+    }
+
+    pub fn answer(self, answer: Answer) {
+        match (&self.0, answer) {
+            (Counter::Answer(desk), answer) => desk.put(answer),
+            (Counter::Reply(desk), Err(error)) => desk.put(Err(error)),
+            // A command is answered by its reply.
+            _ => {}
+        }
+    }
+
+    pub fn reply(self, reply: Replied) {
+        if let Counter::Reply(desk) = &self.0 {
+            desk.put(reply);
+        }
+    }
+
+    /// The number of the command whose reply nobody waits for.
+    pub fn number(&self) -> Option<i64> {
+        if let Counter::Unattended(number) = self.0 { Some(number) } else { None }
+    }
+
+    /// What is to be passed along. `None`: it is somebody's who waits.
+    pub fn descriptor(&self) -> Option<&Descriptor> {
+        if let Counter::Luggage(descriptor) = &self.0 { Some(descriptor) } else { None }
     }
 }
 
 impl session::Ticket for Ticket {
-    type Listing = Ticket<Vec<JobInfo>>;
+    type Listing = ListTicket;
 
     fn is_void(&self) -> bool {
-        Arc::strong_count(&self.0) == 1
+        match &self.0 {
+            Counter::Answer(desk) => Arc::strong_count(desk) == 1,
+            Counter::Reply(desk) => Arc::strong_count(desk) == 1,
+            Counter::Unattended(_) | Counter::Luggage(_) => false,
+        }
     }
 }
 
-impl<V> Drop for Ticket<V> {
+impl Drop for Ticket {
     fn drop(&mut self) {
-        self.0.put(Err(Error::new(Code::Shutdown, "the listener was stopped meanwhile")));
+        match &self.0 {
+            Counter::Answer(desk) => desk.put(Err(stopped())),
+            Counter::Reply(desk) => desk.put(Err(stopped())),
+            Counter::Unattended(_) | Counter::Luggage(_) => {}
+        }
     }
 }
 
-impl<V> Stub<V> {
+impl ListTicket {
+    pub fn answer(self, answer: Answer<Vec<JobInfo>>) {
+        self.0.put(answer);
+    }
+}
+
+impl Drop for ListTicket {
+    fn drop(&mut self) {
+        self.0.put(Err(stopped()));
+    }
+}
+
+impl<A> Stub<A> {
     /// Waits for at most this long; `None` is for ever.
-    pub fn wait(self, timeout: Option<Duration>) -> Option<Answer<V>> {
+    pub fn wait(self, timeout: Option<Duration>) -> Option<A> {
         let answer = self.0.answer.lock();
         self.0.answered.wait_while_for(answer, |answer| answer.is_none(), timeout).take()
     }
 
     /// The answer, if it is there.
-    pub fn try_wait(&self) -> Option<Answer<V>> {
+    pub fn try_wait(&self) -> Option<A> {
         self.0.answer.lock().take()
     }
 }
 
-impl<V> Desk<V> {
+impl<A> Desk<A> {
+    fn new() -> Arc<Self> {
+        Arc::new(Self { answer: Mutex::new(None), answered: Condvar::default() })
+    }
+
     /// The first answer counts.
-    fn put(&self, answer: Answer<V>) {
+    fn put(&self, answer: A) {
         self.answer.lock().get_or_insert(answer);
         self.answered.notify_one();
     }
+}
+
+fn stopped() -> Error {
+    Error::new(Code::Shutdown, "the listener was stopped meanwhile")
 }
 
 #[cfg(test)]

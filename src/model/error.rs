@@ -7,6 +7,8 @@ use std::{fmt, io};
 pub struct Error {
     pub code: Code,
     pub text: String,
+    /// QEMU's class of its refusal of a command.
+    pub class: Option<String>,
 }
 
 /// Why, without an operating system's numbers: the face turns them into errno.
@@ -60,7 +62,13 @@ pub enum Code {
 
 impl Error {
     pub fn new(code: Code, text: impl Into<String>) -> Self {
-        Self { code, text: text.into() }
+        Self { code, text: text.into(), class: None }
+    }
+
+    /// QEMU refused a command.
+    pub fn refused(class: &str, description: &str) -> Self {
+        let text = format!("{class}: {description}");
+        Self { code: Code::Remote, text, class: Some(class.to_owned()) }
     }
 
     /// An answer of the operating system to `deed`.

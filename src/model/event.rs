@@ -57,6 +57,10 @@ pub enum Kind {
     Unresponsive = 0x0800,
     Responsive = 0x1000,
     Progress = 0x2000,
+    /// Any event of QEMU's, asked for by its name.
+    Raw = 0x4000,
+    /// The reply to a command that nobody waited for.
+    Reply = 0x8000,
     /// A line of the log, where the program takes it as an event. No callback asks for it.
     Log = 0x1_0000,
 }
@@ -131,6 +135,7 @@ impl Event {
 }
 
 impl Kind {
+    /// Those that a program asks for by a mask.
     const ALL: [Self; 14] = [
         Self::Completed,
         Self::Cancelled,
@@ -156,7 +161,7 @@ impl Kind {
     /// May it be dropped when the program is too slow? How a job ended never is, nor what asks the
     /// program to act.
     pub fn may_be_dropped(self) -> bool {
-        matches!(self, Self::Error | Self::Status | Self::Progress)
+        matches!(self, Self::Error | Self::Status | Self::Progress | Self::Raw)
     }
 
     /// Does only the latest of its kind and job matter?
@@ -185,6 +190,11 @@ impl Kinds {
 
     pub fn all() -> Self {
         Self(Kind::ALL.iter().fold(0, |mask, &kind| mask | kind as u32))
+    }
+
+    /// One alone, also of those that no mask asks for.
+    pub fn only(kind: Kind) -> Self {
+        Self(kind as u32)
     }
 
     pub fn mask(self) -> u32 {
@@ -221,6 +231,8 @@ mod tests {
     fn a_mask_with_an_unknown_bit_is_no_set_of_kinds() {
         assert!(Kinds::from_mask(Kind::Completed as u32 | Kind::Overflow as u32).is_some());
         assert!(Kinds::from_mask(0x8000_0000).is_none());
+        assert!(Kinds::from_mask(Kind::Raw as u32).is_none());
+        assert!(Kinds::from_mask(Kind::Reply as u32).is_none());
         assert!(Kinds::from_mask(0).unwrap().is_empty());
     }
 

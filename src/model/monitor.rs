@@ -37,6 +37,8 @@ pub struct Settings {
     pub owner: Option<String>,
     /// Tell a restarted QEMU by an object that is left in it.
     pub marker: bool,
+    /// Ask QEMU to take commands out of band.
+    pub oob: bool,
 }
 
 impl Settings {
@@ -55,6 +57,7 @@ impl Settings {
             job_limit: JOB_LIMIT,
             owner: None,
             marker: false,
+            oob: false,
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::fmt::{self, Display, Formatter, Write as _};
 
 use super::{
-    event::{Event, Word},
+    event::{Event, Kind, Word},
     job::{JobType, Origin, Pivot},
     log::Level,
     monitor::Process,
@@ -67,6 +67,10 @@ impl Display for Event {
             if let Some(text) = self.text(word) {
                 write!(f, " {label}={}", Quoted(text))?;
             }
+        }
+        // What it says is QEMU's matter, so it is shown whole.
+        if let Some(json) = self.text(Word::Json).filter(|_| self.kind == Kind::Raw) {
+            write!(f, " json={}", Quoted(json))?;
         }
         if let Some(version) = self.version {
             write!(f, " qemu={}.{}.{}", version.major, version.minor, version.micro)?;
@@ -139,7 +143,7 @@ fn steers(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Kind, Outcome, Version};
+    use crate::model::{Outcome, Version};
 
     #[test]
     fn each_member_that_the_event_has_is_one_field() {
@@ -166,6 +170,13 @@ mod tests {
         assert_eq!(event.to_string(), "LOST origin=inferred reason=\"it is gone\"");
         (event.origin, event.pivoted) = (Origin::Recovered, Pivot::Yes);
         assert_eq!(event.to_string(), "LOST origin=recovered pivoted=yes reason=\"it is gone\"");
+    }
+
+    #[test]
+    fn a_raw_event_shows_what_it_says() {
+        let mut event = Event::new(Kind::Raw, "STOP", None, 0);
+        event.set(Word::Json, "{\"event\": \"STOP\"}");
+        assert_eq!(event.to_string(), "STOP json=\"{\\\"event\\\": \\\"STOP\\\"}\"");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What a session wants done. Whoever holds the sockets does it, and tells the session how it went.
 
 use super::{jobs::End, journal::Request, session::Ticket};
-use crate::model::{Counts, Error, Event, JobInfo, Level, State, Version};
+use crate::model::{Counts, Error, Event, JobInfo, Level, Response, State, Version};
 
 /// What a session wants done, in this order.
 #[allow(clippy::large_enum_variant, reason = "acts are few at a time, and gone in the same turn")]
@@ -11,6 +11,8 @@ pub enum Act<T: Ticket> {
     /// Nothing has come: does another client hold the monitor? `handle_holder` is the answer.
     FindHolder,
     Send(Vec<u8>),
+    /// The same, and with its first byte what the command passes along.
+    SendWith(Vec<u8>, T),
     Disconnect,
     /// The monitor stands differently now.
     Stands(State, Option<Version>),
@@ -31,4 +33,6 @@ pub enum Act<T: Ticket> {
     Log(Level, String),
     /// What was counted until now.
     Count(Counts),
+    /// What became of a command of the program's.
+    Reply(T, Result<Response, Error>),
 }

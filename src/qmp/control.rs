@@ -73,8 +73,7 @@ impl<T: Ticket> Session<T> {
                     let arguments = member("id", id);
                     let purpose = Purpose::Ask { job, control, again: true };
                     let name = "job-cancel";
-                    let bytes = self.exchange.send(name, Some(&arguments), purpose, ticket.take());
-                    acts.push(Act::Send(bytes));
+                    self.send(name, Some(&arguments), purpose, ticket.take(), acts);
                     return None;
                 }
                 Control::SetSpeed(_) => return Some(Err(has_no_speed())),
@@ -102,7 +101,7 @@ impl<T: Ticket> Session<T> {
             self.jobs.asking(job, verb);
         }
         let purpose = Purpose::Ask { job, control, again: false };
-        acts.push(Act::Send(self.exchange.send(name, Some(&arguments), purpose, ticket)));
+        self.send(name, Some(&arguments), purpose, ticket, acts);
     }
 
     fn command(&self, job: u64, control: Control) -> Result<(&'static str, String), Error> {

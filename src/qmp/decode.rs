@@ -1,6 +1,8 @@
 //! What an event says, strictly: from QEMU's members to an [`Event`]. A member that is missing or
 //! of another type is absent; only an event without its job's id is no event at all.
 
+use std::collections::BTreeSet;
+
 use serde_json::value::RawValue;
 
 use super::message::{integer, members, string};
@@ -15,6 +17,26 @@ pub fn decode(
     json: &str,
 ) -> Option<Event> {
     fields(kind(name)?, name, timestamp, data?, json)
+}
+
+/// Which events are wanted as they are, whatever they say.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Names {
+    pub all: bool,
+    pub names: BTreeSet<String>,
+}
+
+impl Names {
+    pub fn has(&self, name: &str) -> bool {
+        self.all || self.names.contains(name)
+    }
+}
+
+/// Any event as it is: its name, its time, and its message.
+pub fn raw(name: &str, timestamp: Option<Timestamp>, json: &str) -> Event {
+    let mut event = Event::new(Kind::Raw, name, timestamp, json.len() + 1);
+    event.set(Word::Json, json);
+    event
 }
 
 fn kind(name: &str) -> Option<Kind> {

@@ -98,7 +98,7 @@ impl Diary {
     /// What is to be said of an act, before it is done.
     pub fn note<T: Ticket>(&mut self, act: &Act<T>) -> Option<Act<T>> {
         let (level, text) = match act {
-            Act::Send(bytes) => {
+            Act::Send(bytes) | Act::SendWith(bytes, _) => {
                 let size = i64::try_from(bytes.len()).unwrap_or(i64::MAX);
                 self.counts.add(Stat::BytesWritten, size);
                 self.counts.count(Stat::Commands);

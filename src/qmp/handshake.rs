@@ -4,11 +4,15 @@
 
 use std::time::Duration;
 
+use serde_json::value::RawValue;
+
 use super::{
     act::Act,
+    command::OOB_IN_BAND_MAX,
     encode,
     exchange::Purpose,
     listing::{self, Listed},
+    message::{members, string},
     session::{List, Session, Stage, Ticket, own},
 };
 use crate::model::{Code, Error, Kind, Link, Now, Process, State, Version, Word};
@@ -20,13 +24,19 @@ impl<T: Ticket> Session<T> {
         }
         self.version = Some(version);
         self.jobs.has_status = (version.major, version.minor) >= (3, 0);
-        let bytes = self.exchange.send("qmp_capabilities", None, Purpose::Capabilities, None);
-        acts.push(Act::Send(bytes));
+        let oob = self.settings.oob && offers(text, "oob");
+        let enable = oob.then_some("{\"enable\":[\"oob\"]}");
+        let purpose = Purpose::Capabilities { oob };
+        self.send("qmp_capabilities", enable, purpose, None, acts);
         self.stage = Stage::Negotiating { greeting: text.to_owned() };
     }
 
     /// QEMU has agreed: what became of the jobs meanwhile?
-    pub(super) fn reconcile(&mut self, now: Now, acts: &mut Vec<Act<T>>) {
+    pub(super) fn reconcile(&mut self, oob: bool, now: Now, acts: &mut Vec<Act<T>>) {
+        self.oob = oob;
+        if oob {
+            self.exchange.limit(OOB_IN_BAND_MAX);
+        }
         let Stage::Negotiating { greeting } = std::mem::replace(&mut self.stage, Stage::Down)
         else {
             unreachable!("only a session that negotiates awaits that reply")
@@ -39,10 +49,9 @@ impl<T: Ticket> Session<T> {
         }
         self.jobs.handle_listing_asked(now);
         if new {
-            acts.push(Act::Send(self.exchange.send("query-jobs", None, Purpose::Jobs, None)));
+            self.send("query-jobs", None, Purpose::Jobs, None, acts);
         }
-        let bytes = self.exchange.send("query-block-jobs", None, Purpose::BlockJobs, None);
-        acts.push(Act::Send(bytes));
+        self.send("query-block-jobs", None, Purpose::BlockJobs, None, acts);
     }
 
     /// One of the two lists has come, or is not to be had.
@@ -179,7 +188,7 @@ impl<T: Ticket> Session<T> {
 
     fn ask_for_marker(&mut self, acts: &mut Vec<Act<T>>) {
         let path = encode::member("path", "/objects");
-        acts.push(Act::Send(self.exchange.send("qom-list", Some(&path), Purpose::Marker, None)));
+        self.send("qom-list", Some(&path), Purpose::Marker, None, acts);
     }
 
     fn leave_marker(&mut self, acts: &mut Vec<Act<T>>) {
@@ -189,8 +198,18 @@ impl<T: Ticket> Session<T> {
         let data = if flat { "\"data\":\"-\"" } else { "\"props\":{\"data\":\"-\"}" };
         let arguments = format!("{{\"qom-type\":\"secret\",\"id\":{id},{data}}}");
         let purpose = Purpose::LeaveMarker;
-        acts.push(Act::Send(self.exchange.send("object-add", Some(&arguments), purpose, None)));
+        self.send("object-add", Some(&arguments), purpose, None, acts);
     }
+}
+
+/// Does this greeting offer a capability?
+fn offers(greeting: &str, capability: &str) -> bool {
+    let list = || {
+        let [qmp] = members(greeting, ["QMP"]).ok()?;
+        let [list] = members(qmp?.get(), ["capabilities"]).ok()?;
+        serde_json::from_str::<Vec<&RawValue>>(list?.get()).ok()
+    };
+    list().is_some_and(|list| list.into_iter().any(|it| string(it).as_deref() == Some(capability)))
 }
 
 pub(super) fn not_qmp(stray: &str) -> Error {

@@ -7,7 +7,9 @@ use std::{
 
 use super::{
     act::Act,
+    command::Command,
     control::Control,
+    decode::Names,
     jobs::Watch,
     journal::Findings,
     session::{Session, Ticket},
@@ -25,6 +27,8 @@ pub struct Hub<T: Ticket> {
     nonce: String,
     /// Somebody wants to see the wire.
     traces: bool,
+    /// The events that somebody wants as they are.
+    raw: Names,
 }
 
 impl<T: Ticket> Hub<T> {
@@ -35,6 +39,7 @@ impl<T: Ticket> Hub<T> {
             acts: Vec::new(),
             nonce,
             traces: false,
+            raw: Names::default(),
         }
     }
 
@@ -57,7 +62,22 @@ impl<T: Ticket> Hub<T> {
     pub fn add(&mut self, id: MonitorId, settings: impl FnOnce() -> Settings) {
         let nonce = &self.nonce;
         let prefix = || format!("blockjob-{nonce}-{}-", id.0);
-        self.sessions.entry(id).or_insert_with(|| Session::new(settings(), nonce, prefix()));
+        self.sessions.entry(id).or_insert_with(|| {
+            let mut session = Session::new(settings(), nonce, prefix());
+            session.want_raw(self.raw.clone());
+            session
+        });
+    }
+
+    /// From now on these events are told as they are.
+    pub fn want_raw(&mut self, names: &Names) {
+        self.raw = names.clone();
+        self.sessions.values_mut().for_each(|session| session.want_raw(names.clone()));
+    }
+
+    /// A command of the program's is to be sent.
+    pub fn execute(&mut self, id: MonitorId, command: Command<T>, ticket: T, now: Now) {
+        self.with(id, |session, acts| session.execute(command, ticket, now, acts));
     }
 
     pub fn start(&mut self, id: MonitorId, ticket: Option<T>, now: Now) {

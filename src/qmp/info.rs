@@ -48,10 +48,10 @@ impl<T: Ticket> Session<T> {
         let has_jobs = self.jobs.has_status;
         if has_jobs {
             let purpose = Purpose::Look { number, blocks: false };
-            acts.push(Act::Send(self.exchange.send("query-jobs", None, purpose, None)));
+            self.send("query-jobs", None, purpose, None, acts);
         }
         let purpose = Purpose::Look { number, blocks: true };
-        acts.push(Act::Send(self.exchange.send("query-block-jobs", None, purpose, None)));
+        self.send("query-block-jobs", None, purpose, None, acts);
         self.looks.waiting.push(Look {
             number,
             job,

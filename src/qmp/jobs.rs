@@ -204,6 +204,12 @@ impl Jobs {
         self.all.get(&number).map(|job| job.id.as_str())
     }
 
+    /// The incarnation that QEMU means by an id, unless its end was told.
+    pub fn living(&self, id: &str) -> Option<u64> {
+        let number = *self.current.get(id)?;
+        (!matches!(self.all[&number].stage, Stage::Ended { .. })).then_some(number)
+    }
+
     pub fn status(&self, number: u64) -> Option<Status> {
         self.all.get(&number).map(|job| job.status)
     }

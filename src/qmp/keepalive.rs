@@ -24,8 +24,7 @@ impl<T: Ticket> Session<T> {
             acts.push(Act::Tell(own(Kind::Unresponsive, name, Word::Reason, &reason, now)));
             return;
         }
-        let bytes = self.exchange.send("query-version", None, Purpose::Keepalive, None);
-        acts.push(Act::Send(bytes));
+        self.send("query-version", None, Purpose::Keepalive, None, acts);
         self.timers.keepalive = Some(now.running + limit);
     }
 

@@ -26,6 +26,8 @@ pub enum Message<'a> {
         id: Option<&'a RawValue>,
         class: Cow<'a, str>,
         description: Cow<'a, str>,
+        /// All of it.
+        json: &'a RawValue,
     },
     /// An object that is none of these.
     Unknown,
@@ -47,7 +49,8 @@ pub fn parse(text: &str) -> Result<Message<'_>> {
     if let Some(error) = error {
         let [class, description] = members(error.get(), ["class", "desc"])?;
         let word = |raw: Option<_>| raw.and_then(string).unwrap_or_default();
-        return Ok(Message::Error { id, class: word(class), description: word(description) });
+        let (class, description, json) = (word(class), word(description), error);
+        return Ok(Message::Error { id, class, description, json });
     }
     Ok(greeting.and_then(version).map_or(Message::Unknown, Message::Greeting))
 }

@@ -3,8 +3,8 @@
 //!
 //! Bytes go through [`line`] (where does a message end), [`message`] (what is it, loosely) and
 //! [`decode`] (what does it say, strictly). [`session`] is one monitor's life (with `connection`,
-//! `handshake`, `requests`, [`control`], `info`, `progress`, `keepalive` and the commands under way
-//! in [`exchange`]), [`hub`] all of them. Which jobs there are and how each ends is [`jobs`]' to
+//! `handshake`, `requests`, [`control`], `info`, `progress`, `keepalive`, the program's own [`command`]s, and
+//! all that are under way in [`exchange`]), [`hub`] all of them. Which jobs there are and how each ends is [`jobs`]' to
 //! say: as it is heard in `hearing`, after a gap in `reconcile`, and from QEMU's event [`journal`]
 //! in `findings`; `ends` tells it.
 //!
@@ -15,6 +15,7 @@
 
 pub mod act;
 mod backoff;
+pub mod command;
 mod connection;
 pub mod control;
 pub mod cut;
@@ -42,5 +43,6 @@ mod requests;
 mod secrets;
 pub mod session;
 pub mod start;
+mod strict;
 pub mod trail;
 mod wire;

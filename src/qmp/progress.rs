@@ -42,7 +42,7 @@ impl<T: Ticket> Session<T> {
     pub(super) fn ask_for_progress(&mut self, acts: &mut Vec<Act<T>>) {
         self.progress.known = self.jobs.last;
         let purpose = Purpose::Progress;
-        acts.push(Act::Send(self.exchange.send("query-block-jobs", None, purpose, None)));
+        self.send("query-block-jobs", None, purpose, None, acts);
     }
 
     /// QEMU has answered, or refused.

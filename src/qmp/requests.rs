@@ -47,8 +47,7 @@ impl<T: Ticket> Session<T> {
         match self.prepare(handle, command, arguments, now) {
             Ok((job, arguments)) => {
                 let purpose = Purpose::Start { job };
-                let bytes = self.exchange.send(command, Some(&arguments), purpose, Some(ticket));
-                acts.push(Act::Send(bytes));
+                self.send(command, Some(&arguments), purpose, Some(ticket), acts);
             }
             Err(error) => acts.push(Act::Answer(ticket, Err(error))),
         }
@@ -79,8 +78,8 @@ impl<T: Ticket> Session<T> {
     ) {
         let mut answer = reply.as_ref().map(|_| ()).map_err(Clone::clone);
         match pending.purpose {
-            Purpose::Capabilities => match answer {
-                Ok(()) => self.reconcile(now, acts),
+            Purpose::Capabilities { oob } => match answer {
+                Ok(()) => self.reconcile(oob, now, acts),
                 Err(ref error) => {
                     let what = format!("QEMU refused qmp_capabilities: {}", error.text);
                     self.end(&Error::new(Code::Remote, what), now, acts);
@@ -123,6 +122,8 @@ impl<T: Ticket> Session<T> {
                 self.handle_progress(&list.unwrap_or_default(), now);
             }
             Purpose::Look { number, blocks } => self.handle_look(number, blocks, reply, acts),
+            // `handle_response` is for these.
+            Purpose::Command { .. } => {}
         }
         self.pump(now, acts);
         if let Some(ticket) = pending.ticket {
@@ -132,7 +133,12 @@ impl<T: Ticket> Session<T> {
 
     /// The connection has ended, and with it what was waited for.
     pub(super) fn handle_no_replies(&mut self, acts: &mut Vec<Act<T>>) {
+        self.oob = false;
         for pending in self.exchange.take_all() {
+            if matches!(pending.purpose, Purpose::Command { .. }) {
+                Self::handle_no_response(pending, acts);
+                continue;
+            }
             let Some(ticket) = pending.ticket else { continue };
             let what = match pending.purpose {
                 Purpose::Start { .. } => {
@@ -157,8 +163,7 @@ impl<T: Ticket> Session<T> {
         }
         let Some(id) = self.jobs.id(job) else { return };
         let name = if self.jobs.has_status { "job-dismiss" } else { "block-job-dismiss" };
-        let bytes = self.exchange.send(name, Some(&member("id", id)), purpose, None);
-        acts.push(Act::Send(bytes));
+        self.send(name, Some(&member("id", id)), purpose, None, acts);
     }
 
     /// Answers those whose job QEMU has no more.

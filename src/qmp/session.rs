@@ -9,9 +9,10 @@ use std::{fmt::Debug, time::Duration};
 use super::{
     act::Act,
     backoff::Backoff,
-    decode::decode,
+    command::Heard,
+    decode::{self, Names, decode},
     diary::Diary,
-    exchange::{Exchange, Purpose},
+    exchange::{Exchange, Pending, Purpose},
     handshake,
     info::Looks,
     jobs::{Jobs, Told, Wish},
@@ -74,6 +75,10 @@ pub struct Session<T: Ticket> {
     /// QEMU has it, or had.
     pub(super) marker_left: bool,
     pub(super) diary: Diary,
+    /// QEMU takes commands out of band.
+    pub(super) oob: bool,
+    /// The events that somebody wants as they are.
+    raw: Names,
 }
 
 #[derive(Debug)]
@@ -154,6 +159,8 @@ impl<T: Ticket> Session<T> {
             marker: format!("blockjob-{nonce}"),
             marker_left: false,
             diary: Diary::default(),
+            oob: false,
+            raw: Names::default(),
         }
     }
 
@@ -161,7 +168,13 @@ impl<T: Ticket> Session<T> {
     pub fn deadline(&self) -> Option<Duration> {
         let Timers { attempt, retry, mut lost, keepalive } = self.timers;
         lost.take_if(|_| self.is_becoming_usable());
-        [attempt, retry, lost, keepalive, self.progress_due()].into_iter().flatten().min()
+        let (command, progress) = (self.exchange.deadline(), self.progress_due());
+        [attempt, retry, lost, keepalive, command, progress].into_iter().flatten().min()
+    }
+
+    /// From now on these events are told as they are, beside what they are told as else.
+    pub fn want_raw(&mut self, names: Names) {
+        self.raw = names;
     }
 
     /// Somebody wishes the monitor to be connected; a ticket is answered when it is usable.
@@ -245,6 +258,9 @@ impl<T: Ticket> Session<T> {
         if self.progress_due().is_some_and(|at| at <= now.running) {
             self.ask_for_progress(acts);
         }
+        if self.exchange.deadline().is_some_and(|at| at <= now.running) {
+            self.give_up_commands(now, acts);
+        }
     }
 
     /// The journal was read.
@@ -291,6 +307,9 @@ impl<T: Ticket> Session<T> {
         self.diary.hear(&message, text, acts);
         match message {
             Ok(Message::Event { name, timestamp, data }) => {
+                if self.raw.has(&name) {
+                    acts.push(Act::Tell(decode::raw(&name, timestamp, text)));
+                }
                 // A QEMU before 6.2 completes ready mirrors when it is quit, without a pivot.
                 if name == "SHUTDOWN"
                     && self.version.is_some_and(|it| (it.major, it.minor) < (6, 2))
@@ -311,21 +330,37 @@ impl<T: Ticket> Session<T> {
             Ok(Message::Greeting(version)) => self.handle_greeting(version, text, acts),
             Ok(Message::Return { id, value }) => {
                 if let Some(pending) = self.exchange.take(id) {
-                    self.handle_reply(pending, Ok(value), now, acts);
+                    self.handle_answer(pending, &Heard::Return(value), now, acts);
                 } else {
                     self.diary.unasked(id, acts);
                 }
             }
-            Ok(Message::Error { id, class, description }) => {
+            Ok(Message::Error { id, class, description, json }) => {
                 if let Some(pending) = self.exchange.take(id) {
-                    let error = Error::new(Code::Remote, format!("{class}: {description}"));
-                    self.handle_reply(pending, Err(error), now, acts);
+                    let (class, description) = (&class, &description);
+                    let heard = Heard::Error { class, description, json };
+                    self.handle_answer(pending, &heard, now, acts);
                 } else {
                     self.diary.unasked(id, acts);
                 }
             }
             Ok(Message::Unknown) | Err(_) => self.handle_stray(text.as_bytes()),
         }
+    }
+
+    fn handle_answer(
+        &mut self,
+        pending: Pending<T>,
+        heard: &Heard<'_>,
+        now: Now,
+        acts: &mut Vec<Act<T>>,
+    ) {
+        if matches!(pending.purpose, Purpose::Command { .. }) {
+            self.handle_response(pending, heard, now, acts);
+        } else {
+            self.handle_reply(pending, heard.result(), now, acts);
+        }
+        self.send_more(acts);
     }
 
     /// What became of jobs becomes acts.
@@ -349,8 +384,7 @@ impl<T: Ticket> Session<T> {
                     self.jobs.wish_again();
                 }
                 Wish::List => {
-                    let bytes = self.exchange.send("query-jobs", None, Purpose::Conclusions, None);
-                    acts.push(Act::Send(bytes));
+                    self.send("query-jobs", None, Purpose::Conclusions, None, acts);
                 }
             }
         }
@@ -496,6 +530,14 @@ mod tests {
                     format!("list {ticket} {:?}", list.map(|list| list.len()))
                 }
                 Act::Log(..) | Act::Count(_) => unreachable!("they are left out below"),
+                Act::SendWith(bytes, luggage) => {
+                    format!("send {} with {luggage}", String::from_utf8(bytes).unwrap().trim())
+                }
+                Act::Reply(ticket, Ok(response)) => {
+                    let json = response.json().map(|json| json.to_str().unwrap());
+                    format!("reply {ticket} {:?} {}", response.failure, json.unwrap_or("-"))
+                }
+                Act::Reply(ticket, Err(error)) => format!("reply {ticket} {:?}", error.code),
             };
             let told = |act: &Act<u8>| !matches!(act, Act::Log(..));
             self.acts.drain(..).filter(told).map(line).collect()

@@ -2,6 +2,7 @@
 //! dismissed, where this QEMU's command knows that.
 
 use super::{
+    command::check_name,
     encode::string,
     message::{boolean, members, string as text_of},
 };
@@ -18,10 +19,7 @@ pub struct Start {
 /// Completes the arguments of a command that starts a job.
 pub fn start(version: Version, command: &str, arguments: &str, id: &str) -> Result<Start, Error> {
     let invalid = |text: String| Error::new(Code::Invalid, text);
-    // It goes into a message as it is.
-    if !command.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)) {
-        return Err(invalid(format!("{command:?} is no name of a command of QEMU's")));
-    }
+    check_name(command)?;
     if command == "transaction" {
         return Err(invalid(
             "transaction does not start one job: execute it as a command, with a handle for each \

@@ -106,7 +106,7 @@ mod tests {
     #[test]
     fn a_listed_command_is_shown_with_its_reply() {
         let mut wire = Wire::default();
-        let sent = command("block-stream", Some(r#"{"device": "d0"}"#), "b-1");
+        let sent = command(false, "block-stream", Some(r#"{"device": "d0"}"#), "b-1");
         let shown = r#"-> {"execute":"block-stream","arguments":{"device":"d0"},"id":"b-1"}"#;
         assert_eq!(wire.sent(&sent), shown);
         let refused = r#"{"id": "b-1", "error": {"class": "GenericError", "desc": "no"}}"#;
@@ -120,7 +120,7 @@ mod tests {
     fn of_any_other_command_the_name_is_shown() {
         let mut wire = Wire::default();
         let arguments = r#"{"qom-type":"secret","id":"s0","data":"HIDDEN"}"#;
-        let sent = wire.sent(&command("object-add", Some(arguments), "b-1"));
+        let sent = wire.sent(&command(false, "object-add", Some(arguments), "b-1"));
         let shown = r#"-> {"execute":"object-add","id":"b-1"} (arguments left out: 47 bytes)"#;
         assert_eq!(sent, shown);
         let refused = r#"{"id":"b-1","error":{"class":"GenericError","desc":"HIDDEN"}}"#;
@@ -148,7 +148,7 @@ mod tests {
     #[test]
     fn after_a_connections_end_no_reply_is_known() {
         let mut wire = Wire::default();
-        wire.sent(&command("query-jobs", None, "b-1"));
+        wire.sent(&command(false, "query-jobs", None, "b-1"));
         wire.forget();
         assert!(heard(&mut wire, r#"{"id":"b-1","return":[]}"#).contains("not seen"));
     }

@@ -114,6 +114,38 @@ fn an_end_that_overtakes_the_reply_to_complete_waits_for_it() {
 }
 
 #[test]
+fn what_a_command_of_the_programs_own_asks_of_a_job_counts_as_well() {
+    let end = |command: &str, arguments: &str, accepted| {
+        let mut world = World::connected("7.2");
+        world.status("j", "created running");
+        world.ready("j", "mirror");
+        world.executes(command, arguments);
+        // The end overtakes the reply, and waits for it.
+        world.completed("j", "mirror", None);
+        assert_eq!(world.ends(), [""; 0], "{command}");
+        if accepted {
+            world.replies("{}")
+        } else {
+            world.refuses("GenericError", "no")
+        }
+        world.ends().pop().unwrap()
+    };
+    let device = r#"{"device": "j"}"#;
+    assert_eq!(end("block-job-complete", device, true), "end 1 j succeeded pivoted");
+    assert_eq!(end("job-complete", r#"{"id": "j"}"#, true), "end 1 j succeeded pivoted");
+    assert_eq!(end("block-job-complete", device, false), "end 1 j succeeded pivot?");
+    // Other commands, and other jobs, are nothing to it.
+    let mut world = World::connected("7.2");
+    world.status("j", "created running");
+    world.ready("j", "mirror");
+    world.executes("job-complete", r#"{"id": "other"}"#);
+    world.executes("block-job-complete", r#"{"id": "j"}"#);
+    world.executes("job-pause", r#"{"id": "j"}"#);
+    world.completed("j", "mirror", None);
+    assert_eq!(world.ends(), ["end 1 j succeeded pivot?"]);
+}
+
+#[test]
 fn a_ready_mirror_of_an_old_qemu_that_quits_has_not_pivoted() {
     let end = |version| {
         let mut world = World::connected(version);

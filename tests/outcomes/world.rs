@@ -10,6 +10,7 @@ use blockjob::{
     },
     qmp::{
         act::Act,
+        command::Command,
         control::Control,
         jobs::Watch,
         journal::{Findings, Request},
@@ -290,6 +291,13 @@ impl World {
         self.act();
     }
 
+    /// Sends a command of the program's own.
+    pub fn executes(&mut self, command: &str, arguments: &str) {
+        let command = Command::new(70, command, Some(arguments)).unwrap();
+        self.session.execute(command, Number(70), self.now, &mut self.acts);
+        self.act();
+    }
+
     pub fn acknowledges(&mut self, job: u64) {
         self.session.acknowledge(job, Some(Number(60)), self.now, &mut self.acts);
         self.act();
@@ -317,6 +325,13 @@ impl World {
                     let command =
                         command.replace("{\"execute\":", "").replace("\"arguments\":", "");
                     format!("send {}", command.replace('"', ""))
+                }
+                Act::SendWith(..) => unreachable!("no story passes a descriptor"),
+                Act::Reply(Number(ticket), Ok(response)) => {
+                    format!("reply {ticket} {:?}", response.failure)
+                }
+                Act::Reply(Number(ticket), Err(error)) => {
+                    format!("reply {ticket} {:?}", error.code)
                 }
                 Act::Disconnect => "disconnect".into(),
                 Act::Stands(state, _) => format!("stands {state:?}"),

@@ -112,6 +112,7 @@ impl Delivery {
             monitor: machine.map(|machine| self.monitors[machine].id()),
             job: None,
             kinds: Kinds::from_mask(7).expect("these are the ends"),
+            name: None,
             observes,
         };
         let of = machine.map(|machine| self.monitors[machine].as_ref());

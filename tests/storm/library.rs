@@ -184,6 +184,7 @@ impl Library {
                 Act::Attach { handle, job } => Out::Attach { handle, job },
                 Act::Read(request) => Out::Read(request),
                 Act::List((), _) => unreachable!("the storm looks at no list"),
+                Act::SendWith(..) | Act::Reply(..) => unreachable!("nobody executes here"),
                 Act::Answer(ticket, answer) => {
                     self.settle(&ticket, answer);
                     continue;

@@ -1,0 +1,171 @@
+/*
+ * A descriptor goes with the first byte of its own command, whatever is sent before and after it.
+ * It is a duplicate: the program's stays its own, and none is left open by the library.
+ */
+#include "harness.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+
+static int execute_with(struct world *world, const char *command, int fd)
+{
+    return blockjob_monitor_execute_with_fd(world->monitor, command, "{\"fdname\": \"x\"}", fd, 0,
+                                            -1, NULL);
+}
+
+static size_t open_descriptors(void)
+{
+    DIR *directory = opendir("/proc/self/fd");
+    size_t count = 0;
+
+    assert_non_null(directory);
+    while (readdir(directory) != NULL) {
+        count++;
+    }
+    closedir(directory);
+    return count;
+}
+
+/* What QEMU writes to what it was given is read from what the program kept. */
+static void to_whom_writes_it(void **state)
+{
+    struct world *world = *state;
+    size_t before = open_descriptors();
+    char text[8] = { 0 };
+    int ends[2];
+
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    then_expect(world->qemu, "{\"execute\":\"getfd\",\"arguments\":{\"fdname\": \"x\"}");
+    then_write_passed(world->qemu, "hello");
+    then_return(world->qemu);
+    assert_int_equal(execute_with(world, "getfd", ends[1]), 0);
+    assert_int_equal(fcntl(ends[1], F_GETFD), FD_CLOEXEC);
+    assert_int_equal(close(ends[1]), 0);
+    assert_int_equal(read(ends[0], text, sizeof text), 5);
+    assert_string_equal(text, "hello");
+    /* Nobody has the other end open any more. */
+    assert_int_equal(read(ends[0], text, sizeof text), 0);
+    assert_int_equal(close(ends[0]), 0);
+    script_done(world->qemu);
+    assert_int_equal(open_descriptors(), before);
+}
+
+struct passing {
+    struct world *world;
+    int fd;
+    struct call call;
+};
+
+static int pass(void *argument)
+{
+    struct passing *passing = argument;
+
+    return execute_with(passing->world, "add-fd", passing->fd);
+}
+
+/* Commands with and without, at once: QEMU keeps only what came last. */
+static void among_many_commands(void **state)
+{
+    enum { COUNT = 8 };
+    struct world *world = *state;
+    size_t before = open_descriptors();
+    struct answers *answers = answers_new();
+    struct passing all[COUNT];
+    int ends[2];
+    char text[2 * COUNT];
+
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    for (int i = 0; i < COUNT; i++) {
+        char *json = calloc(1, 100008);
+
+        /* A long one before it, which the socket does not take in one piece. */
+        assert_non_null(json);
+        memset(json, ' ', 100000);
+        json[0] = '{';
+        json[99999] = '}';
+        assert_true(blockjob_monitor_execute_async(world->monitor, "stop", i == 0 ? json : NULL, 0,
+                                                   -1, answers_callback, answers,
+                                                   answers_release) > 0);
+        free(json);
+        all[i] = (struct passing){ .world = world, .fd = ends[1] };
+        call_start(&all[i].call, pass, &all[i]);
+        call_settle(&all[i].call);
+    }
+    then_skip_line(world->qemu);
+    for (int i = 0; i < COUNT; i++) {
+        then_expect(world->qemu, "add-fd");
+        then_write_passed(world->qemu, "x");
+        then_return(world->qemu);
+        if (i < COUNT - 1) {
+            then_expect(world->qemu, "stop");
+            then_return(world->qemu);
+        }
+    }
+    for (int i = 0; i < COUNT; i++) {
+        assert_int_equal(call_join(&all[i].call), 0);
+        if (i < COUNT - 1) {
+            assert_int_equal(answers_next(answers).result, 0);
+        }
+    }
+    assert_int_equal(read(ends[0], text, sizeof text), COUNT);
+    assert_int_equal(close(ends[1]), 0);
+    assert_int_equal(read(ends[0], text, sizeof text), 0);
+    assert_int_equal(close(ends[0]), 0);
+    script_done(world->qemu);
+    assert_int_equal(open_descriptors(), before);
+    assert_result(blockjob_listener_free(world->listener), 0);
+    world->listener = NULL;
+    answers_wait_freed(answers, COUNT);
+    answers_destroy(answers);
+}
+
+static void that_are_none(void **state)
+{
+    struct world *world = *state;
+    size_t before = open_descriptors();
+
+    assert_int_equal(execute_with(world, "getfd", -1), -EBADF);
+    assert_int_equal(execute_with(world, "getfd", 1 << 20), -EBADF);
+    assert_non_null(strstr(blockjob_last_error(), "1048576"));
+    assert_int_equal(execute_with(world, "get fd", 0), -EINVAL);
+    assert_int_equal(open_descriptors(), before);
+}
+
+/* Given up: by its time, by the connection's end, by the listener's. */
+static void are_closed_when_they_are_given_up(void **state)
+{
+    struct world *world = *state;
+    struct passing first = { .world = world }, second = { .world = world };
+    char byte;
+    int ends[2];
+
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    first.fd = second.fd = ends[1];
+    then_expect(world->qemu, "add-fd");
+    call_start(&first.call, pass, &first);
+    script_done(world->qemu);
+    call_start(&second.call, pass, &second);
+    call_settle(&second.call);
+    assert_result(blockjob_monitor_execute_with_fd(world->monitor, "getfd", NULL, ends[1], 0, 20,
+                                                   NULL), -ETIMEDOUT);
+    then_hang_up(world->qemu);
+    assert_int_equal(call_join(&first.call), -ECONNRESET);
+    assert_int_equal(call_join(&second.call), -ENOTCONN);
+    then_forget_passed(world->qemu);
+    script_done(world->qemu);
+    assert_int_equal(close(ends[1]), 0);
+    assert_int_equal(read(ends[0], &byte, 1), 0);
+    assert_int_equal(close(ends[0]), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        test_connected(to_whom_writes_it),
+        test_connected(among_many_commands),
+        test_connected(that_are_none),
+        test_connected(are_closed_when_they_are_given_up),
+    };
+
+    return run_all(tests);
+}

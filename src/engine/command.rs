@@ -1,0 +1,86 @@
+//! The program's own commands, from the caller's side. Part of [`Monitor`].
+
+#![forbid(unsafe_code)]
+
+use std::{os::fd::RawFd, sync::Arc, time::Duration};
+
+use super::{
+    descriptor::Descriptor,
+    monitor::{Monitor, Post},
+    reply::{Reply, ReplyCallback},
+    ticket::{Ticket, reply_ticket},
+};
+use crate::{
+    model::{Code, Error, Place},
+    qmp::command::Command,
+};
+
+/// What the program wants QEMU to do.
+#[derive(Debug, Clone, Copy)]
+pub struct Order<'a> {
+    pub command: &'a str,
+    /// A JSON object.
+    pub arguments: Option<&'a str>,
+    /// Out of band.
+    pub oob: bool,
+    /// Passed along; it stays the program's.
+    pub fd: Option<RawFd>,
+    pub timeout: Option<Duration>,
+}
+
+impl Monitor {
+    /// Sends a command and waits for QEMU's reply, which may be that it refused.
+    pub fn execute(self: &Arc<Self>, order: Order<'_>) -> Result<Arc<Reply>, Error> {
+        let _waiting = self.life().wait();
+        let command = self.command(order)?;
+        let (ticket, stub) = reply_ticket();
+        self.post(Post::Execute(Arc::clone(self), command, ticket))?;
+        stub.wait(order.timeout).unwrap_or_else(|| {
+            let limit = order.timeout.unwrap_or_default().as_millis();
+            let text = format!(
+                "QEMU has not answered within {limit} ms; whether it carries {} out is not known",
+                order.command
+            );
+            Err(Error::new(Code::TimedOut, text))
+        })
+    }
+
+    /// Sends a command and returns its number at once; the callback gets the reply, or why there
+    /// is none. When this fails it is dropped before.
+    pub fn execute_async(
+        self: &Arc<Self>,
+        order: Order<'_>,
+        callback: ReplyCallback,
+    ) -> Result<i64, Error> {
+        let _waiting = self.life().wait();
+        let mut command = self.command(order)?;
+        command.timeout = order.timeout;
+        let number = command.number;
+        let replies = &self.roster().replies;
+        replies.open(number, callback)?;
+        let post = Post::Execute(Arc::clone(self), command, Ticket::unattended(number));
+        self.post(post).inspect_err(|_| replies.close(number))?;
+        Ok(number)
+    }
+
+    /// May a function be called with the reply of a command that nobody waits for?
+    pub fn check_reply_callback(&self, has_function: bool) -> Result<(), Error> {
+        self.roster().replies.check(has_function)
+    }
+
+    /// Looks through an order, so that QEMU can read it.
+    fn command(&self, order: Order<'_>) -> Result<Command<Ticket>, Error> {
+        let number = self.life().next_command();
+        let mut command = Command::new(number, order.command, order.arguments)?;
+        command.oob = order.oob;
+        self.check_connected()?;
+        if let Some(fd) = order.fd {
+            if matches!(self.address().place, Place::Tcp(..)) {
+                let text = "a descriptor passes through a unix socket only";
+                return Err(Error::new(Code::NotSupported, text));
+            }
+            command.luggage = Some(Ticket::luggage(Descriptor::duplicate(fd)?));
+        }
+        Ok(command)
+    }
+}
