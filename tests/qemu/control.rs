@@ -51,9 +51,12 @@ fn a_job_is_paused_and_resumed_and_its_speed_is_set(host: Host) {
     assert_eq!(job.pause(), Ok(()));
     assert_eq!(job.info().paused, 1);
     assert_eq!(errno(job.pause()), -libc::EREMOTEIO, "it is paused by this already");
-    story.told.until_status(MONITOR, JOB, "paused");
-    let paused = job.info();
-    assert_eq!((paused.status, paused.status_name.as_deref()), (4, Some("paused")));
+    // QEMU 5.2 lets a job that is held up by its speed sleep on, and says so when it has woken.
+    if story.machine.qmp().version() >= (6, 0) {
+        story.told.until_status(MONITOR, JOB, "paused");
+        let paused = job.info();
+        assert_eq!((paused.status, paused.status_name.as_deref()), (4, Some("paused")));
+    }
     assert_eq!(job.resume(), Ok(()));
     assert_eq!(errno(job.resume()), -libc::EREMOTEIO);
     assert_eq!(job.info().paused, 0);
@@ -178,7 +181,12 @@ fn a_job_that_is_no_block_job_has_no_speed_and_is_cancelled(host: Host) {
     } else {
         group["limits"] = limits;
     }
-    story.machine.execute("object-add", &group);
+    // The storage daemon learned the command with 6.0.
+    if story.machine.qmp().refusal("object-add", &group).is_some() {
+        assert!(story.machine.qmp().version() < (6, 0));
+        story.close();
+        return;
+    }
     let node = json!({"driver": "throttle", "throttle-group": "group", "file": "slow",
                       "node-name": "throttled"});
     story.machine.execute("blockdev-add", &node);
