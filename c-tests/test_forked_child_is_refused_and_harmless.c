@@ -10,6 +10,8 @@
 
 /* A job handle of the parent's, in the tests that make one. */
 static blockjob_job *inherited;
+static blockjob_list *inherited_list;
+static const blockjob_info *inherited_info; /* in it */
 
 static void touch_everything(void *argument)
 {
@@ -18,6 +20,8 @@ static void touch_everything(void *argument)
     blockjob_monitor *monitor = (blockjob_monitor *)&monitor;
     blockjob_monitor *untouched = monitor;
     blockjob_job *made = NULL;
+    blockjob_info *look = NULL;
+    blockjob_list *list = NULL;
     blockjob_event *event = NULL;
     int major = 5, minor = 6, micro = 7;
 
@@ -52,6 +56,17 @@ static void touch_everything(void *argument)
     child_check(blockjob_monitor_set_journal(world->monitor, "/x", NULL) == -ECHILD);
     child_check(blockjob_job_new(world->monitor, NULL, 0, &made) == -ECHILD);
     child_check(made == NULL);
+    child_check(blockjob_monitor_set_progress(world->monitor, 1) == -ECHILD);
+    child_check(blockjob_monitor_list_jobs(world->monitor, -1, &list) == -ECHILD);
+    child_check(list == NULL);
+    if (inherited_list != NULL) {
+        child_check(blockjob_list_get_count(inherited_list) == -ECHILD);
+        child_check(blockjob_list_get(inherited_list, 0) == NULL);
+        child_check(blockjob_info_get_type(inherited_info) == -ECHILD);
+        child_check(blockjob_info_get_job_id(inherited_info) == NULL);
+        child_check(blockjob_info_get_len(inherited_info) == -1);
+        blockjob_list_free(inherited_list);
+    }
     if (inherited != NULL) {
         child_check(blockjob_job_get_id(inherited) == NULL);
         child_check(blockjob_job_start(inherited, "block-stream", "{}", -1) == -ECHILD);
@@ -59,6 +74,13 @@ static void touch_everything(void *argument)
         child_check(event == NULL);
         child_check(blockjob_job_complete(inherited, -1) == -ECHILD);
         child_check(blockjob_job_cancel(inherited, 0, -1) == -ECHILD);
+        child_check(blockjob_job_pause(inherited, -1) == -ECHILD);
+        child_check(blockjob_job_resume(inherited, -1) == -ECHILD);
+        child_check(blockjob_job_finalize(inherited, -1) == -ECHILD);
+        child_check(blockjob_job_dismiss(inherited, -1) == -ECHILD);
+        child_check(blockjob_job_set_speed(inherited, 1, -1) == -ECHILD);
+        child_check(blockjob_job_get_info(inherited, -1, &look) == -ECHILD);
+        child_check(look == NULL);
         blockjob_job_free(inherited);
     }
     blockjob_monitor_unref(world->monitor);
@@ -90,6 +112,9 @@ static void job_handles_give_echild_and_the_parents_still_work(void **state)
     blockjob_event *event = NULL;
     struct call call;
 
+    then_list(world->qemu, "{'id': 'other', 'total-progress': 9}", "");
+    assert_result(blockjob_monitor_list_jobs(world->monitor, -1, &inherited_list), 0);
+    inherited_info = blockjob_list_get(inherited_list, 0);
     assert_result(blockjob_job_new(world->monitor, "job", 0, &inherited), 0);
     call_start(&call, wait_for_job, &event);
     call_settle(&call);
@@ -101,6 +126,9 @@ static void job_handles_give_echild_and_the_parents_still_work(void **state)
     blockjob_event_unref(event);
     blockjob_job_free(inherited);
     inherited = NULL;
+    assert_int_equal(blockjob_info_get_len(inherited_info), 9);
+    blockjob_list_free(inherited_list);
+    inherited_list = NULL;
 }
 
 static void do_nothing(void *argument)

@@ -180,7 +180,7 @@ static void complete_and_cancel_are_told_of_the_job(void **state)
     assert_result(blockjob_job_start(job, "drive-mirror", arguments, -1), 0);
     say_begun(world->qemu, blockjob_job_get_id(job));
 
-    then_expect(world->qemu, "\"block-job-complete\"");
+    then_expect(world->qemu, "\"job-complete\"");
     then_answer(world->qemu, "{\"id\": $ID, \"error\": {\"class\": \"GenericError\", "
                              "\"desc\": \"not ready\"}}\r\n");
     assert_result(blockjob_job_complete(job, -1), -EREMOTEIO);
@@ -193,7 +193,7 @@ static void complete_and_cancel_are_told_of_the_job(void **state)
     say_status(world->qemu, blockjob_job_get_id(job), "ready");
     then_say(world->qemu, "{'event': 'BLOCK_JOB_READY', 'data': {'type': 'mirror', "
              "'device': '%s', 'len': 1, 'offset': 1, 'speed': 0}}", blockjob_job_get_id(job));
-    snprintf(wanted, sizeof wanted, "\"block-job-complete\",\"arguments\":{\"device\":\"%s\"}",
+    snprintf(wanted, sizeof wanted, "\"job-complete\",\"arguments\":{\"id\":\"%s\"}",
              blockjob_job_get_id(job));
     then_expect(world->qemu, wanted);
     then_return(world->qemu);

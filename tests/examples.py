@@ -354,7 +354,7 @@ class Examples(unittest.IsolatedAsyncioTestCase):
 
     def test_the_short_examples_are_short(self):
         for name, most in (("follow.py", 60), ("follow.go", 60), ("start.c", 60),
-                           ("journal.c", 80)):
+                           ("journal.c", 80), ("progress.c", 40)):
             count = len((ROOT / "examples" / name).read_text().splitlines())
             self.assertLessEqual(count, most, f"examples/{name} has {count} lines")
 
@@ -416,6 +416,33 @@ class Start(unittest.IsolatedAsyncioTestCase):
                 out, err, status = await result(process)
         self.assertEqual((out, status), ([], 1))
         self.assertIn("none", err)
+
+
+
+class Progress(unittest.IsolatedAsyncioTestCase):
+    def setUp(self):
+        folder = self.enterContext(tempfile.TemporaryDirectory(prefix="blockjob-examples-"))
+        self.enterContext(contextlib.chdir(folder))
+
+    async def run_progress(self, arguments):
+        async with example("progress", "unix:vm.qmp", arguments) as process:
+            (line,), err, status = await result(process)
+        return lines.parse(line), err.splitlines(), status
+
+    async def test_it_shows_how_far_the_job_is_and_ends_with_0_when_that_succeeds(self):
+        async with storage_daemon() as (_, monitor):
+            slow = json.dumps({"device": "disk", "speed": 4 * MIB})
+            end, shown, status = await self.run_progress(slow)
+            self.assertEqual((end["outcome"], status), ("succeeded", 0))
+            self.assertEqual(await monitor.execute("query-jobs"), [])
+        offsets = [int(line.removesuffix(f" of {4 * MIB}")) for line in shown]
+        self.assertEqual(offsets, sorted(set(offsets)))
+        self.assertGreaterEqual(len(offsets), 3, shown)
+
+    async def test_a_job_that_fails_ends_it_with_1(self):
+        async with storage_daemon(**{"inject-error": [{"event": "none", "iotype": "read"}]}):
+            end, _, status = await self.run_progress('{"device": "disk"}')
+        self.assertEqual((end["outcome"], status), ("failed", 1))
 
 
 class Journal(unittest.IsolatedAsyncioTestCase):

@@ -6,6 +6,7 @@
 mod call;
 
 mod event;
+mod info;
 mod job;
 pub mod number;
 
@@ -20,6 +21,7 @@ use std::time::Duration;
 use crate::{DEADLINE, library};
 
 pub use event::Event;
+pub use info::Info;
 pub use job::Job;
 
 #[repr(C)]
@@ -34,6 +36,16 @@ struct RawMonitor {
 
 #[repr(C)]
 struct RawJob {
+    opaque: [u8; 0],
+}
+
+#[repr(C)]
+struct RawInfo {
+    opaque: [u8; 0],
+}
+
+#[repr(C)]
+struct RawList {
     opaque: [u8; 0],
 }
 
@@ -75,6 +87,7 @@ functions! {
     blockjob_monitor_set_lost_after: fn(*mut RawMonitor, c_int) -> c_int;
     blockjob_monitor_set_keepalive: fn(*mut RawMonitor, c_int, c_int) -> c_int;
     blockjob_monitor_set_marker: fn(*mut RawMonitor, c_int) -> c_int;
+    blockjob_monitor_set_progress: fn(*mut RawMonitor, c_int) -> c_int;
     blockjob_monitor_set_journal: fn(*mut RawMonitor, *const c_char, *const c_char) -> c_int;
     blockjob_monitor_get_name: fn(*const RawMonitor) -> *const c_char;
     blockjob_monitor_connect: fn(*mut RawMonitor, c_int) -> c_int;
@@ -91,7 +104,31 @@ functions! {
     blockjob_job_wait: fn(*mut RawJob, c_int, *mut *mut RawEvent) -> c_int;
     blockjob_job_complete: fn(*mut RawJob, c_int) -> c_int;
     blockjob_job_cancel: fn(*mut RawJob, u32, c_int) -> c_int;
+    blockjob_job_pause: fn(*mut RawJob, c_int) -> c_int;
+    blockjob_job_resume: fn(*mut RawJob, c_int) -> c_int;
+    blockjob_job_finalize: fn(*mut RawJob, c_int) -> c_int;
+    blockjob_job_dismiss: fn(*mut RawJob, c_int) -> c_int;
+    blockjob_job_set_speed: fn(*mut RawJob, i64, c_int) -> c_int;
+    blockjob_job_get_info: fn(*mut RawJob, c_int, *mut *mut RawInfo) -> c_int;
     blockjob_job_free: fn(*mut RawJob) -> ();
+    blockjob_monitor_list_jobs: fn(*mut RawMonitor, c_int, *mut *mut RawList) -> c_int;
+    blockjob_list_get_count: fn(*const RawList) -> c_int;
+    blockjob_list_get: fn(*const RawList, c_int) -> *const RawInfo;
+    blockjob_list_free: fn(*mut RawList) -> ();
+    blockjob_info_free: fn(*mut RawInfo) -> ();
+    blockjob_info_get_job_id: fn(*const RawInfo) -> *const c_char;
+    blockjob_info_get_type: fn(*const RawInfo) -> c_int;
+    blockjob_info_get_type_name: fn(*const RawInfo) -> *const c_char;
+    blockjob_info_get_status: fn(*const RawInfo) -> c_int;
+    blockjob_info_get_status_name: fn(*const RawInfo) -> *const c_char;
+    blockjob_info_get_len: fn(*const RawInfo) -> i64;
+    blockjob_info_get_offset: fn(*const RawInfo) -> i64;
+    blockjob_info_get_speed: fn(*const RawInfo) -> i64;
+    blockjob_info_get_paused: fn(*const RawInfo) -> c_int;
+    blockjob_info_get_ready: fn(*const RawInfo) -> c_int;
+    blockjob_info_get_error: fn(*const RawInfo) -> *const c_char;
+    blockjob_info_get_auto_finalize: fn(*const RawInfo) -> c_int;
+    blockjob_info_get_auto_dismiss: fn(*const RawInfo) -> c_int;
     blockjob_event_unref: fn(*mut RawEvent) -> ();
     blockjob_event_get_kind: fn(*const RawEvent) -> c_int;
     blockjob_event_get_name: fn(*const RawEvent) -> *const c_char;

@@ -17,6 +17,7 @@ mod tally;
 
 mod cancel;
 mod connection;
+mod control;
 mod cuts;
 mod deaths;
 mod failure;

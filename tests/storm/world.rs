@@ -383,6 +383,7 @@ impl World {
             }
             EventKind::Disconnected => self.program.connected[index] = false,
             EventKind::Unresponsive => self.tally.count("unresponsive"),
+            EventKind::Progress => self.tally.count("progress"),
             _ => {}
         }
         self.oracle.handle_told(index, &self.machines[index], event)
@@ -501,6 +502,8 @@ impl World {
             settings.journal = journals[index];
             settings.lost_after = Some(lost_after * second);
             settings.keepalive = keepalive.then_some((10 * second, 2 * second));
+            // What is asked for progress bars must change nothing of any end.
+            settings.progress = keepalive.then_some(second / 50);
             settings.marker = marker;
             settings
         };

@@ -15,7 +15,7 @@ use crate::DEADLINE;
 pub type Answer = Result<(), (c_int, String)>;
 
 pub struct Job {
-    raw: *mut RawJob,
+    pub(super) raw: *mut RawJob,
 }
 
 impl Monitor {
@@ -80,6 +80,6 @@ impl Drop for Job {
     }
 }
 
-fn answer(result: c_int) -> Answer {
+pub(super) fn answer(result: c_int) -> Answer {
     if result >= 0 { Ok(()) } else { Err((result, last_error())) }
 }

@@ -15,7 +15,8 @@ pub const DISCONNECTED: c_int = 0x0100;
 pub const CLOSED: c_int = 0x0200;
 pub const UNRESPONSIVE: c_int = 0x0800;
 pub const RESPONSIVE: c_int = 0x1000;
-pub const ALL: u32 = 0x1fff;
+pub const PROGRESS: c_int = 0x2000;
+pub const ALL: u32 = 0x3fff;
 /// Not a kind: whoever asks with it claims no end.
 pub const OBSERVE: u32 = 1 << 30;
 
@@ -28,6 +29,8 @@ pub const TYPE_STREAM: c_int = 1;
 pub const TYPE_COMMIT: c_int = 2;
 pub const TYPE_MIRROR: c_int = 3;
 pub const TYPE_BACKUP: c_int = 4;
+
+pub const STATUS_RUNNING: c_int = 3;
 
 pub const STATE_CONNECTED: c_int = 3;
 pub const STATE_DISCONNECTED: c_int = 4;
