@@ -52,7 +52,9 @@ build_programs() {
 
 # run LOG PROGRAM: a report of the sanitizer's makes it fail, whatever the program says.
 run() {
+    # An llvm-symbolizer that is there may be too old for this clang; addr2line is of binutils.
     local options="exitcode=66 second_deadlock_stack=1 die_after_fork=0"
+    options+=" external_symbolizer_path=$(command -v addr2line)"
     TSAN_OPTIONS="$options suppressions=$PWD/tests/tsan/suppressions" \
         timeout --kill-after=10 300 "$2" >"$1" 2>&1
 }

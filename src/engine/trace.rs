@@ -67,6 +67,6 @@ fn write(line: &[u8]) -> bool {
 }
 
 const VARIABLE: &CStr = c"BLOCKJOB_DEBUG";
-/// PIPE_BUF of Linux.
+/// What Linux calls `PIPE_BUF`.
 const LINE_MAX: usize = 4096;
 const NAME_SHOWN: usize = 100;
