@@ -19,7 +19,7 @@ unsafe extern "C" {
     fn secure_getenv(name: *const c_char) -> *const c_char;
 }
 
-/// Does the environment ask for it? That of a program with more rights than its caller is not heard.
+/// Does the environment ask for it? A program with more rights than its caller does not hear it.
 pub fn is_wanted() -> bool {
     // SAFETY: the name ends in NUL. As with every look at the environment of a process, the program
     // must not change it at the same time.

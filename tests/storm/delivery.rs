@@ -217,7 +217,7 @@ impl Delivery {
         let Some(next) = self.shared.queue.try_pop() else { return Ok(None) };
         let end = match &next {
             Next::Report(report) => report.key.map(id_of),
-            Next::Late => None,
+            Next::Late | Next::Log(_) => None,
         };
         delivery::deliver(&self.shared, next);
         let mut calls = self.calls.lock().unwrap();
