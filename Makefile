@@ -32,7 +32,7 @@ C_TESTS   := $(patsubst c-tests/%,$(TARGET)/c-tests/%,\
 C_HELPERS := $(patsubst c-tests/%.c,$(TARGET)/c-tests/%.o,\
                $(filter-out c-tests/test_%.c,$(wildcard c-tests/*.c)))
 
-.PHONY: all lib header examples c-tests demo check check-msrv check-fresh check-qemus cuts \
+.PHONY: all lib header examples c-tests demo check check-msrv check-fresh check-qemus check-tsan cuts \
         storm wrong install uninstall clean help
 .DELETE_ON_ERROR:
 # Objects are kept for the next time.
@@ -76,6 +76,10 @@ check-fresh: ## `make demo` on a clone in minimal Debian 12 and 13 (wants root)
 check-qemus: ## the tests with real QEMUs against those of four Debian releases, as a table
 	@scripts/setup.sh check
 	+@scripts/check-qemus.sh
+
+check-tsan: ## the C tests with a thread sanitizer in library, std and programs; two planted races
+	@scripts/setup.sh tsan
+	+@scripts/check-tsan.sh
 
 cuts: lib ## a job's conversation with a real QEMU, cut at each of its bytes; ends with tables
 	@BLOCKJOB_CUTS=all $(CARGO) test --locked --features header --test qemu -- \

@@ -35,6 +35,9 @@ static void connections_and_bad_messages_are_told(void **state)
     set_log(world, BLOCKJOB_LOG_INFO, keeper);
     connect_to(world->monitor, world->qemu);
     expect_line(keeper, "3 vm 1 connected: QEMU 7.2.22");
+    /* A level is of the lines that are pulled as events. */
+    assert_int_equal(blockjob_event_get_log_level(recorder_next(world->recorder)), 0);
+    assert_result(blockjob_event_get_log_level(NULL), -EINVAL);
     say_stray_reply(world->qemu);
     expect_line(keeper, "3 vm 1 a reply that nobody waits for, its id \"nobody-1\"");
     then_send(world->qemu, "\x1b[2J\xff\r\n{\"x\": \r\n");

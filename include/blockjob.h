@@ -78,8 +78,10 @@
  * code, so a slow callback delays no reading; "blockjob-call" runs the callbacks, one at a time,
  * the events of one monitor in their order. Every function may be called from any thread and inside
  * any callback or free function, except where it would wait for itself: that returns -EDEADLK at
- * once. While a journal is read there is a third thread, "blockjob-file". All of them block every
- * signal but those of faults (SIGSEGV and the like), and no SIGPIPE comes from the library.
+ * once. There is a third thread while a journal is read, "blockjob-file", while a host's name is
+ * looked up, "blockjob-name" (up to eight), and while it is looked who holds a monitor that does not
+ * answer, "blockjob-busy". All of them block every signal but those of faults (SIGSEGV and the like),
+ * and no SIGPIPE comes from the library.
  *
  * Lifetimes. Listeners, monitors, jobs and events are opaque; what is made with _new or kept with
  * _ref is given back with _free or _unref, which take NULL. Strings of an event or monitor hold as
@@ -167,9 +169,10 @@
 
 /**
  * Here stood events that were dropped; their number is blockjob_event_get_dropped(). The program
- * was too slow for STATUS or ERROR events, or QEMU had more jobs than the monitor knows at a time
- * (blockjob_monitor_set_job_limit()). How a job that is known ended is never dropped; of READY,
- * PENDING and the events of connections only the latest one of a job or monitor is kept waiting.
+ * was too slow for STATUS, ERROR, PROGRESS or RAW events, or QEMU had more jobs than the monitor knows
+ * at a time (blockjob_monitor_set_job_limit()). How a job that is known ended is never dropped; of
+ * READY, PENDING, PROGRESS and the events of connections only the latest one of a job or monitor
+ * is kept waiting.
  */
 #define BLOCKJOB_EVENT_OVERFLOW (1 << 10)
 
@@ -182,8 +185,20 @@
 /** It answers again. */
 #define BLOCKJOB_EVENT_RESPONSIVE (1 << 12)
 
+/**
+ * How far a running job is, asked of QEMU now and then: see blockjob_monitor_set_progress(). It
+ * has the job's id, type, status, len, offset and speed, as far as QEMU says them.
+ */
+#define BLOCKJOB_EVENT_PROGRESS (1 << 13)
+
 /** All of the above. A later version's new kinds are not in it until you compile anew. */
-#define BLOCKJOB_EVENT_ALL ((1 << 13) - 1)
+#define BLOCKJOB_EVENT_ALL ((1 << 14) - 1)
+
+/** Any event of QEMU's, as it is: of blockjob_callback_add_raw() alone, and in no mask. */
+#define BLOCKJOB_EVENT_RAW (1 << 14)
+
+/** The reply to a command that nobody waited for, where events are pulled; in no mask. */
+#define BLOCKJOB_EVENT_REPLY (1 << 15)
 
 /**
  * A line of the log, in a listener whose events are pulled (blockjob_listener_set_log()); its text
@@ -341,6 +356,13 @@
  */
 #define BLOCKJOB_CANCEL_FORCE (1 << 0)
 
+/**
+ * For blockjob_monitor_execute() and its kin: QEMU takes the command out of band, at once, before
+ * others that it has not carried out yet. It knows that of a few commands, and it must have been
+ * asked for with blockjob_monitor_set_oob().
+ */
+#define BLOCKJOB_EXECUTE_OOB (1 << 0)
+
 /** How much a line of the log matters: a fault of the library itself; please report it. */
 #define BLOCKJOB_LOG_ERROR 1
 
@@ -404,14 +426,26 @@
 /** Ends of jobs that were told and wait now to be taken. */
 #define BLOCKJOB_STAT_UNACKNOWLEDGED 17
 
+/** `sun_path` has 108 bytes, one of them a NUL. */
+#define SUN_PATH_MAX 107
+
+/** A job at the moment at which QEMU was asked. */
+typedef struct blockjob_info blockjob_info;
+
 /** A job of one monitor that runs, has ended, or is yet to come. */
 typedef struct blockjob_job blockjob_job;
+
+/** All jobs of a QEMU at that moment. */
+typedef struct blockjob_list blockjob_list;
 
 /** Reads monitors, and runs callbacks or hands out events. */
 typedef struct blockjob_listener blockjob_listener;
 
 /** One QMP endpoint of one QEMU. */
 typedef struct blockjob_monitor blockjob_monitor;
+
+/** What became of a command: QEMU's reply to it, or why there is none. */
+typedef struct blockjob_reply blockjob_reply;
 
 /** What happened at a monitor. */
 typedef struct blockjob_event blockjob_event;
@@ -433,6 +467,13 @@ typedef void (*blockjob_event_fn)(blockjob_event *event, void *opaque);
  * when registering failed. What is said of callbacks holds for it as well.
  */
 typedef void (*blockjob_free_fn)(void *opaque);
+
+/**
+ * Called with the reply to a command that nobody waited for, as blockjob_event_fn is for an event,
+ * and what is said there holds for it as well. `reply` is the library's and holds until the
+ * callback returns; keep it longer with blockjob_reply_ref().
+ */
+typedef void (*blockjob_reply_fn)(blockjob_reply *reply, void *opaque);
 
 /**
  * Called for each line of the log that is asked for, where callbacks run (in a listener of its own
@@ -476,6 +517,17 @@ const char *blockjob_version(void);
  * Threads: any, also inside callbacks. Since: 0.1.
  */
 const char *blockjob_last_error(void);
+
+/**
+ * QEMU's class of its refusal, such as "GenericError" or "DeviceNotFound", when that is why the last
+ * call of this thread that failed did: a word that programs may compare.
+ *
+ * Returns: the class; NULL when the call failed for another reason, or none has failed yet. It is
+ * the library's, and holds until the next failure in this thread.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+const char *blockjob_last_error_class(void);
 
 /* ---- Listener ----------------------------------------------------------------------------
  *
@@ -529,6 +581,7 @@ int blockjob_listener_stop(blockjob_listener *listener);
  * functions of all that is still registered, and frees the listener. The caller must hold no lock
  * that a callback or free function takes. Monitors, job handles and events may be released after
  * it; calls on them return -ESHUTDOWN. How jobs ended that nobody has taken is not acknowledged.
+ * Nobody waits for a host that is being looked up: that thread ends by itself.
  *
  * @param listener to be freed; NULL is fine
  *
@@ -622,17 +675,53 @@ int blockjob_listener_next_event(blockjob_listener *listener,
  * One QMP monitor of one virtual machine. It is made, set up, started, and lives until it is
  * closed: when its connection ends, another one is made. A QMP monitor serves one client at a
  * time, so give the library one of its own: `-qmp unix:/run/vm.qmp,server=on,wait=off`.
+ *
+ * Where it is reached is an address in QEMU's own syntax, and a comma in it is written ",,":
+ *
+ *     unix:PATH       a unix socket, by a path of any length
+ *     unix:@NAME      an abstract one, in QEMU's words path=NAME,abstract=on
+ *     tcp:HOST:PORT   such as tcp:127.0.0.1:4444, tcp:[::1]:4444 or tcp:localhost:4444
+ *     fd:N            a connected stream socket that the program hands over
+ *
+ * QEMU listens there, and the library dials. With ",server=on" behind it the library listens and
+ * QEMU dials, as `-chardev socket,id=m,path=/run/vm.qmp,reconnect=1 -mon chardev=m,mode=control`
+ * does, again and again. Then nothing is due until QEMU has dialled: blockjob_monitor_connect()
+ * waits for as long as it was told, and after a DISCONNECTED the library goes on listening, without
+ * a pause. It listens from the first start until the monitor is closed. One QEMU is connected at a
+ * time, and a few that dial meanwhile wait. A unix socket's file has the mode 0600, takes the place
+ * of one on which nobody listens any more, and is removed at the end; who wants it otherwise listens
+ * himself and hands over fd:N,server=on, as systemd's socket activation does.
+ *
+ * A host's name is looked up by a thread for it alone ("blockjob-name"), and all its addresses
+ * are tried in turn. Numbers are not looked up.
+ *
+ * A descriptor is the library's from the success of blockjob_monitor_new() on: the program must not
+ * use or close it any more. When blockjob_monitor_new() has failed it is the program's. It is closed
+ * with the connection, or with a monitor that was never started. There is no other connection after
+ * that of fd:N: its end is DISCONNECTED, jobs that have not ended are LOST at once
+ * (BLOCKJOB_LOSS_NO_CONNECTION, if it isn't known that QEMU's process has ended), and the next start
+ * fails with -ENOTCONN.
+ *
+ * Whether a new connection is to the same process of QEMU (blockjob_event_get_process()), and that
+ * the process has ended, is known from unix sockets on which QEMU itself listens or by which it has
+ * dialled. It is not known of tcp, of a pair of sockets, of another pid namespace, and of a socket
+ * that another program has listened on for QEMU: then the process is that program's.
  */
 
 /**
  * Makes a monitor. Nothing is connected yet. With the first one the listener's thread
  * "blockjob-call" begins, where the program has not chosen another delivery.
  *
- * @param address where QEMU listens: "unix:PATH". A comma of the path is written ",,".
+ * @param address "unix:PATH", "unix:@NAME", "tcp:HOST:PORT" or "fd:N", with ",server=on" behind it
+ *        when QEMU dials: see above
  * @param out_monitor set on success to a monitor to be released with blockjob_monitor_unref()
  *
- * Returns: 0. Errors: -EINVAL (no such kind of address), -EILSEQ (not UTF-8), -ENAMETOOLONG (a
- * path of more than 107 bytes), -EAGAIN (the thread could not be started), -ESHUTDOWN.
+ * Returns: 0. Errors: -EINVAL (no such kind of address; a descriptor that is listened on without
+ * server=on, or is not with it), -EILSEQ (not UTF-8), -ENAMETOOLONG (more than 4096 bytes; an
+ * abstract name of more than 107; with server=on, a file name of more than 85 behind a path of
+ * more than 107), -ESHUTDOWN. Of a descriptor also: -EBADF (none), -ENOTSOCK, -EPROTOTYPE (no
+ * stream socket), -ENOTCONN (not connected), -EBUSY (it is the library's already). Of the first monitor:
+ * -EAGAIN (the thread could not be started).
  *
  * Threads: any, also inside callbacks. Since: 0.1.
  */
@@ -697,9 +786,17 @@ int blockjob_monitor_start(blockjob_monitor *monitor);
  * @param timeout_ms milliseconds to wait; -1 for as long as the attempt lasts
  *
  * Returns: 0. Errors: -ENOENT (there is no such path), -ECONNREFUSED (nobody listens there),
- * -ENOTSOCK (the path is no socket), -EACCES, -EBUSY (other clients wait for it), -EPROTO (it
- * does not speak QMP), -ECONNRESET (closed by the peer), -EREMOTEIO (QEMU refused to negotiate),
- * -ETIMEDOUT, -EINVAL (timeout_ms below -1), -ESHUTDOWN (closed, or the listener was stopped).
+ * -ENOTSOCK (the path is no socket), -EACCES (also: blockjob_monitor_set_peer() wants somebody
+ * else), -EHOSTUNREACH (also: the host is not known), -EADDRINUSE (with server=on: another program
+ * listens there), -ENOTCONN (the one connection of fd:N has ended), -EPROTO (it does not speak
+ * QMP), -ECONNRESET (closed by the peer), -EREMOTEIO (QEMU refused to negotiate), -EBUSY,
+ * -ETIMEDOUT, -EINVAL (timeout_ms below -1), -ESHUTDOWN (closed, or the listener was stopped), and
+ * what else the operating system answers.
+ *
+ * -EBUSY is said only when the kernel tells that another client holds the monitor, or waits for it
+ * before us, and which process that is is said with it where it may be seen. Where nothing is seen,
+ * as in other namespaces and by tcp, silence is -ETIMEDOUT and may be that, or a QEMU that is
+ * stopped or hangs, or no monitor.
  *
  * Threads: any, also inside callbacks. Since: 0.1.
  */
@@ -831,6 +928,40 @@ int blockjob_monitor_set_lost_after(blockjob_monitor *monitor, int timeout_ms);
 int blockjob_monitor_set_keepalive(blockjob_monitor *monitor, int interval_ms, int timeout_ms);
 
 /**
+ * Sets who must hold the other end of each connection: the process that listens or, with server=on,
+ * that dials. With anybody else there is no connection, nothing is read from it or sent, and the
+ * attempt fails with -EACCES. For a pair of sockets it is who made it.
+ *
+ * @param uid the user's id, -1 for any, as it is without this call
+ * @param pid the process's id, -1 for any, as it is without this call
+ *
+ * Returns: 0. Errors: -EINVAL (no such ids), -EOPNOTSUPP (by tcp nobody can tell), -EBUSY (it was
+ * started or has a job), -ESHUTDOWN.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int blockjob_monitor_set_peer(blockjob_monitor *monitor,
+                              int64_t uid,
+                              int64_t pid);
+
+/**
+ * Sets how often the progress of running jobs is told, as PROGRESS events: for progress bars.
+ * While a job is known to run QEMU is asked for all of them at once, and each whose numbers have
+ * changed is told. Block jobs are: of other types QEMU counts no progress to speak of. A PROGRESS
+ * may be a little older than events before it, but none comes after its job's end.
+ *
+ * @param interval_ms milliseconds between an answer and the next question, from 1; -1 for never,
+ *        as it is without this call
+ *
+ * Returns: 0. Errors: -EINVAL (neither of these), -EBUSY (it was started or has a job),
+ * -ESHUTDOWN.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int blockjob_monitor_set_progress(blockjob_monitor *monitor,
+                                  int interval_ms);
+
+/**
  * Sets whether a mark is left in QEMU, an object of type "secret" by the name of this listener, so
  * that a QEMU that was restarted on the same address is known for another. Where the kernel tells
  * with which process a connection is, that is not needed.
@@ -858,6 +989,21 @@ int blockjob_monitor_set_marker(blockjob_monitor *monitor,
  */
 int blockjob_monitor_set_job_limit(blockjob_monitor *monitor,
                                    int jobs);
+
+/**
+ * Sets whether QEMU is asked, when it is connected and offers it (since 4.0), to take commands out of
+ * band: BLOCKJOB_EXECUTE_OOB. It then takes several commands at once, and replies may overtake
+ * each other; at most seven that are not out of band are sent to it at a time, and others follow in
+ * their order.
+ *
+ * @param on 1, or 0 as it is without this call
+ *
+ * Returns: 0. Errors: -EINVAL (neither), -EBUSY (it was started or has a job), -ESHUTDOWN.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int blockjob_monitor_set_oob(blockjob_monitor *monitor,
+                             int on);
 
 /**
  * Names QEMU's event journal: a file to which QEMU writes each event, also while nobody is
@@ -927,6 +1073,37 @@ int64_t blockjob_callback_add(blockjob_listener *listener,
                               blockjob_free_fn free_fn);
 
 /**
+ * Registers a callback for events of QEMU's as they are, also for those that the library does not
+ * know: of kind RAW, with QEMU's name, time and JSON (blockjob_event_get_name(), _get_timestamp(),
+ * _get_json()) and nothing else. It claims nothing; how a job ends is better asked for with
+ * blockjob_callback_add(), since what is missed here is not told afterwards. When the program is too
+ * slow, RAW events are dropped as STATUS events are, and counted in OVERFLOW.
+ *
+ * Registering, `opaque` and removing by blockjob_callback_remove() are as with
+ * blockjob_callback_add(), and so are the events of one monitor in their order.
+ *
+ * @param monitor the monitor whose events are wanted; NULL for all, later ones too
+ * @param name QEMU's name of the event, such as "SHUTDOWN", "BLOCK_IO_ERROR" or "DEVICE_DELETED";
+ *        NULL for every event of QEMU's
+ * @param callback what is called; see blockjob_event_fn. NULL in a listener whose events are
+ *        pulled, and only there.
+ * @param opaque given to callback and free_fn, never looked at; may be NULL
+ * @param free_fn frees opaque; may be NULL
+ *
+ * Returns: the registration's id, more than 0, never used again. Errors: -EINVAL (no name that
+ * QEMU could have; no callback, or one where events are pulled; a monitor of another listener), -EILSEQ and -ENAMETOOLONG (name),
+ * -ESHUTDOWN (the listener was stopped, or the monitor closed).
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int64_t blockjob_callback_add_raw(blockjob_listener *listener,
+                                  blockjob_monitor *monitor,
+                                  const char *name,
+                                  blockjob_event_fn callback,
+                                  void *opaque,
+                                  blockjob_free_fn free_fn);
+
+/**
  * Removes a registration. When it returns 0, nothing of it runs any more and free_fn has run. So
  * it waits for a callback that runs on another thread: the caller must hold no lock that callback
  * or free_fn takes. Inside a callback or free function, of any listener, it never waits.
@@ -957,6 +1134,11 @@ int blockjob_callback_remove(blockjob_listener *listener,
  * Makes a handle, which watches from this call's return on. The monitor need not be started; its
  * settings are fixed by this.
  *
+ * Who makes a handle takes the end by it: as long as the handle is open and blockjob_job_wait()
+ * has not given the end out, that is not acknowledged and its job stays in QEMU, and with it the
+ * job's nodes, busy, whatever callbacks have taken. Wait on it, also when callbacks are told; or
+ * free it.
+ *
  * @param job_id the job's id, as QEMU has it or will; NULL for a new one that no other job has or
  *        had, of this listener or another: the owner's name ("blockjob" without one) and what
  *        tells it from all others
@@ -984,8 +1166,11 @@ int blockjob_job_new(blockjob_monitor *monitor,
 const char *blockjob_job_get_id(const blockjob_job *job);
 
 /**
- * Starts the job, and waits for QEMU's answer. The job's id is added to the arguments, and where
- * this QEMU knows it that the job stays when it has concluded, until its end was acknowledged.
+ * Starts the job, and waits for QEMU's answer. Two members are added to the arguments: "job-id",
+ * the handle's, and where this QEMU's command knows it "auto-dismiss" as false, so that the job
+ * stays when it has concluded, until its end was acknowledged. The program leaves both out. It may
+ * pass "auto-finalize" as false: then the job is PENDING before it makes its changes, and waits
+ * for blockjob_job_finalize() or blockjob_job_cancel().
  *
  * Events of the job may come before this returns, its end too. When the time is over or the
  * connection ends, the job may have been started or not: the handle goes on watching, and how it
@@ -1030,37 +1215,6 @@ int blockjob_job_wait(blockjob_job *job,
                       blockjob_event **out_event);
 
 /**
- * Completes a ready mirror or active commit: the guest's disk moves to the job's target. Waits for
- * QEMU's answer, which is not the job's end.
- *
- * @param timeout_ms milliseconds to wait; -1 for as long as the connection lasts
- *
- * Returns: 0. Errors: -EREMOTEIO (QEMU refused, such as when the job is not ready), -ENOENT (the
- * job has ended), -ENOTCONN, -ECONNRESET (no answer came), -ETIMEDOUT, -ENOBUFS, -EINVAL,
- * -ESHUTDOWN.
- *
- * Threads: any, also inside callbacks. Since: 0.1.
- */
-int blockjob_job_complete(blockjob_job *job,
-                          int timeout_ms);
-
-/**
- * Cancels the job. Waits for QEMU's answer, which is not the job's end: that may still be any. A
- * mirror or active commit that is ready ends without a pivot and as COMPLETED, unless forced.
- *
- * @param flags 0 or BLOCKJOB_CANCEL_FORCE
- * @param timeout_ms milliseconds to wait; -1 for as long as the connection lasts
- *
- * Returns: 0. Errors: -EREMOTEIO (QEMU refused), -ENOENT (the job has ended), -ENOTCONN,
- * -ECONNRESET (no answer came), -ETIMEDOUT, -ENOBUFS, -EINVAL, -ESHUTDOWN.
- *
- * Threads: any, also inside callbacks. Since: 0.1.
- */
-int blockjob_job_cancel(blockjob_job *job,
-                        uint32_t flags,
-                        int timeout_ms);
-
-/**
  * Frees a handle. The job goes on, and its callbacks are told how it ends. No call may be using
  * the handle. An end that the handle claimed and that no blockjob_job_wait() has given out was not
  * taken by it.
@@ -1070,6 +1224,310 @@ int blockjob_job_cancel(blockjob_job *job,
  * Threads: any, also inside callbacks, and after its monitor and listener. Since: 0.1.
  */
 void blockjob_job_free(blockjob_job *job);
+
+/* ---- Control -----------------------------------------------------------------------------
+ *
+ * What may be asked of a job that runs, whoever started it. Each of these waits for QEMU's answer,
+ * which is not the job's end. The library takes the command that this QEMU has: QEMU 3.0 and later
+ * control jobs of every type, earlier ones block jobs alone.
+ */
+
+/**
+ * Pauses the job: it keeps what it has done, and does no more until blockjob_job_resume(). QEMU
+ * pauses jobs for moments of its own, too; a STATUS of "paused" alone does not mean this.
+ *
+ * @param timeout_ms milliseconds to wait; -1 for as long as the connection lasts
+ *
+ * Returns: 0. Errors: -EREMOTEIO (QEMU refused, such as when it is paused by this already),
+ * -EOPNOTSUPP (QEMU before 1.3 has no command for it), -ENOENT (the job has ended), -ENOTCONN,
+ * -ECONNRESET (no answer came), -ETIMEDOUT, -ENOBUFS (too many commands are unanswered), -EINVAL,
+ * -ESHUTDOWN.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int blockjob_job_pause(blockjob_job *job,
+                       int timeout_ms);
+
+/**
+ * Lets a job go on that blockjob_job_pause() or an ERROR with the action "stop" has paused.
+ *
+ * @param timeout_ms milliseconds to wait; -1 for as long as the connection lasts
+ *
+ * Returns: 0. Errors: those of blockjob_job_pause(); QEMU refuses when it is not paused.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int blockjob_job_resume(blockjob_job *job, int timeout_ms);
+
+/**
+ * Sets the job's rate limit. Only block jobs have one: stream, commit, mirror and backup.
+ *
+ * @param speed bytes per second; 0 for no limit
+ * @param timeout_ms milliseconds to wait; -1 for as long as the connection lasts
+ *
+ * Returns: 0. Errors: -EOPNOTSUPP (the job is of another type), -EINVAL (speed is below 0),
+ * -EREMOTEIO (QEMU refused), -ENOENT (the job has ended), -ENOTCONN, -ECONNRESET (no answer came),
+ * -ETIMEDOUT, -ENOBUFS, -ESHUTDOWN.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int blockjob_job_set_speed(blockjob_job *job,
+                           int64_t speed,
+                           int timeout_ms);
+
+/**
+ * Completes a ready mirror or active commit: the guest's disk moves to the job's target.
+ *
+ * @param timeout_ms milliseconds to wait; -1 for as long as the connection lasts
+ *
+ * Returns: 0. Errors: -EREMOTEIO (QEMU refused, such as when the job is not ready), -EOPNOTSUPP
+ * (QEMU before 1.3 has no command for it), -ENOENT (the job has ended), -ENOTCONN, -ECONNRESET (no
+ * answer came), -ETIMEDOUT, -ENOBUFS, -EINVAL, -ESHUTDOWN.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int blockjob_job_complete(blockjob_job *job,
+                          int timeout_ms);
+
+/**
+ * Cancels the job. Its end may still be any. A mirror or active commit that is ready ends without
+ * a pivot and as COMPLETED, unless forced. A job that is paused must be forced, or resumed first.
+ *
+ * @param flags 0 or BLOCKJOB_CANCEL_FORCE
+ * @param timeout_ms milliseconds to wait; -1 for as long as the connection lasts
+ *
+ * Returns: 0. Errors: -EREMOTEIO (QEMU refused), -EOPNOTSUPP (QEMU before 1.3 cannot be forced),
+ * -ENOENT (the job has ended), -ENOTCONN, -ECONNRESET (no answer came), -ETIMEDOUT, -ENOBUFS,
+ * -EINVAL, -ESHUTDOWN.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int blockjob_job_cancel(blockjob_job *job,
+                        uint32_t flags,
+                        int timeout_ms);
+
+/**
+ * Lets a PENDING job make its changes, one that was started with auto-finalize=false. Its end
+ * follows, and may come before this returns.
+ *
+ * @param timeout_ms milliseconds to wait; -1 for as long as the connection lasts
+ *
+ * Returns: 0. Errors: -EREMOTEIO (QEMU refused, such as when the job is not pending), -EOPNOTSUPP
+ * (QEMU before 2.12 has no command for it), -ENOENT (the job has ended), -ENOTCONN, -ECONNRESET
+ * (no answer came), -ETIMEDOUT, -ENOBUFS, -EINVAL, -ESHUTDOWN.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int blockjob_job_finalize(blockjob_job *job,
+                          int timeout_ms);
+
+/**
+ * Has QEMU forget the job, whoever started it and whoever else claims its end: this acknowledges
+ * it. The end must have been taken, so that it is not lost with the job when the program dies: by
+ * blockjob_job_wait(), or by a callback that asked for it and has returned, or that this is called
+ * in. Jobs of the program's are dismissed by themselves; those of others only by this.
+ *
+ * @param timeout_ms milliseconds to wait; -1 for as long as the connection lasts
+ *
+ * Returns: 0, also when QEMU has no such job any more. Errors: -EBUSY (it has not ended, or nobody
+ * has taken its end yet; nothing is changed), -ENOTCONN and -ETIMEDOUT (the end is acknowledged,
+ * and the job is dismissed when QEMU can be reached), -EREMOTEIO, -EOPNOTSUPP and -ENOBUFS (of a
+ * job that was LOST alone: QEMU refused, has no command for it, or leaves too many unanswered),
+ * -EINVAL, -ESHUTDOWN (the monitor was closed, or the listener stopped).
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int blockjob_job_dismiss(blockjob_job *job,
+                         int timeout_ms);
+
+/* ---- Info --------------------------------------------------------------------------------
+ *
+ * What QEMU says of a job when it is asked: one moment of it, which may be over, and may be a
+ * little older than events that were told before. It never changes, and its strings hold as long
+ * as it does. A getter gives NULL or -1 for what this QEMU does not say, and for NULL.
+ */
+
+/**
+ * Asks QEMU how the job stands, by query-jobs and query-block-jobs. Of a job that has ended that
+ * is to be had until it is dismissed, in the status CONCLUDED.
+ *
+ * @param timeout_ms milliseconds to wait; -1 for as long as the connection lasts
+ * @param out_info set on success to what QEMU says, to be freed with blockjob_info_free()
+ *
+ * Returns: 0. Errors: -ENOENT (QEMU has no such job: it has not begun, or has ended and is gone,
+ * though the handle may still hold its end), -EREMOTEIO (QEMU refused), -ENOTCONN, -ECONNRESET (no
+ * answer came), -ETIMEDOUT, -ENOBUFS (too many commands are unanswered), -EPROTO (the answer is no
+ * list of jobs), -EINVAL, -ESHUTDOWN.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int blockjob_job_get_info(blockjob_job *job,
+                          int timeout_ms,
+                          blockjob_info **out_info);
+
+/**
+ * Frees what blockjob_job_get_info() gave. What blockjob_list_get() gave is the list's.
+ *
+ * @param info to be freed; NULL is fine
+ *
+ * Threads: any, also inside callbacks, and after its job, monitor and listener. Since: 0.1.
+ */
+void blockjob_info_free(blockjob_info *info);
+
+/**
+ * The job's id.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+const char *blockjob_info_get_job_id(const blockjob_info *info);
+
+/**
+ * The job's type.
+ *
+ * Returns: one of BLOCKJOB_TYPE_*; UNKNOWN for a newer QEMU's type. Errors: -EINVAL (NULL).
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int blockjob_info_get_type(const blockjob_info *info);
+
+/**
+ * The job's type in QEMU's word, such as "stream".
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+const char *blockjob_info_get_type_name(const blockjob_info *info);
+
+/**
+ * The job's status.
+ *
+ * Returns: one of BLOCKJOB_STATUS_*; UNKNOWN for a newer QEMU's status, and of a QEMU before 2.12,
+ * which says none. Errors: -EINVAL (NULL).
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int blockjob_info_get_status(const blockjob_info *info);
+
+/**
+ * The job's status in QEMU's word, such as "running".
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+const char *blockjob_info_get_status_name(const blockjob_info *info);
+
+/**
+ * The job's maximum progress value: bytes as a rule, and it may change while the job runs.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int64_t blockjob_info_get_len(const blockjob_info *info);
+
+/**
+ * The job's progress, towards its len.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int64_t blockjob_info_get_offset(const blockjob_info *info);
+
+/**
+ * The job's rate limit in bytes per second; 0 for none, -1 for a job that is no block job.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int64_t blockjob_info_get_speed(const blockjob_info *info);
+
+/**
+ * Is the job paused, by whomever?
+ *
+ * Returns: 1, or 0; -1 when QEMU does not say (before 1.3), and for NULL.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int blockjob_info_get_paused(const blockjob_info *info);
+
+/**
+ * Does the job wait to be completed?
+ *
+ * Returns: 1, or 0; -1 when QEMU does not say (before 2.2), and for NULL.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int blockjob_info_get_ready(const blockjob_info *info);
+
+/**
+ * Why the job failed, or that it was cancelled: QEMU's text for people, never to be interpreted.
+ *
+ * Returns: text; NULL as long as there is none.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+const char *blockjob_info_get_error(const blockjob_info *info);
+
+/**
+ * Does the job make its changes by itself, without blockjob_job_finalize()?
+ *
+ * Returns: 1, or 0; -1 when QEMU does not say (before 2.12, and of jobs that are no block jobs),
+ * and for NULL.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int blockjob_info_get_auto_finalize(const blockjob_info *info);
+
+/**
+ * Does QEMU forget the job by itself when it has ended?
+ *
+ * Returns: 1, or 0; -1 when QEMU does not say (before 2.12, and of jobs that are no block jobs,
+ * which it keeps), and for NULL.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int blockjob_info_get_auto_dismiss(const blockjob_info *info);
+
+/**
+ * Asks QEMU which jobs it has, anybody's: those that run, and those that have ended and are not
+ * dismissed. To follow one of them, make a handle for its id.
+ *
+ * @param timeout_ms milliseconds to wait; -1 for as long as the connection lasts
+ * @param out_list set on success to the list, to be freed with blockjob_list_free()
+ *
+ * Returns: 0. Errors: -EREMOTEIO (QEMU refused), -ENOTCONN (also before it was started),
+ * -ECONNRESET (no answer came), -ETIMEDOUT, -ENOBUFS (too many commands are unanswered), -EPROTO
+ * (the answer is no list of jobs), -EINVAL, -ESHUTDOWN.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int blockjob_monitor_list_jobs(blockjob_monitor *monitor,
+                               int timeout_ms,
+                               blockjob_list **out_list);
+
+/**
+ * How many jobs the list has.
+ *
+ * Returns: 0 or more. Errors: -EINVAL (NULL).
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int blockjob_list_get_count(const blockjob_list *list);
+
+/**
+ * One of the list's jobs, in QEMU's order.
+ *
+ * @param index from 0 to below blockjob_list_get_count()
+ *
+ * Returns: what QEMU says of it, borrowed: it holds as long as the list, and is not freed. NULL
+ * when the list has no so many.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+const blockjob_info *blockjob_list_get(const blockjob_list *list, int index);
+
+/**
+ * Frees a list, and the infos in it.
+ *
+ * @param list to be freed; NULL is fine
+ *
+ * Threads: any, also inside callbacks, and after its monitor and listener. Since: 0.1.
+ */
+void blockjob_list_free(blockjob_list *list);
 
 /* ---- Event -------------------------------------------------------------------------------
  *
@@ -1110,7 +1568,7 @@ int blockjob_event_get_kind(const blockjob_event *event);
 /**
  * What happened, as a word: QEMU's name of the event ("BLOCK_JOB_COMPLETED"), or for the
  * library's own events "LOST", "CONNECTED", "DISCONNECTED", "CLOSED", "OVERFLOW", "UNRESPONSIVE",
- * "RESPONSIVE".
+ * "RESPONSIVE", "PROGRESS".
  *
  * Threads: any, also inside callbacks. Since: 0.1.
  */
@@ -1198,7 +1656,7 @@ int blockjob_event_get_timestamp(const blockjob_event *event,
                                  int64_t *out_microseconds);
 
 /**
- * The job's new status, of a STATUS event.
+ * The job's new status, of a STATUS event; its status, of a PROGRESS event.
  *
  * Returns: one of BLOCKJOB_STATUS_*; UNKNOWN for a newer QEMU's status and in other events.
  * Errors:
@@ -1209,7 +1667,7 @@ int blockjob_event_get_timestamp(const blockjob_event *event,
 int blockjob_event_get_status(const blockjob_event *event);
 
 /**
- * The job's new status in QEMU's word, such as "concluded"; of a STATUS event.
+ * The same in QEMU's word, such as "concluded".
  *
  * Threads: any, also inside callbacks. Since: 0.1.
  */
@@ -1380,6 +1838,109 @@ int blockjob_event_get_loss(const blockjob_event *event);
 int blockjob_event_acknowledge(blockjob_event *event,
                                int timeout_ms);
 
+/* ---- Command -----------------------------------------------------------------------------
+ *
+ * Any command of QEMU's, for what the library does not do itself. Arguments are JSON, a reply is
+ * JSON. Commands reach QEMU in the order in which they are sent, and QEMU answers in that order,
+ * unless out-of-band ones overtake; any number may be under way. What is asked of a job in this way
+ * counts for how it ended as if it had been asked by its handle. A job that is started in this way
+ * is not the program's, and its end may be told before the reply: use blockjob_job_start(), or make
+ * a handle with BLOCKJOB_JOB_ADOPT first.
+ */
+
+/**
+ * Sends a command to QEMU, and waits for its reply.
+ *
+ * When the time is over or the connection ends, nobody knows whether QEMU carries the command out;
+ * a reply that comes later is passed over. "qmp_capabilities" is the library's own. Whoever sends
+ * "quit" may get -ECONNRESET for a reply.
+ *
+ * @param command QEMU's name of it, such as "query-block"
+ * @param json its arguments as a JSON object, such as "{\"device\":\"d0\"}", of at most 1048576
+ *        bytes; NULL for none. They are looked through before they are sent, since QEMU's answer to
+ *        what it cannot read would be nobody's: no member may stand there twice.
+ * @param flags 0 or BLOCKJOB_EXECUTE_OOB
+ * @param timeout_ms milliseconds to wait; -1 for as long as the connection lasts
+ * @param out_reply set to the reply, to be released with blockjob_reply_unref(), on success and
+ *        with -EREMOTEIO; NULL when it is not wanted
+ *
+ * Returns: 0. Errors: -EREMOTEIO (QEMU refused: see blockjob_reply_get_error_class(), or
+ * blockjob_last_error_class() at once), -ENOTCONN (there is no connection; nothing was sent),
+ * -ECONNRESET (it ended before the reply), -ETIMEDOUT, -EINVAL (no JSON object, no name of a
+ * command, unknown flags), -EOPNOTSUPP (out of band was not agreed on with QEMU), -ENOBUFS (8192
+ * commands or 2097152 bytes of them are unanswered), -EILSEQ, -ENAMETOOLONG, -ESHUTDOWN.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int blockjob_monitor_execute(blockjob_monitor *monitor,
+                             const char *command,
+                             const char *json,
+                             uint32_t flags,
+                             int timeout_ms,
+                             blockjob_reply **out_reply);
+
+/**
+ * Sends a command to QEMU together with a descriptor, and waits for its reply: "getfd" names the
+ * descriptor in QEMU, "add-fd" adds it to a set of them.
+ *
+ * @param fd what is passed; a duplicate of it, made before this returns. It stays the caller's, and
+ *        may be closed at once.
+ *
+ * The rest is as with blockjob_monitor_execute(). One command with a descriptor is at QEMU at a
+ * time; what is sent after another one waits for that.
+ *
+ * Returns: 0. Errors: as blockjob_monitor_execute(), and -EBADF (fd is not open), -EMFILE,
+ * -EOPNOTSUPP (also: the monitor's address is no unix socket).
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int blockjob_monitor_execute_with_fd(blockjob_monitor *monitor,
+                                     const char *command,
+                                     const char *json,
+                                     int fd,
+                                     uint32_t flags,
+                                     int timeout_ms,
+                                     blockjob_reply **out_reply);
+
+/**
+ * Sends a command to QEMU and returns at once. The callback is called once with its reply, with
+ * QEMU's refusal, or with a reply that says why there is none (blockjob_reply_get_result()):
+ * -ETIMEDOUT, -ECONNRESET, -ENOTCONN, -EOPNOTSUPP, -ENOBUFS, or -ESHUTDOWN when the monitor was
+ * closed. It runs where the callbacks of events run, in its place among the monitor's events.
+ *
+ * `opaque` is the library's from the call on, as with blockjob_callback_add(): free_fn(opaque) runs
+ * exactly once, after the callback, and before this call returns if it fails. When the listener is
+ * stopped first, the callback is not called: free_fn is the last word.
+ *
+ * @param command QEMU's name of it
+ * @param json its arguments as a JSON object of at most 1048576 bytes; NULL for none
+ * @param flags 0 or BLOCKJOB_EXECUTE_OOB
+ * @param timeout_ms milliseconds until the callback is told -ETIMEDOUT; -1 for as long as the
+ *        connection lasts
+ * @param callback what is called; NULL: nobody is, and the command is carried out all the same. In
+ *        a listener whose events are pulled it must be NULL: the reply comes as an event of kind
+ *        REPLY (blockjob_event_get_reply())
+ * @param opaque given to callback and free_fn, never looked at; may be NULL
+ * @param free_fn frees opaque; may be NULL
+ *
+ * Returns: the command's number, more than 0, which no other command of the listener has; its
+ * reply bears it (blockjob_reply_get_number()). Errors: -ENOTCONN (there is no connection; nothing
+ * was sent), -EINVAL (no JSON object, no name of a command, unknown flags, a callback where events
+ * are pulled), -ENOBUFS (16384 such
+ * commands are unanswered, or their replies wait for the program), -EILSEQ, -ENAMETOOLONG,
+ * -ESHUTDOWN.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int64_t blockjob_monitor_execute_async(blockjob_monitor *monitor,
+                                       const char *command,
+                                       const char *json,
+                                       uint32_t flags,
+                                       int timeout_ms,
+                                       blockjob_reply_fn callback,
+                                       void *opaque,
+                                       blockjob_free_fn free_fn);
+
 /* ---- Watching ----------------------------------------------------------------------------
  *
  * What the library says of itself: figures of each monitor, lines for the program's log, and the
@@ -1432,7 +1993,8 @@ int64_t blockjob_monitor_get_stat(const blockjob_monitor *monitor,
  *
  * Returns: 0, or 1 when the former function runs on another thread and was not waited for: its
  * free_fn is the last that is heard of it. A log_fn that replaces itself gets 0, and its free_fn
- * runs when it has returned. Errors: -EINVAL (no such level), -ESHUTDOWN (the listener was
+ * runs when it has returned. Errors: -EINVAL (no such level; a function
+ * where events are pulled), -ESHUTDOWN (the listener was
  * stopped).
  *
  * Threads: any, also inside callbacks. Since: 0.1.
@@ -1451,6 +2013,91 @@ int blockjob_listener_set_log(blockjob_listener *listener,
  * Threads: any, also inside callbacks. Since: 0.1.
  */
 int blockjob_event_get_log_level(const blockjob_event *event);
+
+/* ---- Reply -------------------------------------------------------------------------------
+ *
+ * What QEMU replied to a command, or why it did not. It never changes; what it gives holds as long
+ * as it does, and what is said of an event's strings holds for its own.
+ */
+
+/**
+ * Adds a reference, to keep the reply after the callback has returned.
+ *
+ * Returns: the reply, to be released with blockjob_reply_unref(); NULL for NULL.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+blockjob_reply *blockjob_reply_ref(blockjob_reply *reply);
+
+/**
+ * Releases a reference that blockjob_monitor_execute() or blockjob_reply_ref() gave.
+ *
+ * @param reply to be released; NULL is fine
+ *
+ * Threads: any, also inside callbacks, and after its monitor and listener. Since: 0.1.
+ */
+void blockjob_reply_unref(blockjob_reply *reply);
+
+/**
+ * How the command went.
+ *
+ * Returns: 0 when QEMU has carried it out; -EREMOTEIO when it refused; -ETIMEDOUT, -ECONNRESET and
+ * what else blockjob_monitor_execute_async() lists when no reply came (with -ENOBUFS one may have
+ * come, for which there was no room: the program takes no replies). Errors: -EINVAL (NULL).
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int blockjob_reply_get_result(const blockjob_reply *reply);
+
+/**
+ * What QEMU returned, to the letter: any JSON value, mostly an object or a list; "{}" when there
+ * is nothing to say. When it refused, its whole error, with "class" and "desc".
+ *
+ * Returns: text; NULL when no reply came.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+const char *blockjob_reply_get_json(const blockjob_reply *reply);
+
+/**
+ * QEMU's class of its refusal, such as "GenericError" or "DeviceNotFound": a word that programs may
+ * compare.
+ *
+ * Returns: text; NULL when QEMU did not refuse.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+const char *blockjob_reply_get_error_class(const blockjob_reply *reply);
+
+/**
+ * Why the command failed: QEMU's text of its refusal, or the library's when no reply came. For
+ * people, never to be interpreted.
+ *
+ * Returns: text; NULL when it did not fail.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+const char *blockjob_reply_get_error_text(const blockjob_reply *reply);
+
+/**
+ * The number of the command, as blockjob_monitor_execute_async() returned it. Commands that are
+ * waited for are counted too.
+ *
+ * Returns: more than 0. Errors: -EINVAL (NULL).
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+int64_t blockjob_reply_get_number(const blockjob_reply *reply);
+
+/**
+ * The reply of a REPLY event.
+ *
+ * Returns: the reply, borrowed from the event; keep it longer with blockjob_reply_ref(). NULL for
+ * an event of another kind.
+ *
+ * Threads: any, also inside callbacks. Since: 0.1.
+ */
+blockjob_reply *blockjob_event_get_reply(const blockjob_event *event);
 
 #ifdef __cplusplus
 }  /* extern "C" */

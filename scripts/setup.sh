@@ -5,6 +5,7 @@
 #     scripts/setup.sh build    a C compiler, binutils, pkg-config and Rust
 #     scripts/setup.sh demo     build, and a QEMU to show the library with
 #     scripts/setup.sh check    demo, and what the tests and linters need
+#     scripts/setup.sh tsan     build, and a Rust, its source and a clang of one LLVM, for check-tsan
 #     scripts/setup.sh roots    what makes the small Debian roots of check-fresh and check-msrv
 #
 # It looks for what will be used (a command, a header), not for packages, so that tools from
@@ -38,6 +39,31 @@ version_of() { "$1" --version 2>/dev/null | awk '{ print $2 }' || true; }
 
 rust_is_new_enough() {
     at_least "$rust_wanted" "$(version_of cargo)" && at_least "$rust_wanted" "$(version_of rustc)"
+}
+
+# Of Debian's own Rust, whichever else there is: its source is there to build std from.
+debians_rust_is_new_enough() {
+    at_least "$rust_wanted" "$(version_of /usr/bin/cargo)" &&
+        at_least "$rust_wanted" "$(version_of /usr/bin/rustc)"
+}
+
+debians_rust_has_source() {
+    test -d "$(/usr/bin/rustc --print sysroot)/lib/rustlib/src/rust/library"
+}
+
+# The LLVM that Debian's Rust is built with, or will be once it is installed.
+llvm_of_rust() {
+    if debians_rust_is_new_enough; then
+        /usr/bin/rustc -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p'
+    else
+        local web=-web
+        ! apt_has_rust rustc || web=
+        apt-cache depends "rustc$web" | sed -n 's/.*libllvm\([0-9]*\).*/\1/p' | head -n 1
+    fi
+}
+
+clang_has_runtime() {
+    test -e "$("clang-$1" --print-resource-dir)/lib/linux/libclang_rt.tsan-$(uname -m).a"
 }
 
 look_for() {
@@ -77,13 +103,24 @@ look_for() {
             need rust-clippy has cargo-clippy
         fi
         ;;
+    tsan)
+        look_for build
+        need rustc debians_rust_is_new_enough
+        need rust-src debians_rust_has_source
+        need libcmocka-dev pkg-config --exists cmocka
+        need patch has patch
+        local llvm
+        llvm=$(llvm_of_rust)
+        need "clang-$llvm" has "clang-$llvm"
+        need "libclang-rt-$llvm-dev" clang_has_runtime "$llvm"
+        ;;
     roots)
         need ca-certificates test -e /etc/ssl/certs/ca-certificates.crt
         need git has git
         need mmdebstrap has mmdebstrap
         ;;
     *)
-        die "wanted build, demo, check or roots, but got '$1'"
+        die "wanted build, demo, check, tsan or roots, but got '$1'"
         ;;
     esac
 }
@@ -107,6 +144,7 @@ packages() {
             echo "rustc$web" "cargo$web"
             ;;
         rustfmt) echo "rustfmt$web" ;;
+        rust-src) echo "rust$web-src" ;;
         rust-clippy) echo "rust$web-clippy" ;;
         *) echo "$package" ;;
         esac

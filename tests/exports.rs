@@ -36,6 +36,33 @@ fn the_header_the_map_and_the_library_name_the_same_functions() {
     );
 }
 
+/// A promise to C that no C program asks for is none.
+#[test]
+fn each_function_is_called_by_a_c_test() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("c-tests");
+    let files = fs::read_dir(folder).expect("c-tests").map(|entry| entry.expect("an entry").path());
+    let sources = files.filter(|path| {
+        path.extension().is_some_and(|ending| ["c", "cc", "h"].iter().any(|it| ending == *it))
+    });
+    let called: BTreeSet<String> = sources
+        .map(|path| fs::read_to_string(path).expect("UTF-8"))
+        .flat_map(|source| functions_called(&source))
+        .collect();
+    let functions = functions_of_header(&read("include/blockjob.h"));
+    let never: Vec<_> = functions.difference(&called).collect();
+    assert!(never.is_empty(), "no program of c-tests calls {never:?}");
+    println!("{} functions, each is called", functions.len());
+}
+
+#[test]
+fn a_call_is_told_from_a_mention() {
+    let source = "/* blockjob_in_comment(\"); */ f('\"', blockjob_one(a, blockjob_two ()), \
+                  \"x\\\"//blockjob_in_text()\", blockjob_as_pointer); // blockjob_in_line()
+                  #define x blockjob_three(y)";
+    let expected = ["blockjob_one", "blockjob_three", "blockjob_two"].map(String::from);
+    assert_eq!(functions_called(source), BTreeSet::from(expected));
+}
+
 #[test]
 fn every_symbol_has_the_version_it_was_released_with() {
     let exports = exports();
@@ -133,6 +160,45 @@ fn functions_of_header(header: &str) -> BTreeSet<String> {
         .filter(|name| name.starts_with("blockjob_"))
         .map(String::from)
         .collect()
+}
+
+/// The library's names that stand before a parenthesis, outside of comments and texts.
+fn functions_called(source: &str) -> BTreeSet<String> {
+    let code = without_texts(source);
+    let before_parentheses = code.split('(').rev().skip(1);
+    before_parentheses
+        .filter_map(|text| text.trim_end().split(|c| !is_of_name(c)).next_back())
+        .filter(|name| name.starts_with("blockjob_"))
+        .map(String::from)
+        .collect()
+}
+
+/// What is left of C when comments, strings and characters are gone, each of which may hold what
+/// looks like another.
+fn without_texts(source: &str) -> String {
+    let mut code = String::new();
+    let mut rest = source;
+    while let Some(first) = rest.chars().next() {
+        let skipped = match first {
+            '"' | '\'' => {
+                let mut escaped = false;
+                let ends = |c: char| {
+                    let ends = c == first && !escaped;
+                    escaped = c == '\\' && !escaped;
+                    ends
+                };
+                rest[1..].find(ends).map_or(rest.len(), |at| at + 2)
+            }
+            _ if rest.starts_with("//") => rest.find('\n').unwrap_or(rest.len()),
+            _ if rest.starts_with("/*") => rest.find("*/").map_or(rest.len(), |at| at + 2),
+            _ => {
+                code.push(first);
+                first.len_utf8()
+            }
+        };
+        rest = &rest[skipped..];
+    }
+    code
 }
 
 /// Each function with the node that it stands in: `NODE { global: function; ... } PARENT;`.

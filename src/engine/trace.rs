@@ -19,7 +19,7 @@ unsafe extern "C" {
     fn secure_getenv(name: *const c_char) -> *const c_char;
 }
 
-/// Does the environment ask for it? That of a program with more rights than its caller is not heard.
+/// Does the environment ask for it? A program with more rights than its caller does not hear it.
 pub fn is_wanted() -> bool {
     // SAFETY: the name ends in NUL. As with every look at the environment of a process, the program
     // must not change it at the same time.
@@ -67,6 +67,6 @@ fn write(line: &[u8]) -> bool {
 }
 
 const VARIABLE: &CStr = c"BLOCKJOB_DEBUG";
-/// PIPE_BUF of Linux.
+/// What Linux calls `PIPE_BUF`.
 const LINE_MAX: usize = 4096;
 const NAME_SHOWN: usize = 100;

@@ -7,7 +7,7 @@ use super::{
     act::Act, line::Stray, listing::Listed, message::Message, session::Ticket, wire::Wire,
 };
 use crate::model::{
-    Counts, Error, Event, Kind, Level, Origin, Process, Stat, Status, Word,
+    Counts, Error, Event, Kind, Level, Origin, Process, Stat, Status, Version, Word,
     readable::{Bare, Quoted},
 };
 
@@ -191,7 +191,8 @@ pub fn listed_late(listed: &Listed) -> String {
 fn connected(event: &Event) -> String {
     let mut text = "connected".to_owned();
     if let Some(version) = event.version {
-        text += &format!(": QEMU {}.{}.{}", version.major, version.minor, version.micro);
+        let Version { major, minor, micro } = version;
+        text = format!("connected: QEMU {major}.{minor}.{micro}");
     }
     text += match event.process {
         Some(Process::Same) => ", the process of before",
@@ -199,7 +200,7 @@ fn connected(event: &Event) -> String {
         Some(Process::Unknown | Process::First) | None => "",
     };
     if let Some(count @ 1..) = event.recovered {
-        text += &format!("; {count} ends of jobs were recovered");
+        text = format!("{text}; {count} ends of jobs were recovered");
     }
     text
 }
@@ -269,7 +270,7 @@ mod tests {
     fn connected_says_with_whom() {
         let mut event = Event::new(Kind::Connected, "CONNECTED", None, 0);
         assert_eq!(connected(&event), "connected");
-        event.version = Some(crate::model::Version { major: 7, minor: 2, micro: 22 });
+        event.version = Some(Version { major: 7, minor: 2, micro: 22 });
         (event.process, event.recovered) = (Some(Process::Restarted), Some(3));
         let text = "connected: QEMU 7.2.22, restarted since; 3 ends of jobs were recovered";
         assert_eq!(connected(&event), text);

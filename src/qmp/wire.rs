@@ -1,4 +1,4 @@
-//! The wire as a bug report shows it: each message that is sent (`->`) and received (`<-`), one line
+//! The wire as a bug report shows it: each message that is sent (`->`) and received (`<-`), a line
 //! each, without secrets.
 
 use std::collections::BTreeMap;
