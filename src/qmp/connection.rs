@@ -55,9 +55,9 @@ impl<T: Ticket> Session<T> {
         };
         let error = match holder {
             Some(holder) => {
-                let text = format!(
-                    "another client holds this monitor, which serves one at a time: {holder}"
-                );
+                let others =
+                    if greeting { "another client holds" } else { "other clients wait for" };
+                let text = format!("{others} this monitor, which serves one at a time: {holder}");
                 Error::new(Code::Busy, text)
             }
             None if greeting => self.silent(),
