@@ -231,13 +231,11 @@ impl Slot {
     }
 
     fn take_dialler(&mut self, registry: &Registry) -> Result<Reached, Error> {
-        match self.door.as_ref().map_or(Ok(None), Door::accept)? {
-            Some(socket) => self.take(socket, registry),
-            None => {
-                self.approach = Approach::Dialler;
-                Ok(Reached::NotYet("QEMU has not dialled".into()))
-            }
+        if let Some(socket) = self.door.as_ref().map_or(Ok(None), Door::accept)? {
+            return self.take(socket, registry);
         }
+        self.approach = Approach::Dialler;
+        Ok(Reached::NotYet("QEMU has not dialled".into()))
     }
 
     fn find_who_waits(&mut self, around: &Around, whom: Whom) -> Reached {

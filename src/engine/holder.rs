@@ -81,10 +81,8 @@ fn sockets() -> io::Result<Vec<Socket>> {
         let count = socket::receive(diagnosis.as_raw_fd(), &mut buffer)?;
         let mut messages = &buffer[..count];
         while let Some(length) = word(messages, 0).map(|length| length as usize) {
-            let (kind, message) = match (half(messages, 4), messages.get(HEADER..length)) {
-                (Some(kind), Some(message)) => (kind, message),
-                _ => return Err(io::ErrorKind::InvalidData.into()),
-            };
+            let kind = half(messages, 4).zip(messages.get(HEADER..length));
+            let (kind, message) = kind.ok_or(io::ErrorKind::InvalidData)?;
             match kind {
                 DONE => return Ok(sockets),
                 BY_FAMILY => sockets.extend(socket_of(message)),

@@ -30,7 +30,7 @@ impl Name {
             return None;
         }
         for (to, from) in name.sun_path.iter_mut().zip(bytes) {
-            *to = from.cast_signed().into();
+            *to = libc::c_char::from_ne_bytes([*from]);
         }
         let len = size_of::<libc::sa_family_t>() + bytes.len() + usize::from(!abstract_name);
         Some(Self::Unix(name, libc::socklen_t::try_from(len).ok()?))

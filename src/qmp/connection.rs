@@ -125,8 +125,9 @@ impl<T: Ticket> Session<T> {
         let listens = listened && !matches!(self.stage, Stage::Connecting);
         self.disconnect(error, now, acts);
         if self.settings.link == Link::Once {
-            // There is no other connection to wait for.
-            self.timers.lost = Some(now.running);
+            // There is no other connection to wait for, only the process's end, which says more.
+            let grace = self.identity.map_or(Duration::ZERO, |_| PROCESS_END_WAIT);
+            self.timers.lost = Some(now.running + grace);
             return;
         }
         let pause = self.backoff.next();
@@ -161,3 +162,6 @@ impl<T: Ticket> Session<T> {
         }
     }
 }
+
+/// A process that ends has closed its connections a little before the kernel says that it is gone.
+pub(super) const PROCESS_END_WAIT: Duration = Duration::from_millis(200);

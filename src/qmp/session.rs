@@ -360,7 +360,10 @@ fn dropped(at: Timestamp) -> Event {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Link, Timestamp};
+    use crate::{
+        model::{Link, Timestamp},
+        qmp::connection::PROCESS_END_WAIT,
+    };
 
     /// Void when it is odd and over 100.
     impl Ticket for u8 {
@@ -607,7 +610,7 @@ mod tests {
         world.later(1);
         assert_eq!(world.story(), ["find holder"]);
         // Nobody says who it is, and it is not waited for.
-        world.later(1);
+        world.later(3);
         let story = world.story();
         assert!(story[2].contains("not usable within 10000 ms"), "{story:?}");
         assert!(story[2].contains("another client"), "{story:?}");
@@ -703,6 +706,13 @@ mod tests {
         let story = world.story();
         assert!(story.iter().any(|line| line.contains("LOST a")), "{story:?}");
         assert_eq!(world.session.deadline(), None);
+        // Where its process is known, that may be found to have ended.
+        let mut world = linked(Link::Once);
+        let process = Identity { pid: 7, started: 8 };
+        world.session.handle_connected(Some(process), world.now, &mut world.acts);
+        world.ends();
+        world.story();
+        assert_eq!(world.session.deadline(), Some(world.now.running + PROCESS_END_WAIT));
     }
 
     #[test]
