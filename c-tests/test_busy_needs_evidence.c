@@ -69,6 +69,14 @@ static void an_abstract_name_that_another_client_holds(void **state)
     scripted_monitor_destroy(qemu);
 }
 
+static void a_port_that_another_client_holds(void **state)
+{
+    struct scripted_monitor *qemu = monitor_on_tcp("127.0.0.1");
+
+    another_client_is_served(*state, qemu);
+    scripted_monitor_destroy(qemu);
+}
+
 /* Stopped, say: nobody is served. */
 static void nobody_is_served(void **state)
 {
@@ -155,6 +163,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         test_in_world(a_path_that_another_client_holds),
         test_in_world(an_abstract_name_that_another_client_holds),
+        test_in_world(a_port_that_another_client_holds),
         test_in_world(nobody_is_served),
         test_in_world(we_are_served_and_nothing_is_said),
         test_in_world(the_client_that_was_served_is_gone),

@@ -78,8 +78,10 @@
  * code, so a slow callback delays no reading; "blockjob-call" runs the callbacks, one at a time,
  * the events of one monitor in their order. Every function may be called from any thread and inside
  * any callback or free function, except where it would wait for itself: that returns -EDEADLK at
- * once. While a journal is read there is a third thread, "blockjob-file". All of them block every
- * signal but those of faults (SIGSEGV and the like), and no SIGPIPE comes from the library.
+ * once. There is a third thread while a journal is read, "blockjob-file", while a host's name is
+ * looked up, "blockjob-name" (up to eight), and while it is looked who holds a monitor that does not
+ * answer, "blockjob-busy". All of them block every signal but those of faults (SIGSEGV and the like),
+ * and no SIGPIPE comes from the library.
  *
  * Lifetimes. Listeners, monitors, jobs and events are opaque; what is made with _new or kept with
  * _ref is given back with _free or _unref, which take NULL. Strings of an event or monitor hold as
@@ -435,6 +437,7 @@ int blockjob_listener_stop(blockjob_listener *listener);
  * functions of all that is still registered, and frees the listener. The caller must hold no lock
  * that a callback or free function takes. Monitors, job handles and events may be released after
  * it; calls on them return -ESHUTDOWN. How jobs ended that nobody has taken is not acknowledged.
+ * Nobody waits for a host that is being looked up: that thread ends by itself.
  *
  * @param listener to be freed; NULL is fine
  *
@@ -568,8 +571,8 @@ int blockjob_monitor_start(blockjob_monitor *monitor);
  *
  * -EBUSY is said only when the kernel tells that another client holds the monitor, or waits for it
  * before us, and which process that is is said with it where it may be seen. Where nothing is seen,
- * as in other namespaces and by tcp, silence is -ETIMEDOUT and may be that, or a QEMU that is
- * stopped or hangs, or no monitor.
+ * as in other namespaces and on other hosts, silence is -ETIMEDOUT and may be that, or a QEMU that
+ * is stopped or hangs, or no monitor.
  *
  * Threads: any, also inside callbacks. Since: 0.1.
  */
@@ -631,7 +634,8 @@ int blockjob_monitor_set_name(blockjob_monitor *monitor,
 
 /**
  * Sets how long an attempt to connect may take: the connection, QEMU's greeting, the negotiation,
- * and what QEMU says of its jobs.
+ * and what QEMU says of its jobs. With server=on the time begins when QEMU has dialled. When no
+ * greeting has come by then, who holds the monitor is looked for, which takes some milliseconds.
  *
  * @param timeout_ms milliseconds; -1 for no limit. Without this call 10000.
  *
@@ -661,6 +665,9 @@ int blockjob_monitor_set_line_limit(blockjob_monitor *monitor, int64_t bytes);
  * @param min_ms the first pause in milliseconds, from 1; without this call 100. -1 together with
  *        max_ms: no attempt but those of blockjob_monitor_start() and blockjob_monitor_connect()
  * @param max_ms the longest pause, not below min_ms; without this call 5000
+ *
+ * With server=on there is a pause only before the library tries to listen again, and with -1 the
+ * next QEMU that dials waits for the next start. For fd:N there is no next attempt.
  *
  * Returns: 0. Errors: -EINVAL (neither of these), -EBUSY (it was started or has a job),
  * -ESHUTDOWN.

@@ -24,6 +24,7 @@ mod door;
 mod fork;
 mod helpers;
 mod holder;
+mod inet;
 pub mod inside;
 mod job;
 pub mod journal;

@@ -121,8 +121,10 @@ impl<T: Ticket> Session<T> {
     /// The connection has ended; the next attempt is a matter of time.
     pub(super) fn end(&mut self, error: &Error, now: Now, acts: &mut Vec<Act<T>>) {
         let listened = self.settings.link == Link::Listen;
-        // What cannot listen tries again later; else the next one may dial at once.
-        let listens = listened && !matches!(self.stage, Stage::Connecting);
+        // What cannot listen tries again later; after a connection, and after a stranger that was
+        // refused, the next one may dial at once.
+        let came = !matches!(self.stage, Stage::Connecting) || error.code == Code::Denied;
+        let listens = listened && came;
         self.disconnect(error, now, acts);
         if self.settings.link == Link::Once {
             // There is no other connection to wait for, only the process's end, which says more.

@@ -682,6 +682,12 @@ mod tests {
         assert!(story[2].contains("no greeting came"), "{story:?}");
         assert!(!story[2].contains("another client"), "{story:?}");
         assert_eq!(story[4..], ["stands Connecting", "connect"]);
+        // So it is after a stranger.
+        let stranger = Error::new(Code::Denied, "a stranger");
+        world.session.handle_end(&stranger, world.now, &mut world.acts);
+        world.story();
+        world.later(0);
+        assert_eq!(world.story(), ["stands Connecting", "connect"]);
         // What cannot listen is another matter.
         world.ends();
         world.story();

@@ -2,7 +2,8 @@
 //! when QEMU is killed and started again that is known where the kernel can tell, and only there.
 
 use std::fs;
-use std::net::TcpListener;
+use std::io::Read as _;
+use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsRawFd as _, IntoRawFd as _, RawFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt as _;
@@ -31,6 +32,7 @@ with_both_hosts! {
     qemu_dials_a_descriptor,
     a_dropped_connection_is_to_the_same_process,
     a_monitor_that_another_client_holds_is_busy,
+    a_port_that_another_client_holds_is_busy,
     a_qemu_that_is_stopped_is_not_busy,
 }
 
@@ -291,6 +293,28 @@ fn a_monitor_that_another_client_holds_is_busy(host: Host) {
     told.until("DISCONNECTED", |event| {
         event.reason.as_ref().is_some_and(|reason| reason.contains(&holder))
     });
+    drop(other);
+    told.until("CONNECTED", |event| event.kind == number::CONNECTED);
+    monitor.close();
+}
+
+fn a_port_that_another_client_holds_is_busy(host: Host) {
+    let port = free_port();
+    let place = format!("host=127.0.0.1,port={port},server=on,wait=off");
+    let _machine = Machine::start_at(host, &place, |_| {});
+    let mut other = TcpStream::connect(("127.0.0.1", port)).expect("QEMU listens");
+    other.read_exact(&mut [0]).expect("QEMU greets");
+    let listener = Listener::new();
+    let monitor = listener.monitor_at(MONITOR, &format!("tcp:localhost:{port}"));
+    monitor.set_connect_timeout(200);
+    monitor.set_reconnect(1, 20);
+    let mut told = Told::from(listener.observe(Some(&monitor)));
+    let words = monitor.fails_to_connect(libc::EBUSY);
+    let holder = format!(
+        "another client holds this monitor, which serves one at a time: process {}",
+        process::id()
+    );
+    assert!(words.contains(&holder), "{words}");
     drop(other);
     told.until("CONNECTED", |event| event.kind == number::CONNECTED);
     monitor.close();
