@@ -795,8 +795,8 @@ int blockjob_monitor_start(blockjob_monitor *monitor);
  *
  * -EBUSY is said only when the kernel tells that another client holds the monitor, or waits for it
  * before us, and which process that is is said with it where it may be seen. Where nothing is seen,
- * as in other namespaces and by tcp, silence is -ETIMEDOUT and may be that, or a QEMU that is
- * stopped or hangs, or no monitor.
+ * as in other namespaces and on other hosts, silence is -ETIMEDOUT and may be that, or a QEMU that
+ * is stopped or hangs, or no monitor.
  *
  * Threads: any, also inside callbacks. Since: 0.1.
  */
@@ -858,7 +858,8 @@ int blockjob_monitor_set_name(blockjob_monitor *monitor,
 
 /**
  * Sets how long an attempt to connect may take: the connection, QEMU's greeting, the negotiation,
- * and what QEMU says of its jobs.
+ * and what QEMU says of its jobs. With server=on the time begins when QEMU has dialled. When no
+ * greeting has come by then, who holds the monitor is looked for, which takes some milliseconds.
  *
  * @param timeout_ms milliseconds; -1 for no limit. Without this call 10000.
  *
@@ -888,6 +889,9 @@ int blockjob_monitor_set_line_limit(blockjob_monitor *monitor, int64_t bytes);
  * @param min_ms the first pause in milliseconds, from 1; without this call 100. -1 together with
  *        max_ms: no attempt but those of blockjob_monitor_start() and blockjob_monitor_connect()
  * @param max_ms the longest pause, not below min_ms; without this call 5000
+ *
+ * With server=on there is a pause only before the library tries to listen again, and with -1 the
+ * next QEMU that dials waits for the next start. For fd:N there is no next attempt.
  *
  * Returns: 0. Errors: -EINVAL (neither of these), -EBUSY (it was started or has a job),
  * -ESHUTDOWN.

@@ -163,8 +163,8 @@ pub unsafe extern "C" fn blockjob_monitor_start(monitor: *mut Monitor) -> c_int 
 ///
 /// -EBUSY is said only when the kernel tells that another client holds the monitor, or waits for it
 /// before us, and which process that is is said with it where it may be seen. Where nothing is seen,
-/// as in other namespaces and by tcp, silence is -ETIMEDOUT and may be that, or a QEMU that is
-/// stopped or hangs, or no monitor.
+/// as in other namespaces and on other hosts, silence is -ETIMEDOUT and may be that, or a QEMU that
+/// is stopped or hangs, or no monitor.
 ///
 /// Threads: any, also inside callbacks. Since: 0.1.
 #[unsafe(no_mangle)]

@@ -43,7 +43,8 @@ pub unsafe extern "C" fn blockjob_monitor_set_name(
 }
 
 /// Sets how long an attempt to connect may take: the connection, QEMU's greeting, the negotiation,
-/// and what QEMU says of its jobs.
+/// and what QEMU says of its jobs. With server=on the time begins when QEMU has dialled. When no
+/// greeting has come by then, who holds the monitor is looked for, which takes some milliseconds.
 ///
 /// @param timeout_ms milliseconds; -1 for no limit. Without this call 10000.
 ///
@@ -91,6 +92,9 @@ pub unsafe extern "C" fn blockjob_monitor_set_line_limit(
 /// @param min_ms the first pause in milliseconds, from 1; without this call 100. -1 together with
 ///        max_ms: no attempt but those of blockjob_monitor_start() and blockjob_monitor_connect()
 /// @param max_ms the longest pause, not below min_ms; without this call 5000
+///
+/// With server=on there is a pause only before the library tries to listen again, and with -1 the
+/// next QEMU that dials waits for the next start. For fd:N there is no next attempt.
 ///
 /// Returns: 0. Errors: -EINVAL (neither of these), -EBUSY (it was started or has a job),
 /// -ESHUTDOWN.

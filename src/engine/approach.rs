@@ -160,8 +160,9 @@ impl Slot {
     /// Asks who holds a monitor that has taken the connection, and does not greet.
     pub fn find_holder(&self, holders: &Helpers<FindHolder>) {
         let (monitor, attempt) = (self.monitor.id(), self.attempt);
-        let socket = self.stream.as_ref().and_then(|stream| inode(stream.fd()));
-        if let Some(whom) = socket.map(Whom::Connected) {
+        let Some(fd) = self.stream.as_ref().map(Stream::fd) else { return };
+        let inet = socket::addresses(fd).map(|[ours, theirs]| Whom::Inet(ours, theirs));
+        if let Some(whom) = inet.or_else(|| inode(fd).map(Whom::Connected)) {
             holders.submit(FindHolder { monitor, attempt, whom });
         }
     }
@@ -231,13 +232,11 @@ impl Slot {
     }
 
     fn take_dialler(&mut self, registry: &Registry) -> Result<Reached, Error> {
-        match self.door.as_ref().map_or(Ok(None), Door::accept)? {
-            Some(socket) => self.take(socket, registry),
-            None => {
-                self.approach = Approach::Dialler;
-                Ok(Reached::NotYet("QEMU has not dialled".into()))
-            }
+        if let Some(socket) = self.door.as_ref().map_or(Ok(None), Door::accept)? {
+            return self.take(socket, registry);
         }
+        self.approach = Approach::Dialler;
+        Ok(Reached::NotYet("QEMU has not dialled".into()))
     }
 
     fn find_who_waits(&mut self, around: &Around, whom: Whom) -> Reached {

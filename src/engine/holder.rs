@@ -1,16 +1,18 @@
 //! Who holds a monitor that does not answer? A QEMU takes one connection of a socket at a time, and
 //! the others wait in the socket's queue. The kernel tells who waits in which queue, and which
-//! connections were taken from it: only that is evidence. It tells nothing of other namespaces.
+//! connections were taken from it: only that is evidence. It tells nothing of other namespaces. What
+//! it tells of tcp is read in `inet`.
 
 #![forbid(unsafe_code)]
 
 use std::{
     fs, io,
+    net::SocketAddr,
     os::{fd::AsRawFd as _, unix::fs::MetadataExt as _},
     path::PathBuf,
 };
 
-use super::socket;
+use super::{inet, socket};
 
 /// Whose connection waits.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,10 +23,17 @@ pub enum Whom {
     Path(PathBuf),
     /// or of this abstract name.
     Abstract(String),
+    /// That of this address with that one, by tcp.
+    Inet(SocketAddr, SocketAddr),
 }
 
 /// The process that holds the monitor, in words; `None`: there is no evidence that one does.
 pub fn find(whom: &Whom) -> Option<String> {
+    if let Whom::Inet(ours, theirs) = whom {
+        let (address, inode) = inet::holder(*ours, *theirs)?;
+        let process = inode.map_or_else(|| NOT_SEEN.to_owned(), named);
+        return Some(format!("{process}, at {address}"));
+    }
     let sockets = sockets().ok()?;
     let inode = holder(&sockets, whom)?;
     Some(named(inode))
@@ -58,6 +67,7 @@ fn holder(sockets: &[Socket], whom: &Whom) -> Option<u32> {
             let inode = found.and_then(|found| u32::try_from(found.ino() & 0xffff_ffff).ok());
             inode.is_some() && socket.file.map(|(inode, _)| inode) == inode && file == name
         }
+        Whom::Inet(..) => false,
         Whom::Abstract(name) => socket.name.strip_prefix(b"\0") == Some(name.as_bytes()),
     })?;
     let taken = sockets.iter().find(|socket| {
@@ -81,10 +91,8 @@ fn sockets() -> io::Result<Vec<Socket>> {
         let count = socket::receive(diagnosis.as_raw_fd(), &mut buffer)?;
         let mut messages = &buffer[..count];
         while let Some(length) = word(messages, 0).map(|length| length as usize) {
-            let (kind, message) = match (half(messages, 4), messages.get(HEADER..length)) {
-                (Some(kind), Some(message)) => (kind, message),
-                _ => return Err(io::ErrorKind::InvalidData.into()),
-            };
+            let kind = half(messages, 4).zip(messages.get(HEADER..length));
+            let (kind, message) = kind.ok_or(io::ErrorKind::InvalidData)?;
             match kind {
                 DONE => return Ok(sockets),
                 BY_FAMILY => sockets.extend(socket_of(message)),

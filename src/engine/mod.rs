@@ -29,6 +29,7 @@ mod fork;
 mod helpers;
 mod holder;
 mod info;
+mod inet;
 pub mod inside;
 mod job;
 pub mod journal;

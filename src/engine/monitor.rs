@@ -104,7 +104,7 @@ impl Monitor {
         let text = c_text(address)?;
         let (id, owner) = life.next_monitor();
         let link = parsed.link();
-        let settings = Settings { owner, link, ..Settings::new(address.to_owned()) };
+        let settings = Settings { link, owner, ..Settings::new(address.to_owned()) };
         let inner = Inner {
             settings,
             name: text.clone(),

@@ -6,7 +6,7 @@ use std::{
     ffi::{c_int, c_void},
     io,
     mem::{MaybeUninit, size_of},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd},
     ptr,
 };
@@ -30,7 +30,7 @@ impl Name {
             return None;
         }
         for (to, from) in name.sun_path.iter_mut().zip(bytes) {
-            *to = from.cast_signed().into();
+            *to = libc::c_char::from_ne_bytes([*from]);
         }
         let len = size_of::<libc::sa_family_t>() + bytes.len() + usize::from(!abstract_name);
         Some(Self::Unix(name, libc::socklen_t::try_from(len).ok()?))
@@ -71,7 +71,7 @@ impl Name {
     }
 }
 
-/// A stream socket for names of this kind. What is sent on tcp goes at once: commands are small.
+/// A stream socket for names of this kind.
 pub fn open(name: &Name) -> io::Result<Held<OwnedFd>> {
     let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
     let socket = Held::open(|| {
@@ -80,7 +80,7 @@ pub fn open(name: &Name) -> io::Result<Held<OwnedFd>> {
         // SAFETY: the kernel has just given it to us.
         Ok::<_, io::Error>(unsafe { OwnedFd::from_raw_fd(fd) })
     })?;
-    send_at_once(&socket);
+    tune(&socket);
     Ok(socket)
 }
 
@@ -125,7 +125,7 @@ pub fn accept(socket: &Held<OwnedFd>) -> io::Result<Held<OwnedFd>> {
         // SAFETY: the kernel has just given it to us.
         Ok::<_, io::Error>(unsafe { OwnedFd::from_raw_fd(fd) })
     })?;
-    send_at_once(&accepted);
+    tune(&accepted);
     Ok(accepted)
 }
 
@@ -191,6 +191,24 @@ pub fn names(socket: RawFd) -> io::Result<[Vec<u8>; 2]> {
     Ok([name_by(libc::getsockname, socket)?, name_by(libc::getpeername, socket)?])
 }
 
+/// The same as addresses, of tcp.
+pub fn addresses(socket: RawFd) -> Option<[SocketAddr; 2]> {
+    let [ours, theirs] = names(socket).ok()?;
+    Some([address_of(&ours)?, address_of(&theirs)?])
+}
+
+/// What the kernel wrote: the family, the port, and behind them what the family has.
+fn address_of(name: &[u8]) -> Option<SocketAddr> {
+    let family = libc::sa_family_t::from_ne_bytes(name.get(..2)?.try_into().ok()?);
+    let port = u16::from_be_bytes(name.get(2..4)?.try_into().ok()?);
+    let host: IpAddr = match libc::c_int::from(family) {
+        libc::AF_INET => <[u8; 4]>::try_from(name.get(4..8)?).ok()?.into(),
+        libc::AF_INET6 => <[u8; 16]>::try_from(name.get(8..24)?).ok()?.into(),
+        _ => return None,
+    };
+    Some(SocketAddr::new(host, port))
+}
+
 type GetName = unsafe extern "C" fn(c_int, *mut libc::sockaddr, *mut libc::socklen_t) -> c_int;
 
 fn name_by(get: GetName, socket: RawFd) -> io::Result<Vec<u8>> {
@@ -209,9 +227,17 @@ fn set_option(socket: RawFd, level: c_int, name: c_int, value: c_int) -> io::Res
     checked(unsafe { libc::setsockopt(socket, level, name, from, size::<c_int>()) }).map(drop)
 }
 
-/// What is no tcp knows no such option, and needs none.
-fn send_at_once(socket: &Held<OwnedFd>) {
-    let _ = set_option(socket.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_NODELAY, 1);
+/// What is no tcp knows no such options, and needs none. Commands are small and go at once; a host
+/// that has gone is noticed, for nobody else may be connected before.
+fn tune(socket: &Held<OwnedFd>) {
+    let fd = socket.as_raw_fd();
+    if option(fd, libc::IPPROTO_TCP, libc::TCP_NODELAY).is_ok() {
+        let _ = set_option(fd, libc::IPPROTO_TCP, libc::TCP_NODELAY, 1);
+        let _ = set_option(fd, libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1);
+        for (name, value) in GONE_AFTER {
+            let _ = set_option(fd, libc::IPPROTO_TCP, name, value);
+        }
+    }
 }
 
 fn checked(result: c_int) -> io::Result<c_int> {
@@ -224,4 +250,33 @@ fn family(family: c_int) -> libc::sa_family_t {
 
 fn size<T>() -> libc::socklen_t {
     libc::socklen_t::try_from(size_of::<T>()).expect("names and options are small")
+}
+
+/// After a minute without a word six questions, ten seconds apart.
+const GONE_AFTER: [(c_int, c_int); 3] =
+    [(libc::TCP_KEEPIDLE, 60), (libc::TCP_KEEPINTVL, 10), (libc::TCP_KEEPCNT, 6)];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_that_has_gone_is_noticed_and_commands_go_at_once() {
+        for address in ["127.0.0.1:1", "[::1]:1"] {
+            let socket = open(&Name::inet(address.parse().unwrap())).unwrap();
+            let get = |level, name| option(socket.as_raw_fd(), level, name).unwrap();
+            assert_eq!(get(libc::IPPROTO_TCP, libc::TCP_NODELAY), 1);
+            assert_eq!(get(libc::SOL_SOCKET, libc::SO_KEEPALIVE), 1);
+            assert_eq!(get(libc::IPPROTO_TCP, libc::TCP_KEEPIDLE), 60);
+        }
+    }
+
+    #[test]
+    fn a_unix_name_is_no_longer_than_it_may_be() {
+        assert!(Name::unix(&[b'x'; 107]).is_some());
+        assert!(Name::unix(&[b'x'; 108]).is_none());
+        assert!(Name::unix(&[b"\0".as_slice(), &[b'x'; 107]].concat()).is_some());
+        assert!(Name::unix(&[b"\0".as_slice(), &[b'x'; 108]].concat()).is_none());
+        assert!(Name::unix(b"").is_none());
+    }
 }

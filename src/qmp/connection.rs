@@ -55,9 +55,9 @@ impl<T: Ticket> Session<T> {
         };
         let error = match holder {
             Some(holder) => {
-                let text = format!(
-                    "another client holds this monitor, which serves one at a time: {holder}"
-                );
+                let others =
+                    if greeting { "another client holds" } else { "other clients wait for" };
+                let text = format!("{others} this monitor, which serves one at a time: {holder}");
                 Error::new(Code::Busy, text)
             }
             None if greeting => self.silent(),
@@ -121,12 +121,15 @@ impl<T: Ticket> Session<T> {
     /// The connection has ended; the next attempt is a matter of time.
     pub(super) fn end(&mut self, error: &Error, now: Now, acts: &mut Vec<Act<T>>) {
         let listened = self.settings.link == Link::Listen;
-        // What cannot listen tries again later; else the next one may dial at once.
-        let listens = listened && !matches!(self.stage, Stage::Connecting);
+        // What cannot listen tries again later; after a connection, and after a stranger that was
+        // refused, the next one may dial at once.
+        let came = !matches!(self.stage, Stage::Connecting) || error.code == Code::Denied;
+        let listens = listened && came;
         self.disconnect(error, now, acts);
         if self.settings.link == Link::Once {
-            // There is no other connection to wait for.
-            self.timers.lost = Some(now.running);
+            // There is no other connection to wait for, only the process's end, which says more.
+            let grace = self.identity.map_or(Duration::ZERO, |_| PROCESS_END_WAIT);
+            self.timers.lost = Some(now.running + grace);
             return;
         }
         let pause = self.backoff.next();
@@ -161,3 +164,6 @@ impl<T: Ticket> Session<T> {
         }
     }
 }
+
+/// A process that ends has closed its connections a little before the kernel says that it is gone.
+pub(super) const PROCESS_END_WAIT: Duration = Duration::from_millis(200);

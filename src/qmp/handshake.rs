@@ -221,6 +221,6 @@ pub(super) fn not_qmp(stray: &str) -> Error {
 }
 
 /// To find out who holds a monitor takes milliseconds; this is for a host that is very busy.
-const HOLDER_WAIT: Duration = Duration::from_secs(1);
+const HOLDER_WAIT: Duration = Duration::from_secs(3);
 /// As much of what is no greeting as helps to recognise what answers.
 const STRAY_SHOWN: usize = 60;

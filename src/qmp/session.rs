@@ -430,7 +430,10 @@ fn dropped(at: Timestamp) -> Event {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Link, Timestamp};
+    use crate::{
+        model::{Link, Timestamp},
+        qmp::connection::PROCESS_END_WAIT,
+    };
 
     /// Void when it is odd and over 100.
     impl Ticket for u8 {
@@ -692,7 +695,7 @@ mod tests {
         world.later(1);
         assert_eq!(world.story(), ["find holder"]);
         // Nobody says who it is, and it is not waited for.
-        world.later(1);
+        world.later(3);
         let story = world.story();
         assert!(story[2].contains("not usable within 10000 ms"), "{story:?}");
         assert!(story[2].contains("another client"), "{story:?}");
@@ -764,6 +767,12 @@ mod tests {
         assert!(story[2].contains("no greeting came"), "{story:?}");
         assert!(!story[2].contains("another client"), "{story:?}");
         assert_eq!(story[4..], ["stands Connecting", "connect"]);
+        // So it is after a stranger.
+        let stranger = Error::new(Code::Denied, "a stranger");
+        world.session.handle_end(&stranger, world.now, &mut world.acts);
+        world.story();
+        world.later(0);
+        assert_eq!(world.story(), ["stands Connecting", "connect"]);
         // What cannot listen is another matter.
         world.ends();
         world.story();
@@ -788,6 +797,13 @@ mod tests {
         let story = world.story();
         assert!(story.iter().any(|line| line.contains("LOST a")), "{story:?}");
         assert_eq!(world.session.deadline(), None);
+        // Where its process is known, that may be found to have ended.
+        let mut world = linked(Link::Once);
+        let process = Identity { pid: 7, started: 8 };
+        world.session.handle_connected(Some(process), world.now, &mut world.acts);
+        world.ends();
+        world.story();
+        assert_eq!(world.session.deadline(), Some(world.now.running + PROCESS_END_WAIT));
     }
 
     #[test]

@@ -90,6 +90,8 @@ functions! {
     blockjob_monitor_set_progress: fn(*mut RawMonitor, c_int) -> c_int;
     blockjob_monitor_set_journal: fn(*mut RawMonitor, *const c_char, *const c_char) -> c_int;
     blockjob_monitor_get_name: fn(*const RawMonitor) -> *const c_char;
+    blockjob_monitor_set_peer: fn(*mut RawMonitor, i64, i64) -> c_int;
+    blockjob_monitor_set_connect_timeout: fn(*mut RawMonitor, c_int) -> c_int;
     blockjob_monitor_connect: fn(*mut RawMonitor, c_int) -> c_int;
     blockjob_monitor_close: fn(*mut RawMonitor) -> c_int;
     blockjob_monitor_get_state: fn(*const RawMonitor) -> c_int;
@@ -190,8 +192,12 @@ impl Listener {
     /// The monitor behind a socket, not yet connected.
     pub fn monitor(&self, name: &str, socket: &Path) -> Monitor {
         let path = socket.to_str().expect("a temporary directory has an ASCII name");
-        let address = text(&format!("unix:{path}"));
-        let name = text(name);
+        self.monitor_at(name, &format!("unix:{path}"))
+    }
+
+    /// The same by its address.
+    pub fn monitor_at(&self, name: &str, address: &str) -> Monitor {
+        let (address, name) = (text(address), text(name));
         let mut raw = ptr::null_mut();
         let result = call!(blockjob_monitor_new(self.raw, address.as_ptr(), &raw mut raw));
         succeeded(result, "blockjob_monitor_new");
@@ -251,6 +257,25 @@ impl Monitor {
     /// The first attempt may fail; the library makes others.
     pub fn try_connect(&self) -> c_int {
         call!(blockjob_monitor_connect(self.raw, milliseconds(DEADLINE)))
+    }
+
+    /// Fails with this errno, and gives the library's words.
+    pub fn fails_to_connect(&self, errno: c_int) -> String {
+        let result = self.try_connect();
+        let words = last_error();
+        assert_eq!(result, -errno, "{words}");
+        words
+    }
+
+    /// Who must hold the other end; -1: anybody.
+    pub fn set_peer(&self, user: i64, process: i64) {
+        let result = call!(blockjob_monitor_set_peer(self.raw, user, process));
+        succeeded(result, "blockjob_monitor_set_peer");
+    }
+
+    pub fn set_connect_timeout(&self, limit: c_int) {
+        let result = call!(blockjob_monitor_set_connect_timeout(self.raw, limit));
+        succeeded(result, "blockjob_monitor_set_connect_timeout");
     }
 
     /// The pauses between attempts to connect again, in milliseconds: the first and the longest.

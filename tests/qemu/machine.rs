@@ -54,7 +54,24 @@ impl Machine {
         Self::start_set(host, Layout::Plain, true)
     }
 
+    /// With the library's monitor at another place, in the words of `-chardev socket`; the command
+    /// is prepared before it is run.
+    pub fn start_at(host: Host, place: &str, prepare: impl FnOnce(&mut Command)) -> Self {
+        Self::start_placed(host, Layout::Plain, false, place, prepare)
+    }
+
     fn start_set(host: Host, layout: Layout, keeps_journal: bool) -> Self {
+        let place = "path=library.qmp,server=on,wait=off";
+        Self::start_placed(host, layout, keeps_journal, place, |_| {})
+    }
+
+    fn start_placed(
+        host: Host,
+        layout: Layout,
+        keeps_journal: bool,
+        place: &str,
+        prepare: impl FnOnce(&mut Command),
+    ) -> Self {
         let directory = tempfile::tempdir().expect("there is room for temporary files");
         let mut command = match host {
             Host::QemuSystem => {
@@ -71,9 +88,8 @@ impl Machine {
         // The library's monitor is made first: when the second answers, both listen. QEMU waits
         // for the second's client, since 5.2 may crash on one that comes while it starts.
         let pretty = if layout == Layout::Pretty { ",pretty=on" } else { "" };
-        for (id, wait) in [("library", "off"), ("tests", "on")] {
-            let socket = format!("socket,id={id},path={id}.qmp,server=on,wait={wait}");
-            command.args([chardev, &socket]);
+        for (id, place) in [("library", place), ("tests", "path=tests.qmp,server=on,wait=on")] {
+            command.args([chardev, &format!("socket,id={id},{place}")]);
             command.args([monitor, &format!("chardev={id}{mode}{pretty}")]);
         }
         if keeps_journal {
@@ -83,6 +99,7 @@ impl Machine {
         command.current_dir(directory.path()).stdin(Stdio::null()).stdout(Stdio::null());
         // QEMU's error texts are the C library's, in the language of the environment.
         command.env("LC_ALL", "C");
+        prepare(&mut command);
         let (process, qmp) = run(&mut command, directory.path());
         Self { process, qmp, command, directory }
     }
@@ -90,6 +107,10 @@ impl Machine {
     /// Another process, with the same sockets and none of the disks, once this one has ended.
     pub fn start_again(&mut self) {
         (self.process, self.qmp) = run(&mut self.command, self.directory.path());
+    }
+
+    pub fn pid(&self) -> i64 {
+        self.process.0.id().into()
     }
 
     /// The socket of the monitor that is the library's.
@@ -246,6 +267,21 @@ fn failing(name: &str, operation: &str, errors: Errors) -> Value {
         "once": errors == Errors::Once,
     });
     json!({"driver": "blkdebug", "image": qcow2(name, None), "inject-error": [rule]})
+}
+
+/// How a chardev says that it dials again when nobody listens, in this version.
+pub fn redial(host: Host) -> &'static str {
+    let mut command = match host {
+        Host::QemuSystem => program("qemu-system-x86_64"),
+        Host::StorageDaemon => program("qemu-storage-daemon"),
+    };
+    let output =
+        command.arg("--version").output().unwrap_or_else(|error| not_run(&command, &error));
+    let text = String::from_utf8(output.stdout).expect("a version is ASCII");
+    let (_, version) = text.split_once("version ").expect("it says its version");
+    let mut parts = version.split(['.', ' ']).map(|part| part.parse().unwrap_or(0));
+    let version: (u32, u32) = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
+    if version >= (9, 2) { "reconnect-ms=100" } else { "reconnect=1" }
 }
 
 /// A program of QEMU, from the directory that `BLOCKJOB_QEMU` names, or from PATH.

@@ -15,6 +15,7 @@ mod qmp;
 mod story;
 mod tally;
 
+mod addresses;
 mod cancel;
 mod connection;
 mod control;
