@@ -5,8 +5,8 @@
 #include "harness.h"
 
 enum {
-    FLOOD = 20000, /* well over the bound of a monitor's queue */
-    EVERY = 1000,  /* among so many status changes one job ends */
+    FLOOD = 4000, /* well over the bound of a monitor's queue */
+    EVERY = 200,   /* among so many status changes one job ends */
 };
 
 /* What came, in order. */

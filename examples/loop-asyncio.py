@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Does what loop-glib.c does in a loop of asyncio's; read start.c and pull.c first.
 
-Events are pulled when the library's descriptor is readable, so no function of Python's is called
-from C. It needs ctypes alone, and loads libblockjob.so.0 or the file that BLOCKJOB_LIBRARY names."""
+Events are pulled when the library's descriptor is readable, so C calls no function of Python's. It
+needs ctypes alone, and loads libblockjob.so.0 or the file that BLOCKJOB_LIBRARY names."""
 import asyncio
 import ctypes
 import errno
@@ -31,7 +31,8 @@ def check(result, *allowed):
 
 def pull(listener, end):
     event = Handle()
-    while check(call("listener_next_event", listener, 0, ctypes.byref(event)), errno.ETIMEDOUT) == 0:
+    place = ctypes.byref(event)
+    while check(call("listener_next_event", listener, 0, place), errno.ETIMEDOUT) == 0:
         print(call("event_get_line", event, result=ctypes.c_char_p).decode())
         end.set_result(call("event_get_outcome", event))
         call("event_acknowledge", event, 10000)  # only now does QEMU forget the job

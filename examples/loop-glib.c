@@ -70,7 +70,8 @@ int main(int argc, char **argv)
     if (started != -ETIMEDOUT && started != -ECONNRESET)
         check(started);
 
-    guint source = g_unix_fd_add(blockjob_listener_get_fd(listener), G_IO_IN, on_readable, listener);
+    guint source =
+        g_unix_fd_add(blockjob_listener_get_fd(listener), G_IO_IN, on_readable, listener);
     g_main_loop_run(loop);
 
     /* The descriptor is the library's: it is let go before that closes it. */

@@ -65,21 +65,23 @@
  *
  * Taking. An end is claimed by each callback that asks for it (unless it only looks on, with
  * BLOCKJOB_OBSERVE) and by each open job handle. When at least one of them got it (the callback has
- * returned, blockjob_job_wait() has given it out), the others got it or were removed, and the last
- * reference to the event is released, the end is acknowledged: then the job is dismissed in QEMU, if
- * it is the program's. A program that dies before finds the job still there when it runs again, and
- * is told once more. What nobody took waits for whoever registers later. The program's are the jobs
- * that it starts by blockjob_job_start() or adopts, and those whose ids begin with the owner's name
- * (blockjob_listener_set_owner()); others are never dismissed. To start the next job on the same
- * node from a callback, or to end the program, acknowledge first: blockjob_event_acknowledge()
- * returns when QEMU has dismissed the job.
+ * returned, blockjob_job_wait() or blockjob_listener_next_event() has given it out), the others got
+ * it or were removed, and the last reference to the event is released, the end is acknowledged:
+ * then the job is dismissed in QEMU, if it is the program's. A program that dies before finds the
+ * job still there when it runs again, and is told once more. What nobody took waits for whoever
+ * registers later. The program's are the jobs that it starts by blockjob_job_start() or adopts, and
+ * those whose ids begin with the owner's name (blockjob_listener_set_owner()); others are never
+ * dismissed. To start the next job on the same node from a callback, or to end the program,
+ * acknowledge first: blockjob_event_acknowledge() returns when QEMU has dismissed the job.
  *
  * Threads. A listener has two: "blockjob-read" reads all monitors and never runs the program's
  * code, so a slow callback delays no reading; "blockjob-call" runs the callbacks, one at a time,
- * the events of one monitor in their order. Every function may be called from any thread and inside
- * any callback or free function, except where it would wait for itself: that returns -EDEADLK at
- * once. While a journal is read there is a third thread, "blockjob-file". All of them block every
- * signal but those of faults (SIGSEGV and the like), and no SIGPIPE comes from the library.
+ * the events of one monitor in their order. It is not there where the program runs the callbacks in
+ * a loop of its own, or takes events without callbacks (blockjob_listener_set_delivery()). Every
+ * function may be called from any thread and inside any callback or free function, except where it
+ * would wait for itself: that returns -EDEADLK at once. While a journal is read there is one more
+ * thread, "blockjob-file". All of them block every signal but those of faults (SIGSEGV and the
+ * like), and no SIGPIPE comes from the library.
  *
  * Lifetimes. Listeners, monitors, jobs and events are opaque; what is made with _new or kept with
  * _ref is given back with _free or _unref, which take NULL. Strings of an event or monitor hold as
@@ -348,9 +350,10 @@ typedef struct blockjob_monitor blockjob_monitor;
 typedef struct blockjob_event blockjob_event;
 
 /**
- * Called for each event that a registration is for, on the listener's thread "blockjob-call", one
- * at a time. `event` is the library's and holds until the callback returns; keep it longer with
- * blockjob_event_ref(). `opaque` is what was given to blockjob_callback_add().
+ * Called for each event that a registration is for, one at a time: on the listener's thread
+ * "blockjob-call", or inside blockjob_listener_dispatch() where the program delivers. `event` is
+ * the library's and holds until the callback returns; keep it longer with blockjob_event_ref().
+ * `opaque` is what was given to blockjob_callback_add().
  *
  * A callback may call every function of this library; one that would wait for the callback itself
  * returns -EDEADLK at once. It may take its time: it delays other callbacks, never the reading. It
@@ -432,8 +435,9 @@ int blockjob_listener_set_owner(blockjob_listener *listener,
                                 const char *owner);
 
 /**
- * Ends delivery: no callback begins any more, every blocked call returns -ESHUTDOWN, and so does
- * every later one. A callback that runs may finish. What waits undelivered is given up.
+ * Ends delivery: no callback begins any more, no event is given out, every blocked call returns
+ * -ESHUTDOWN, and so does every later one. A callback that runs may finish. What waits undelivered
+ * is given up.
  *
  * Returns: 0, at once, also when it was stopped before.
  *
@@ -466,8 +470,8 @@ int blockjob_listener_free(blockjob_listener *listener);
  * A thread of the library (BLOCKJOB_DELIVERY_THREAD) runs the callbacks: nothing is left to do.
  *
  * A program with a loop of its own (BLOCKJOB_DELIVERY_LOOP) watches the descriptor of
- * blockjob_listener_get_fd(), and calls blockjob_listener_dispatch() whenever that is readable: the
- * callbacks run there, on the program's thread.
+ * blockjob_listener_get_fd(), and calls blockjob_listener_dispatch() whenever that is readable:
+ * the callbacks run there, on the program's thread.
  *
  * A program without callbacks (BLOCKJOB_DELIVERY_PULL) subscribes with blockjob_callback_add() and
  * NULL for a function, and takes one event after another with blockjob_listener_next_event(). It
@@ -830,8 +834,9 @@ int blockjob_monitor_set_journal(blockjob_monitor *monitor,
  * @param free_fn frees opaque; may be NULL
  *
  * Returns: the registration's id, more than 0, never used again. Errors: -EINVAL (no kinds, or
- * kinds that this version does not know; no callback, or one where events are pulled; a monitor of another listener), -EILSEQ and
- * -ENAMETOOLONG (job_id), -ESHUTDOWN (the listener was stopped, or the monitor closed).
+ * kinds that this version does not know; no callback, or one where events are pulled; a monitor of
+ * another listener), -EILSEQ and -ENAMETOOLONG (job_id), -ESHUTDOWN (the listener was stopped, or
+ * the monitor closed).
  *
  * Threads: any, also inside callbacks. Since: 0.1.
  */
@@ -990,10 +995,11 @@ void blockjob_job_free(blockjob_job *job);
 
 /* ---- Event -------------------------------------------------------------------------------
  *
- * What a callback is given. It never changes, and everything in it holds as long as the event: in
- * a callback until that returns, longer with a reference. Strings are UTF-8 (U+0000 becomes
- * U+FFFD); they come from QEMU, and through it perhaps from a guest: escape them before a terminal
- * sees them. A getter gives NULL or -1 for what the event does not have, and for a NULL event.
+ * What a callback is given, or next_event gives out. It never changes, and everything in it holds
+ * as long as the event: in a callback until that returns, longer with a reference. Strings are
+ * UTF-8 (U+0000 becomes U+FFFD); they come from QEMU, and through it perhaps from a guest: escape
+ * them before a terminal sees them. A getter gives NULL or -1 for what the event does not have,
+ * and for a NULL event.
  */
 
 /**
@@ -1006,8 +1012,9 @@ void blockjob_job_free(blockjob_job *job);
 blockjob_event *blockjob_event_ref(blockjob_event *event);
 
 /**
- * Releases a reference that blockjob_event_ref() or blockjob_job_wait() gave. With the last one,
- * the end of a job that everybody has taken who claimed it is acknowledged.
+ * Releases a reference that blockjob_event_ref(), blockjob_job_wait() or
+ * blockjob_listener_next_event() gave. With the last one, the end of a job that everybody has
+ * taken who claimed it is acknowledged.
  *
  * @param event to be released; NULL is fine
  *
