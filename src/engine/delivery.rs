@@ -176,7 +176,7 @@ pub fn deliver(shared: &Shared, next: Next) -> usize {
 }
 
 /// What is next as an event for a program that pulls; `None` when nobody has subscribed to it.
-fn give_out(shared: &Shared, next: Next) -> Option<Arc<Report>> {
+pub fn give_out(shared: &Shared, next: Next) -> Option<Arc<Report>> {
     match next {
         Next::Late => {
             let report = shared.roster.take_late()?;
