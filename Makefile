@@ -125,6 +125,19 @@ $(TARGET)/examples/%: examples/%.c $(HEADER) | lib
 	@mkdir -p $(@D)
 	$(CC) $(FLAGS) $(CFLAGS) -Werror $(LDFLAGS) -o $@ $< $(LINK)
 
+# One that needs a loop's package is left out where that is not installed.
+LOOP_glib     := glib-2.0
+LOOP_sd-event := libsystemd
+LOOP_libevent := libevent
+LOOP_libuv    := libuv
+
+$(TARGET)/examples/loop-%: examples/loop-%.c $(HEADER) | lib
+	@mkdir -p $(@D)
+	@if pkg-config --exists $(LOOP_$*); then \
+	    set -x; $(CC) $(FLAGS) $$(pkg-config --cflags $(LOOP_$*)) $(CFLAGS) -Werror $(LDFLAGS) \
+	        -o $@ $< $(LINK) $$(pkg-config --libs $(LOOP_$*)); \
+	else echo "left out: $< wants the package $(LOOP_$*)"; fi
+
 $(TARGET)/examples/follow-go: examples/follow.go $(HEADER) | lib
 	@mkdir -p $(@D)
 	CGO_CFLAGS='-I$(CURDIR)/include' CGO_LDFLAGS="-L$(abspath $(TARGET))/release "$(RPATH) \

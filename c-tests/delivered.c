@@ -53,6 +53,12 @@ int delivered_end(void **state)
     return 0;
 }
 
+void end_listener(struct world *world)
+{
+    assert_result(blockjob_listener_free(world->listener), 0);
+    world->listener = NULL;
+}
+
 void wait_until_read(struct world *world)
 {
     blockjob_monitor *nowhere = NULL;

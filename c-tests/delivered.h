@@ -20,6 +20,9 @@ int delivered_end(void **state);
 #define test_loop(f) cmocka_unit_test_setup_teardown(f, loop_begin, delivered_end)
 #define test_pull(f) cmocka_unit_test_setup_teardown(f, pull_begin, delivered_end)
 
+/* Frees the world's listener, where what was registered must not outlive the test. */
+void end_listener(struct world *world);
+
 /* A listener of this delivery, without a monitor. */
 blockjob_listener *listener_of(int how);
 

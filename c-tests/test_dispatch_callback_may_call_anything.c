@@ -53,8 +53,7 @@ static void perform(struct world *world, struct actor *actor, void (*deed)(struc
 
 static void leave(struct actor *actor)
 {
-    assert_result(blockjob_listener_free(actor->world->listener), 0);
-    actor->world->listener = NULL;
+    end_listener(actor->world);
     assert_true(actor->freed);
     blockjob_monitor_unref(actor->other);
     scripted_monitor_destroy(actor->other_qemu);

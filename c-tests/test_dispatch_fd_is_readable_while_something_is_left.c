@@ -169,8 +169,7 @@ static void it_is_readable_for_what_was_missed(void **state)
     assert_result(blockjob_listener_dispatch(world->listener), 1);
     assert_false(is_readable(fd));
     assert_text(taker_next(taker).job_id, "job");
-    assert_result(blockjob_listener_free(world->listener), 0);
-    world->listener = NULL;
+    end_listener(world);
     taker_destroy(taker);
 }
 

@@ -213,6 +213,76 @@ static void the_listeners_end_waits_for_it(void **state)
     world->listener = NULL;
 }
 
+/* Of a monitor all events, whoever dispatches them. */
+struct shift {
+    blockjob_listener *listener;
+    atomic_bool over;
+    atomic_int dispatched, busy, others;
+};
+
+static int dispatch_until_over(void *argument)
+{
+    struct shift *shift = argument;
+
+    while (!atomic_load(&shift->over)) {
+        int result = blockjob_listener_dispatch(shift->listener);
+
+        if (result >= 0) {
+            atomic_fetch_add(&shift->dispatched, result);
+        } else {
+            atomic_fetch_add(result == -EBUSY ? &shift->busy : &shift->others, 1);
+        }
+    }
+    return 0;
+}
+
+static void add_and_remove(struct world *world, int times)
+{
+    for (int i = 0; i < times; i++) {
+        struct recorder *recorder = recorder_new();
+        int64_t id = record(world->listener, NULL, recorder);
+
+        assert_result(blockjob_callback_remove(world->listener, id, 0), 0);
+        assert_int_equal(recorder_freed(recorder), 1);
+        assert_int_equal(recorder_misuses(recorder), 0);
+        recorder_destroy(recorder);
+    }
+}
+
+/* Several threads may try at any time: each event is delivered once, and in order. */
+static void threads_may_take_turns(void **state)
+{
+    enum { THREADS = 3, EVENTS = 1000 };
+    struct world *world = *state;
+    struct shift shift = { .listener = world->listener };
+    struct call calls[THREADS];
+
+    record(world->listener, world->monitor, world->recorder);
+    for (int i = 0; i < THREADS; i++) {
+        call_start(&calls[i], dispatch_until_over, &shift);
+    }
+    for (int i = 0; i < EVENTS; i++) {
+        char job_id[16];
+
+        snprintf(job_id, sizeof job_id, "j%d", i);
+        say_completed(world->qemu, job_id);
+    }
+    add_and_remove(world, 200);
+    wait_until(recorder_count(world->recorder) == EVENTS);
+    atomic_store(&shift.over, true);
+    for (int i = 0; i < THREADS; i++) {
+        assert_int_equal(call_join(&calls[i]), 0);
+    }
+    assert_int_equal(atomic_load(&shift.others), 0);
+    assert_true(atomic_load(&shift.dispatched) >= EVENTS); /* ends also for those that came late */
+    for (int i = 0; i < EVENTS; i++) {
+        char job_id[16];
+
+        snprintf(job_id, sizeof job_id, "j%d", i);
+        assert_text(blockjob_event_get_job_id(recorder_get(world->recorder, (size_t)i)), job_id);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -223,6 +293,7 @@ int main(void)
         test_loop(a_removal_waits_for_the_callback),
         test_loop(a_removal_without_waiting_leaves_the_free_to_it),
         test_loop(the_listeners_end_waits_for_it),
+        test_loop(threads_may_take_turns),
     };
 
     return run_all(tests);

@@ -74,6 +74,7 @@ static void nothing_runs_but_inside_it(void **state)
     assert_text(seen.last, "job-0003");
     assert_result(blockjob_listener_dispatch(world->listener), 0);
     assert_int_equal(seen.calls, 3);
+    end_listener(world);
 }
 
 static void no_thread_is_there_for_it(void **state)
@@ -119,6 +120,7 @@ static void a_call_is_for_so_many_events(void **state)
     assert_int_equal(one.calls, SAID);
     assert_int_equal(two.calls, SAID);
     assert_int_equal(one.out_of_order + two.out_of_order, 0);
+    end_listener(world);
 }
 
 /* What a late registration has missed is dispatched in the same measure, before what is newer. */
@@ -145,6 +147,7 @@ static void what_was_missed_counts_too(void **state)
     assert_text(seen.last, "job-9999");
     assert_int_equal(seen.calls, ENDS + 1);
     assert_int_equal(seen.out_of_order, 0);
+    end_listener(world);
 }
 
 /* What nobody wants any more is nothing, and holds nothing up. */
@@ -163,6 +166,7 @@ static void what_nobody_wants_is_passed_over(void **state)
     assert_result(blockjob_listener_dispatch(world->listener), 1);
     assert_int_equal(gone.calls, 0);
     assert_text(here.last, "last");
+    end_listener(world);
 }
 
 /* Frees run on the thread that made them due, here the one that dispatches CLOSED. */
@@ -191,8 +195,7 @@ static void what_is_left_is_freed_with_the_listener(void **state)
     assert_result(blockjob_listener_stop(world->listener), 0);
     assert_result(blockjob_listener_dispatch(world->listener), -ESHUTDOWN);
     assert_false(seen.freed);
-    assert_result(blockjob_listener_free(world->listener), 0);
-    world->listener = NULL;
+    end_listener(world);
     assert_int_equal(seen.calls, 0);
     assert_true(seen.freed);
     assert_true(pthread_equal(seen.freed_on, pthread_self()));
@@ -212,8 +215,7 @@ static void an_end_is_acknowledged_by_it(void **state)
     assert_int_equal(taker_count(taker), 1);
     then_dismiss(world->qemu, OWNER "-1");
     script_done(world->qemu);
-    assert_result(blockjob_listener_free(world->listener), 0);
-    world->listener = NULL;
+    end_listener(world);
     taker_destroy(taker);
 }
 

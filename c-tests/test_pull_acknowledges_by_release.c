@@ -164,6 +164,7 @@ static void never_after_the_stop(void **state)
 
     subscribe(world, NULL, BLOCKJOB_EVENT_FINAL);
     say_job(world->qemu, ours);
+    wait_until_read(world);
     event = pulled(world);
     assert_result(blockjob_listener_stop(world->listener), 0);
     blockjob_event_unref(event);

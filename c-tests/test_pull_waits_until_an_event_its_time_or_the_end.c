@@ -141,8 +141,7 @@ static void the_listeners_end_waits_for_it(void **state)
 
     call_start(&call, wait_for_event, &wait);
     call_settle(&call);
-    assert_result(blockjob_listener_free(world->listener), 0);
-    world->listener = NULL;
+    end_listener(world);
     assert_int_equal(call_join(&call), -ESHUTDOWN);
 }
 

@@ -96,6 +96,36 @@ static void two_threads_serve_many_monitors(void **state)
     }
 }
 
+/* The one for callbacks is there only when they can be, and only if the library runs them. */
+static void the_calling_thread_begins_with_the_first_monitor(void **state)
+{
+    int before = threads_named("", NULL); /* a thread is there before it has its name */
+    blockjob_listener *listener = NULL;
+    blockjob_monitor *monitors[2] = { NULL, NULL };
+
+    (void)state;
+    assert_result(blockjob_listener_new(&listener), 0);
+    assert_int_equal(threads_named("", NULL), before + 1);
+    for (int i = 0; i < 2; i++) {
+        assert_result(blockjob_monitor_new(listener, "unix:/nonexistent", &monitors[i]), 0);
+        assert_int_equal(threads_named("", NULL), before + 2);
+    }
+    wait_until(threads_named("blockjob-call", NULL) == 1);
+    assert_result(blockjob_listener_free(listener), 0);
+    wait_until(threads_named("", NULL) == before);
+    blockjob_monitor_unref(monitors[0]);
+    blockjob_monitor_unref(monitors[1]);
+
+    for (int how = BLOCKJOB_DELIVERY_LOOP; how <= BLOCKJOB_DELIVERY_PULL; how++) {
+        listener = listener_of(how);
+        assert_result(blockjob_monitor_new(listener, "unix:/nonexistent", &monitors[0]), 0);
+        assert_int_equal(threads_named("", NULL), before + 1);
+        blockjob_monitor_unref(monitors[0]);
+        assert_result(blockjob_listener_free(listener), 0);
+        wait_until(threads_named("", NULL) == before);
+    }
+}
+
 static atomic_int callback_task;
 static sigset_t callback_mask;
 
@@ -326,6 +356,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         test_connected(two_threads_serve_many_monitors),
+        cmocka_unit_test(the_calling_thread_begins_with_the_first_monitor),
         test_connected(callbacks_run_on_their_thread_with_signals_blocked),
         test_connected(kernel_has_the_signals_blocked_on_both_threads),
         test_connected(signals_of_the_process_are_left_to_the_program),

@@ -29,6 +29,10 @@ PROGRAMS = {
     "python": [sys.executable, str(ROOT / "examples/follow.py")],
     "go": [str(TARGET / "examples/follow-go")],
 }
+# Those that start a job and end with it, as examples/start.c does.
+STARTERS = {name: [str(TARGET / "examples" / name)] for name in (
+    "start", "pull", "loop-glib", "loop-sd-event", "loop-libevent", "loop-libuv")}
+STARTERS["loop-asyncio"] = [sys.executable, str(ROOT / "examples/loop-asyncio.py")]
 ENVIRONMENT = {**os.environ, "BLOCKJOB_LIBRARY": str(TARGET / "release/libblockjob.so")}
 PATIENCE = 20  # seconds
 
@@ -353,8 +357,10 @@ class Examples(unittest.IsolatedAsyncioTestCase):
         self.assertEqual((out[0], err, status), ("usage: follow unix:PATH...", "", 0))
 
     def test_the_short_examples_are_short(self):
-        for name, most in (("follow.py", 60), ("follow.go", 60), ("start.c", 60),
-                           ("journal.c", 80), ("progress.c", 40)):
+        for name, most in (("follow.py", 60), ("follow.go", 65), ("start.c", 60),
+                           ("progress.c", 40), ("pull.c", 70), ("loop-asyncio.py", 70),
+                           ("loop-glib.c", 90), ("loop-sd-event.c", 100),
+                           ("loop-libevent.c", 90), ("loop-libuv.c", 90), ("journal.c", 80)):
             count = len((ROOT / "examples" / name).read_text().splitlines())
             self.assertLessEqual(count, most, f"examples/{name} has {count} lines")
 
@@ -364,6 +370,16 @@ class Start(unittest.IsolatedAsyncioTestCase):
         folder = self.enterContext(tempfile.TemporaryDirectory(prefix="blockjob-examples-"))
         self.enterContext(contextlib.chdir(folder))
 
+    async def of_each(self, story):
+        """Tells the story of each program, whose name is said when it goes wrong."""
+        for name in STARTERS:
+            with self.subTest(name):
+                await story(name)
+
+    def start(self, name, arguments):
+        return running(*STARTERS[name], "unix:vm.qmp", arguments, env=ENVIRONMENT,
+                       stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
     async def started(self, monitor):
         """The id of the job that the program has started."""
         def runs(message):
@@ -371,51 +387,69 @@ class Start(unittest.IsolatedAsyncioTestCase):
 
         return (await monitor.events.find(runs, PATIENCE))["data"]["id"]
 
-    def check(self, ended, event, status, **members):
-        (line,), err, exit_status = ended
+    def check(self, name, ended, event, status, **members):
+        (*steps, line), err, exit_status = ended
+        # What is pulled is all events; the others print the end alone.
+        steps = [lines.parse(step) for step in steps]
+        self.assertLessEqual({step["event"] for step in steps}, {*lines.KINDS, "DISCONNECTED"})
+        self.assertTrue(name == "pull" or not steps, steps)
         line = lines.parse(line)
         self.assertEqual({member: line.get(member) for member in ("event", *members)},
                          {"event": event, **members})
         self.assertEqual((err, exit_status), ("", status))
 
     async def test_a_job_that_succeeds_ends_it_with_0_and_is_dismissed(self):
-        async with storage_daemon() as (_, monitor):
-            async with example("start", "unix:vm.qmp", '{"device": "disk"}') as process:
-                outcome = await result(process)
-            self.check(outcome, "BLOCK_JOB_COMPLETED", 0, outcome="succeeded", type="stream")
-            self.assertEqual(await monitor.execute("query-jobs"), [])
+        async def story(name):
+            async with storage_daemon() as (_, monitor):
+                async with self.start(name, '{"device": "disk"}') as process:
+                    outcome = await result(process)
+                self.check(name, outcome, "BLOCK_JOB_COMPLETED", 0, outcome="succeeded",
+                           type="stream")
+                self.assertEqual(await monitor.execute("query-jobs"), [])
+
+        await self.of_each(story)
 
     async def test_a_job_that_fails_ends_it_with_1(self):
-        async with storage_daemon(**{"inject-error": [{"event": "none", "iotype": "read"}]}):
-            async with example("start", "unix:vm.qmp", '{"device": "disk"}') as process:
-                outcome = await result(process)
-            self.check(outcome, "BLOCK_JOB_COMPLETED", 1, outcome="failed",
-                       error="Input/output error")
+        async def story(name):
+            async with storage_daemon(**{"inject-error": [{"event": "none", "iotype": "read"}]}):
+                async with self.start(name, '{"device": "disk"}') as process:
+                    outcome = await result(process)
+                self.check(name, outcome, "BLOCK_JOB_COMPLETED", 1, outcome="failed",
+                           error="Input/output error")
+
+        await self.of_each(story)
 
     async def test_a_job_that_is_cancelled_ends_it_with_1(self):
-        async with storage_daemon() as (_, monitor):
-            slow = '{"device": "disk", "speed": 1}'
-            async with example("start", "unix:vm.qmp", slow) as process:
-                job = await self.started(monitor)
-                await monitor.execute("block-job-cancel", device=job)
-                outcome = await result(process)
-            self.check(outcome, "BLOCK_JOB_CANCELLED", 1, outcome="cancelled", job=job)
+        async def story(name):
+            async with storage_daemon() as (_, monitor):
+                async with self.start(name, '{"device": "disk", "speed": 1}') as process:
+                    job = await self.started(monitor)
+                    await monitor.execute("block-job-cancel", device=job)
+                    outcome = await result(process)
+                self.check(name, outcome, "BLOCK_JOB_CANCELLED", 1, outcome="cancelled", job=job)
+
+        await self.of_each(story)
 
     async def test_a_job_whose_qemu_dies_ends_it_with_2(self):
-        async with storage_daemon() as (daemon, monitor):
-            slow = '{"device": "disk", "speed": 1}'
-            async with example("start", "unix:vm.qmp", slow) as process:
-                job = await self.started(monitor)
-                daemon.kill()
-                outcome = await result(process)
-            self.check(outcome, "LOST", 2, job=job)
+        async def story(name):
+            async with storage_daemon() as (daemon, monitor):
+                async with self.start(name, '{"device": "disk", "speed": 1}') as process:
+                    job = await self.started(monitor)
+                    daemon.kill()
+                    outcome = await result(process)
+                self.check(name, outcome, "LOST", 2, job=job)
+
+        await self.of_each(story)
 
     async def test_what_qemu_refuses_ends_it_with_1_and_qemus_words(self):
-        async with storage_daemon():
-            async with example("start", "unix:vm.qmp", '{"device": "none"}') as process:
-                out, err, status = await result(process)
-        self.assertEqual((out, status), ([], 1))
-        self.assertIn("none", err)
+        async def story(name):
+            async with storage_daemon():
+                async with self.start(name, '{"device": "none"}') as process:
+                    out, err, status = await result(process)
+            self.assertEqual((out, status), ([], 1))
+            self.assertIn("none", err)
+
+        await self.of_each(story)
 
 
 

@@ -44,8 +44,9 @@ use crate::{
 /// @param free_fn frees opaque; may be NULL
 ///
 /// Returns: the registration's id, more than 0, never used again. Errors: -EINVAL (no kinds, or
-/// kinds that this version does not know; no callback, or one where events are pulled; a monitor of another listener), -EILSEQ and
-/// -ENAMETOOLONG (job_id), -ESHUTDOWN (the listener was stopped, or the monitor closed).
+/// kinds that this version does not know; no callback, or one where events are pulled; a monitor of
+/// another listener), -EILSEQ and -ENAMETOOLONG (job_id), -ESHUTDOWN (the listener was stopped, or
+/// the monitor closed).
 ///
 /// Threads: any, also inside callbacks. Since: 0.1.
 #[unsafe(no_mangle)]

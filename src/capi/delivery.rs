@@ -10,8 +10,8 @@
 //! A thread of the library (BLOCKJOB_DELIVERY_THREAD) runs the callbacks: nothing is left to do.
 //!
 //! A program with a loop of its own (BLOCKJOB_DELIVERY_LOOP) watches the descriptor of
-//! blockjob_listener_get_fd(), and calls blockjob_listener_dispatch() whenever that is readable: the
-//! callbacks run there, on the program's thread.
+//! blockjob_listener_get_fd(), and calls blockjob_listener_dispatch() whenever that is readable:
+//! the callbacks run there, on the program's thread.
 //!
 //! A program without callbacks (BLOCKJOB_DELIVERY_PULL) subscribes with blockjob_callback_add() and
 //! NULL for a function, and takes one event after another with blockjob_listener_next_event(). It

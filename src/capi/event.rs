@@ -2,10 +2,11 @@
 //!
 //! # Event
 //!
-//! What a callback is given. It never changes, and everything in it holds as long as the event: in
-//! a callback until that returns, longer with a reference. Strings are UTF-8 (U+0000 becomes
-//! U+FFFD); they come from QEMU, and through it perhaps from a guest: escape them before a terminal
-//! sees them. A getter gives NULL or -1 for what the event does not have, and for a NULL event.
+//! What a callback is given, or next_event gives out. It never changes, and everything in it holds
+//! as long as the event: in a callback until that returns, longer with a reference. Strings are
+//! UTF-8 (U+0000 becomes U+FFFD); they come from QEMU, and through it perhaps from a guest: escape
+//! them before a terminal sees them. A getter gives NULL or -1 for what the event does not have,
+//! and for a NULL event.
 
 use std::{
     ffi::{CStr, c_char, c_int},
@@ -37,8 +38,9 @@ pub unsafe extern "C" fn blockjob_event_ref(event: *mut Report) -> *mut Report {
     guard(|| Ok(Arc::into_raw(unsafe { shared(event) }?).cast_mut()))
 }
 
-/// Releases a reference that blockjob_event_ref() or blockjob_job_wait() gave. With the last one,
-/// the end of a job that everybody has taken who claimed it is acknowledged.
+/// Releases a reference that blockjob_event_ref(), blockjob_job_wait() or
+/// blockjob_listener_next_event() gave. With the last one, the end of a job that everybody has
+/// taken who claimed it is acknowledged.
 ///
 /// @param event to be released; NULL is fine
 ///

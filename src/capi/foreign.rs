@@ -10,9 +10,10 @@ use std::{
 use super::error;
 use crate::engine::{Line, Reply, Report, inside};
 
-/// Called for each event that a registration is for, on the listener's thread "blockjob-call", one
-/// at a time. `event` is the library's and holds until the callback returns; keep it longer with
-/// blockjob_event_ref(). `opaque` is what was given to blockjob_callback_add().
+/// Called for each event that a registration is for, one at a time: on the listener's thread
+/// "blockjob-call", or inside blockjob_listener_dispatch() where the program delivers. `event` is
+/// the library's and holds until the callback returns; keep it longer with blockjob_event_ref().
+/// `opaque` is what was given to blockjob_callback_add().
 ///
 /// A callback may call every function of this library; one that would wait for the callback itself
 /// returns -EDEADLK at once. It may take its time: it delays other callbacks, never the reading. It

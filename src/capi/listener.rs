@@ -56,8 +56,9 @@ pub unsafe extern "C" fn blockjob_listener_set_owner(
     })
 }
 
-/// Ends delivery: no callback begins any more, every blocked call returns -ESHUTDOWN, and so does
-/// every later one. A callback that runs may finish. What waits undelivered is given up.
+/// Ends delivery: no callback begins any more, no event is given out, every blocked call returns
+/// -ESHUTDOWN, and so does every later one. A callback that runs may finish. What waits undelivered
+/// is given up.
 ///
 /// Returns: 0, at once, also when it was stopped before.
 ///

@@ -186,7 +186,7 @@ pub fn deliver(shared: &Shared, next: Next) -> usize {
 }
 
 /// What is next as an event for a program that pulls; `None` when nobody has subscribed to it.
-fn give_out(shared: &Shared, next: Next) -> Option<Arc<Report>> {
+pub fn give_out(shared: &Shared, next: Next) -> Option<Arc<Report>> {
     match next {
         Next::Log(line) => Some(line.report()),
         Next::Report(report) if report.reply.is_some() => {
@@ -226,3 +226,120 @@ fn finish(shared: &Shared, report: &Report) {
 const DISPATCH_MAX: usize = 64;
 /// The program's code runs here.
 const CALLER_STACK: usize = 2 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        engine::{Callback, Filter, Monitor},
+        model::{Event, Kinds, Word},
+        qmp::jobs::End,
+    };
+
+    /// A listener without a reader, whose program pulls: the test reads.
+    struct World {
+        shared: Shared,
+        monitor: Arc<Monitor>,
+        jobs: u64,
+    }
+
+    impl World {
+        fn new() -> Self {
+            let shared = Shared::new().unwrap();
+            shared.delivery.choose(&shared, Mode::Pull).unwrap();
+            let monitor = Arc::new(shared.monitor("unix:/nowhere").unwrap());
+            Self { shared, monitor, jobs: 0 }
+        }
+
+        /// The end of a job comes to the queue.
+        fn ends(&mut self, id: &str) {
+            self.jobs += 1;
+            let (tick, ()) = self.shared.roster.tick(|| {});
+            let mut event = Event::new(Kind::Completed, "BLOCK_JOB_COMPLETED", None, 0);
+            event.set(Word::JobId, id);
+            let end = End { job: self.jobs, handles: Vec::new(), event };
+            let report = self.shared.roster.take_end(&self.monitor, end, tick);
+            assert!(self.shared.queue.push(vec![report]).is_empty());
+        }
+
+        /// A subscription to all ends, of which delivery is not told yet.
+        fn subscribe(&self) -> (i64, bool) {
+            let kinds = Kinds::all();
+            let filter = Filter { monitor: None, job: None, kinds, observes: false };
+            let never: Callback = Arc::new(|_, _| panic!("it is a subscription"));
+            self.shared.roster.add(filter, None, never).unwrap()
+        }
+
+        fn pull(&self) -> Result<String, Code> {
+            let event = next_event(&self.shared, Some(Duration::ZERO)).map_err(|e| e.code)?;
+            Ok(event.event.text(Word::JobId).unwrap_or_default().to_owned())
+        }
+    }
+
+    impl Drop for World {
+        fn drop(&mut self) {
+            self.shared.stop();
+            self.shared.roster.clear();
+        }
+    }
+
+    #[test]
+    fn what_a_subscription_has_missed_comes_first_before_delivery_is_told_of_it() {
+        let mut world = World::new();
+        world.ends("1");
+        world.ends("2");
+        assert_eq!(world.pull(), Err(Code::TimedOut));
+        let (_, missed) = world.subscribe();
+        assert!(missed);
+        world.ends("3");
+        for id in ["1", "2", "3"] {
+            assert_eq!(world.pull().as_deref(), Ok(id));
+        }
+        world.shared.queue.nudge();
+        assert_eq!(world.pull(), Err(Code::TimedOut));
+    }
+
+    #[test]
+    fn what_was_put_back_is_not_lost_when_who_missed_something_has_left() {
+        let mut world = World::new();
+        world.subscribe();
+        world.ends("1");
+        let next = world.shared.queue.try_pop().unwrap();
+        world.shared.queue.put_back(next);
+        world.ends("2");
+        assert_eq!(world.pull().as_deref(), Ok("1"));
+        assert_eq!(world.pull().as_deref(), Ok("2"));
+    }
+
+    #[test]
+    fn what_was_put_back_goes_with_the_stop() {
+        let mut world = World::new();
+        world.ends("1");
+        let next = world.shared.queue.try_pop().unwrap();
+        world.shared.stop();
+        world.shared.queue.put_back(next);
+        assert!(world.shared.queue.try_pop().is_none());
+        assert_eq!(world.pull(), Err(Code::Shutdown));
+    }
+
+    #[test]
+    fn one_thread_at_a_time_attends_to_the_queue() {
+        let world = World::new();
+        let attendance = world.shared.queue.attend().unwrap();
+        assert_eq!(world.pull(), Err(Code::Deadlock));
+        std::thread::scope(|scope| {
+            let other = scope.spawn(|| world.pull());
+            assert_eq!(other.join().unwrap(), Err(Code::Busy));
+        });
+        drop(attendance);
+        assert_eq!(world.pull(), Err(Code::TimedOut));
+    }
+
+    #[test]
+    fn nothing_is_said_of_a_time_that_no_clock_reaches() {
+        let mut world = World::new();
+        world.subscribe();
+        world.ends("1");
+        assert!(next_event(&world.shared, Some(Duration::MAX)).is_ok());
+    }
+}

@@ -1,9 +1,10 @@
 //! The threads and what they own.
 //!
 //! Two threads a listener. **The reader** (`reactor`) owns all sockets and sessions and runs no
-//! foreign code, ever. **Delivery** calls whoever asked, unless the program does that itself. What they share is small, each with one
-//! lock that is never held while foreign code runs: the `mailbox` (callers to reader), the `queue`
-//! (reader to delivery) and the `roster` (who wants what, and who has taken how a job ended).
+//! foreign code, ever. **Delivery** calls whoever asked, unless the program does that itself. What
+//! they share is small, each with one lock that is never held while foreign code runs: the
+//! `mailbox` (callers to reader), the `queue` (reader to delivery) and the `roster` (who wants
+//! what, and who has taken how a job ended).
 //!
 //! A turn of the reader is this list, in this order:
 //! 1. sleep until a socket is ready, a deadline has passed or a post has come;

@@ -1,7 +1,7 @@
 //! What the reader has for delivery: a line of reports for each monitor, served in turn. The reader
 //! never waits, so each line has a bound. When it is full, intermediate events are dropped, oldest
-//! first, and counted in one OVERFLOW; outcomes never are: the monitor is closed instead. Who waits here is delivery's thread or a
-//! program that pulls; a program with a loop hears a bell.
+//! first, and counted in one OVERFLOW; outcomes never are: the monitor is closed instead. Who waits
+//! here is delivery's thread or a program that pulls; a program with a loop hears a bell.
 
 #![forbid(unsafe_code)]
 

@@ -12,7 +12,7 @@ use std::{
 };
 
 use blockjob::{
-    engine::{Callback, Filter, Key, Monitor, Next, Post, Report, Shared, delivery},
+    engine::{Callback, Filter, Key, Mode, Monitor, Next, Post, Report, Shared, delivery},
     model::{Event, Kinds, MonitorId},
     qmp::jobs::End,
 };
@@ -29,6 +29,10 @@ pub struct Delivery {
     /// Reports that the program holds.
     held: Vec<(Id, Arc<Report>)>,
     tick: u64,
+    /// The program has no callbacks: it is given one event after another.
+    pulls: bool,
+    /// How many ends it was given.
+    given: u64,
 }
 
 /// An end, by its machine and job number.
@@ -59,6 +63,8 @@ struct Claims {
     references: u64,
     acknowledged: bool,
     handles: BTreeSet<u64>,
+    /// A program that pulls has it.
+    given: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,8 +74,11 @@ enum Claimant {
 }
 
 impl Delivery {
-    pub fn new(machines: usize) -> Self {
+    pub fn new(machines: usize, pulls: bool) -> Self {
         let shared = Arc::new(Shared::new().expect("there are descriptors"));
+        if pulls {
+            shared.delivery.choose(&shared, Mode::Pull).expect("there is no monitor yet");
+        }
         let monitors = (0..machines)
             .map(|machine| {
                 let monitor = shared.monitor(&format!("unix:/vm{machine}"));
@@ -84,6 +93,8 @@ impl Delivery {
             ends: BTreeMap::new(),
             held: Vec::new(),
             tick: 0,
+            pulls,
+            given: 0,
         }
     }
 
@@ -120,7 +131,8 @@ impl Delivery {
         let Ok(id) = self.shared.add_callback(filter, of, callback) else { return };
         for (end, claims) in &mut self.ends {
             let kept = !claims.acknowledged || !claims.handles.is_empty();
-            if kept && !claims.acknowledged && !observes && machine.is_none_or(|it| it == end.0) {
+            let to_be_had = kept && !claims.acknowledged && !claims.given;
+            if to_be_had && !observes && machine.is_none_or(|it| it == end.0) {
                 claims.waiting.insert(Claimant::Registration(id));
             }
         }
@@ -214,8 +226,11 @@ impl Delivery {
     /// One turn of the delivery thread. `Ok(None)`: nothing waits. `dies`: the program dies in the
     /// callback, which this says by `true`.
     pub fn deliver(&mut self, dies: bool) -> Result<Option<bool>, String> {
-        self.calls.lock().unwrap().dies_in = dies.then_some(0);
         let Some(next) = self.shared.queue.try_pop() else { return Ok(None) };
+        if self.pulls {
+            return self.give_out(next, dies);
+        }
+        self.calls.lock().unwrap().dies_in = dies.then_some(0);
         let end = match &next {
             Next::Report(report) => report.key.map(id_of),
             _ => None,
@@ -232,6 +247,49 @@ impl Delivery {
             self.served(registration, end)?;
         }
         if let Some(claims) = end.and_then(|end| self.ends.get_mut(&end)) {
+            claims.references -= 1;
+        }
+        Ok(Some(false))
+    }
+
+    /// The same for a program that pulls; it dies with the event in hand. Of what it is given it
+    /// keeps one in three for a while.
+    fn give_out(&mut self, next: Next, dies: bool) -> Result<Option<bool>, String> {
+        let queued = match &next {
+            Next::Report(report) => report.key.map(id_of),
+            Next::Late => None,
+        };
+        let report = delivery::give_out(&self.shared, next);
+        let given = report.as_ref().and_then(|report| report.key).map(id_of);
+        // The queue's reference is gone, or the program's; for one that comes late one was made.
+        let (Some(report), Some(id)) = (report, given) else {
+            if let Some(claims) = queued.and_then(|end| self.ends.get_mut(&end)) {
+                claims.references -= 1;
+            }
+            return Ok(Some(false));
+        };
+        if dies {
+            return Ok(Some(true));
+        }
+        let claims = self.ends.get_mut(&id).ok_or("an end that was never told")?;
+        if queued.is_none() {
+            claims.references += 1;
+        }
+        if claims.given {
+            return Err(format!("{id:?} was given out again"));
+        }
+        let wants = |it: &Registration| !it.removed && it.machine.is_none_or(|it| it == id.0);
+        if !self.registrations.iter().any(wants) {
+            return Err(format!("{id:?} was given out, and nobody had subscribed to it"));
+        }
+        let before = claims.waiting.len();
+        claims.waiting.retain(|claimant| matches!(claimant, Claimant::Handle(_)));
+        claims.given = claims.waiting.len() < before;
+        claims.served |= claims.given;
+        self.given += 1;
+        if self.given % 3 == 0 {
+            self.held.push((id, report));
+        } else {
             claims.references -= 1;
         }
         Ok(Some(false))

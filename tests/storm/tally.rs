@@ -100,6 +100,7 @@ const GROUPS: &[(&str, &[&str])] = &[
             "acknowledged early",
             "journal asked",
             "handle bound to an end",
+            "pulls",
             "weather: death",
             "weather: death in a callback",
             "weather: close",

@@ -36,6 +36,8 @@ pub struct World {
     machines: Vec<Machine>,
     library: Library,
     delivery: Delivery,
+    /// The program takes its events one by one.
+    pulls: bool,
     /// Of the program's present life.
     program: Program,
     lives: u64,
@@ -146,7 +148,8 @@ impl World {
             weather,
             machines,
             library,
-            delivery: Delivery::new(0),
+            delivery: Delivery::new(0, false),
+            pulls: seed % 3 == 2,
             program: Program::default(),
             lives: 0,
             ids: 0,
@@ -510,7 +513,10 @@ impl World {
         self.library = Library::new(&format!("n{}", self.lives), self.machines.len(), settings);
         self.program =
             Program { connected: vec![false; self.machines.len()], ..Program::default() };
-        self.delivery = Delivery::new(self.machines.len());
+        self.delivery = Delivery::new(self.machines.len(), self.pulls);
+        if self.pulls {
+            self.tally.count("pulls");
+        }
         if !self.chance.one_in(5) {
             self.delivery.add(None, false);
         }
