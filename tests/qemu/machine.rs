@@ -54,9 +54,23 @@ impl Machine {
         Self::start_set(host, Layout::Plain, true)
     }
 
+    /// A machine with a disk that cannot be read, stopped before its firmware has begun.
+    pub fn start_guest() -> Self {
+        let mut command = program("qemu-system-x86_64");
+        command.args(["-machine", "pc", "-nodefaults", "-display", "none", "-S"]);
+        let image = json!({"driver": "file", "filename": "disk.raw"});
+        let rule = json!({"event": "none", "iotype": "read", "errno": 5});
+        let file = json!({"driver": "blkdebug", "image": image, "inject-error": [rule]});
+        let disk = json!({"driver": "raw", "node-name": "disk", "file": file});
+        command.args(["-blockdev", &disk.to_string(), "-device", "ide-hd,drive=disk"]);
+        let directory = tempfile::tempdir().expect("there is room for temporary files");
+        fs::write(directory.path().join("disk.raw"), [0; 1 << 20]).expect("there is room");
+        Self::start_command(command, directory, Host::QemuSystem, Layout::Plain, false)
+    }
+
     fn start_set(host: Host, layout: Layout, keeps_journal: bool) -> Self {
         let directory = tempfile::tempdir().expect("there is room for temporary files");
-        let mut command = match host {
+        let command = match host {
             Host::QemuSystem => {
                 let mut command = program("qemu-system-x86_64");
                 command.args(["-machine", "none", "-nodefaults", "-display", "none"]);
@@ -64,6 +78,16 @@ impl Machine {
             }
             Host::StorageDaemon => program("qemu-storage-daemon"),
         };
+        Self::start_command(command, directory, host, layout, keeps_journal)
+    }
+
+    fn start_command(
+        mut command: Command,
+        directory: TempDir,
+        host: Host,
+        layout: Layout,
+        keeps_journal: bool,
+    ) -> Self {
         let (chardev, monitor, mode) = match host {
             Host::QemuSystem => ("-chardev", "-mon", ",mode=control"),
             Host::StorageDaemon => ("--chardev", "--monitor", ""),

@@ -16,6 +16,7 @@ mod story;
 mod tally;
 
 mod cancel;
+mod commands;
 mod connection;
 mod cuts;
 mod deaths;
