@@ -74,6 +74,11 @@
  * node from a callback, or to end the program, acknowledge first: blockjob_event_acknowledge()
  * returns when QEMU has dismissed the job.
  *
+ * Commands. A QMP monitor serves one client at a time, so what else the program has to say to QEMU
+ * goes through the library: blockjob_monitor_execute() waits for the reply,
+ * blockjob_monitor_execute_async() has a callback told of it. Any other event of QEMU's is had by
+ * its name, with blockjob_callback_add_raw().
+ *
  * Threads. A listener has two: "blockjob-read" reads all monitors and never runs the program's
  * code, so a slow callback delays no reading; "blockjob-call" runs the callbacks, one at a time,
  * the events of one monitor in their order. Every function may be called from any thread and inside
@@ -167,8 +172,8 @@
 
 /**
  * Here stood events that were dropped; their number is blockjob_event_get_dropped(). The program
- * was too slow for STATUS, ERROR or RAW events, or QEMU had more jobs than the monitor knows at a time
- * (blockjob_monitor_set_job_limit()). How a job that is known ended is never dropped; of READY,
+ * was too slow for STATUS, ERROR or RAW events, or QEMU had more jobs than the monitor knows at a
+ * time (blockjob_monitor_set_job_limit()). How a job that is known ended is never dropped; of READY,
  * PENDING and the events of connections only the latest one of a job or monitor is kept waiting.
  */
 #define BLOCKJOB_EVENT_OVERFLOW (1 << 10)
@@ -345,7 +350,7 @@ typedef struct blockjob_listener blockjob_listener;
 /** One QMP endpoint of one QEMU. */
 typedef struct blockjob_monitor blockjob_monitor;
 
-/** What the program is given. */
+/** What became of a command: QEMU's reply to it, or why there is none. */
 typedef struct blockjob_reply blockjob_reply;
 
 /** What happened at a monitor. */
@@ -898,7 +903,7 @@ const char *blockjob_job_get_id(const blockjob_job *job);
  *        at most 65536 bytes
  * @param timeout_ms milliseconds to wait; -1 for as long as the connection lasts
  *
- * Returns: 0. Errors: -EREMOTEIO (QEMU refused; blockjob_last_error() has its class and words),
+ * Returns: 0. Errors: -EREMOTEIO (QEMU refused; blockjob_last_error_class() has its class),
  * -ENOTCONN (there is no connection; nothing was sent), -ECONNRESET (it ended before the answer:
  * whether the job was started will show), -ETIMEDOUT, -EALREADY (it was started, or has ended),
  * -EINVAL (no JSON object, a member that the library sets, no command that makes one job),
@@ -1309,7 +1314,7 @@ int blockjob_event_acknowledge(blockjob_event *event,
  *
  * Returns: 0. Errors: -EREMOTEIO (QEMU refused: see blockjob_reply_get_error_class(), or
  * blockjob_last_error_class() at once), -ENOTCONN (there is no connection; nothing was sent),
- * -ECONNRESET (it ended before the reply), -ETIMEDOUT, -EINVAL (no JSON object, no name of a
+ * -ECONNRESET (it ended before the reply, or the monitor was closed), -ETIMEDOUT, -EINVAL (no JSON object, no name of a
  * command, unknown flags), -EOPNOTSUPP (out of band was not agreed on with QEMU), -ENOBUFS (8192
  * commands or 2097152 bytes of them are unanswered), -EILSEQ, -ENAMETOOLONG, -ESHUTDOWN.
  *
@@ -1348,8 +1353,8 @@ int blockjob_monitor_execute_with_fd(blockjob_monitor *monitor,
 /**
  * Sends a command to QEMU and returns at once. The callback is called once with its reply, with
  * QEMU's refusal, or with a reply that says why there is none (blockjob_reply_get_result()):
- * -ETIMEDOUT, -ECONNRESET, -ENOTCONN, -EOPNOTSUPP, -ENOBUFS, or -ESHUTDOWN when the monitor was
- * closed. It runs where the callbacks of events run, in its place among the monitor's events.
+ * -ETIMEDOUT, -ECONNRESET (the connection ended, or the monitor was closed), -ENOTCONN (before it
+ * was sent), -EOPNOTSUPP, -ENOBUFS, -ESHUTDOWN (the monitor was closed before). It runs where the callbacks of events run, in its place among the monitor's events.
  *
  * `opaque` is the library's from the call on, as with blockjob_callback_add(): free_fn(opaque) runs
  * exactly once, after the callback, and before this call returns if it fails. When the listener is

@@ -43,7 +43,7 @@ use crate::{
 ///
 /// Returns: 0. Errors: -EREMOTEIO (QEMU refused: see blockjob_reply_get_error_class(), or
 /// blockjob_last_error_class() at once), -ENOTCONN (there is no connection; nothing was sent),
-/// -ECONNRESET (it ended before the reply), -ETIMEDOUT, -EINVAL (no JSON object, no name of a
+/// -ECONNRESET (it ended before the reply, or the monitor was closed), -ETIMEDOUT, -EINVAL (no JSON object, no name of a
 /// command, unknown flags), -EOPNOTSUPP (out of band was not agreed on with QEMU), -ENOBUFS (8192
 /// commands or 2097152 bytes of them are unanswered), -EILSEQ, -ENAMETOOLONG, -ESHUTDOWN.
 ///
@@ -105,8 +105,8 @@ pub unsafe extern "C" fn blockjob_monitor_execute_with_fd(
 
 /// Sends a command to QEMU and returns at once. The callback is called once with its reply, with
 /// QEMU's refusal, or with a reply that says why there is none (blockjob_reply_get_result()):
-/// -ETIMEDOUT, -ECONNRESET, -ENOTCONN, -EOPNOTSUPP, -ENOBUFS, or -ESHUTDOWN when the monitor was
-/// closed. It runs where the callbacks of events run, in its place among the monitor's events.
+/// -ETIMEDOUT, -ECONNRESET (the connection ended, or the monitor was closed), -ENOTCONN (before it
+/// was sent), -EOPNOTSUPP, -ENOBUFS, -ESHUTDOWN (the monitor was closed before). It runs where the callbacks of events run, in its place among the monitor's events.
 ///
 /// `opaque` is the library's from the call on, as with blockjob_callback_add(): free_fn(opaque) runs
 /// exactly once, after the callback, and before this call returns if it fails. When the listener is

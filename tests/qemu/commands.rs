@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::client::{Listener, number};
-use crate::machine::{DISK_SIZE, Host, Machine};
+use crate::machine::{Host, Machine};
 use crate::story::{JOB, MONITOR, SPEED, Story};
 use crate::{DEADLINE, with_both_hosts};
 
@@ -58,31 +58,17 @@ fn a_hundred_commands_are_answered_each_by_its_own_reply(host: Host) {
             &json!({"driver": "null-co", "node-name": node, "read-zeroes": true}),
         );
     }
-    // Each says something of its own.
-    let sent: Vec<_> =
-        nodes
-            .iter()
-            .map(|node| {
-                let rename = json!({"node-name": node, "size": DISK_SIZE});
-                story.monitor.submit("block_resize", &rename, &sender)
-            })
-            .chain(nodes.iter().map(|node| {
-                story.monitor.submit("blockdev-del", &json!({"node-name": node}), &sender)
-            }))
-            .chain(nodes.iter().map(|node| {
-                story.monitor.submit("blockdev-del", &json!({"node-name": node}), &sender)
-            }))
-            .collect();
+    // The second time each says which node is gone.
+    let twice = nodes.iter().chain(&nodes);
+    let delete = |node| story.monitor.submit("blockdev-del", &json!({"node-name": node}), &sender);
+    let sent: Vec<_> = twice.map(delete).collect();
     for (at, number) in sent.iter().enumerate() {
         let reply = replies.recv_timeout(DEADLINE).expect("each is answered");
         assert_eq!(reply.number, *number);
-        match at / 100 {
-            1 => assert_eq!(reply.result, 0, "{reply:?}"),
-            _ => assert!(reply.text.is_some(), "{reply:?}"),
-        }
-        if at >= 200 {
-            let words = reply.text.expect("it is gone");
-            assert!(words.contains(&nodes[at - 200]), "{words}");
+        match (at.checked_sub(100), reply.text) {
+            (None, None) => assert_eq!(reply.json, Some(json!({}))),
+            (Some(at), Some(words)) => assert!(words.contains(&nodes[at]), "{words}"),
+            (_, text) => panic!("{at}: {text:?}"),
         }
     }
     story.close();
@@ -142,31 +128,31 @@ fn a_file_that_is_passed_is_opened_by_its_set() {
 #[test]
 fn many_descriptors_arrive_each_with_its_command() {
     let mut story = Story::begin(Host::QemuSystem);
-    for size in 1..=20_u64 {
+    for number in 1..=20_u64 {
         let path = story.machine.path("passed.raw");
-        let file = File::create_new(&path).unwrap();
-        file.set_len(size * 512).unwrap();
-        let name = format!("fd{size}");
-        let named = story.monitor.reply_with("getfd", &json!({"fdname": name}), file.as_fd());
-        assert_eq!(named.result, 0, "{named:?}");
-        let set = json!({"fdset-id": size});
-        assert_eq!(story.monitor.reply_with("add-fd", &set, file.as_fd()).result, 0);
+        let file = File::options().read(true).write(true).create_new(true).open(&path).unwrap();
+        file.set_len(number * 512).unwrap();
         fs::remove_file(&path).unwrap();
+        let name = json!({"fdname": format!("fd{number}")});
+        assert_eq!(story.monitor.reply_with("getfd", &name, file.as_fd()).result, 0);
+        let set = json!({"fdset-id": number});
+        assert_eq!(story.monitor.reply_with("add-fd", &set, file.as_fd()).result, 0);
     }
     // Without one the command says so, and takes no other command's.
     assert_eq!(story.monitor.reply("getfd", &json!({"fdname": "x"}), 0).result, -libc::EREMOTEIO);
-    for size in 1..=20_u64 {
-        let options = json!({
-            "driver": "file", "node-name": format!("n{size}"), "read-only": true,
-            "filename": format!("/dev/fdset/{size}"),
-        });
-        // Its rights are those of the file that was passed: to write alone.
-        let refused = story.monitor.reply("blockdev-add", &options, 0);
-        assert_eq!(refused.result, -libc::EREMOTEIO, "{refused:?}");
-        story.monitor.execute("closefd", &json!({"fdname": format!("fd{size}")}));
+    for number in 1..=20_u64 {
+        story.monitor.execute("closefd", &json!({"fdname": format!("fd{number}")}));
+        let filename = format!("/dev/fdset/{number}");
+        let file = json!({"driver": "file", "filename": filename});
+        let node = json!({"driver": "raw", "node-name": format!("n{number}"), "file": file});
+        story.monitor.execute("blockdev-add", &node);
     }
-    let sets = story.machine.execute("query-fdsets", &json!({}));
-    assert_eq!(sets.as_array().unwrap().len(), 20);
+    let nodes = story.machine.execute("query-named-block-nodes", &json!({}));
+    for number in 1..=20_u64 {
+        let name = format!("n{number}");
+        let node = nodes.as_array().unwrap().iter().find(|node| node["node-name"] == *name);
+        assert_eq!(node.unwrap()["image"]["virtual-size"], number * 512);
+    }
     story.close();
 }
 
