@@ -173,8 +173,9 @@
 /**
  * Here stood events that were dropped; their number is blockjob_event_get_dropped(). The program
  * was too slow for STATUS, ERROR or RAW events, or QEMU had more jobs than the monitor knows at a
- * time (blockjob_monitor_set_job_limit()). How a job that is known ended is never dropped; of READY,
- * PENDING and the events of connections only the latest one of a job or monitor is kept waiting.
+ * time (blockjob_monitor_set_job_limit()). How a job that is known ended is never dropped; of
+ * READY, PENDING and the events of connections only the latest one of a job or monitor is kept
+ * waiting.
  */
 #define BLOCKJOB_EVENT_OVERFLOW (1 << 10)
 
@@ -411,8 +412,8 @@ const char *blockjob_version(void);
 const char *blockjob_last_error(void);
 
 /**
- * QEMU's class of its refusal, such as "GenericError" or "DeviceNotFound", when that is why the last
- * call of this thread that failed did: a word that programs may compare.
+ * QEMU's class of its refusal, such as "GenericError" or "DeviceNotFound", when that is why the
+ * last call of this thread that failed did: a word that programs may compare.
  *
  * Returns: the class; NULL when the call failed for another reason, or none has failed yet. It is
  * the library's, and holds until the next failure in this thread.
@@ -723,10 +724,10 @@ int blockjob_monitor_set_job_limit(blockjob_monitor *monitor,
                                    int jobs);
 
 /**
- * Sets whether QEMU is asked, when it is connected and offers it (since 4.0), to take commands out of
- * band: BLOCKJOB_EXECUTE_OOB. It then takes several commands at once, and replies may overtake
- * each other; at most seven that are not out of band are sent to it at a time, and others follow in
- * their order.
+ * Sets whether QEMU is asked, when it is connected and offers it (since 4.0), to take commands out
+ * of band: BLOCKJOB_EXECUTE_OOB. It then takes several commands at once, and replies may overtake
+ * each other; at most seven that are not out of band are sent to it at a time, and others follow
+ * in their order.
  *
  * @param on 1, or 0 as it is without this call
  *
@@ -806,8 +807,8 @@ int64_t blockjob_callback_add(blockjob_listener *listener,
  * Registers a callback for events of QEMU's as they are, also for those that the library does not
  * know: of kind RAW, with QEMU's name, time and JSON (blockjob_event_get_name(), _get_timestamp(),
  * _get_json()) and nothing else. It claims nothing; how a job ends is better asked for with
- * blockjob_callback_add(), since what is missed here is not told afterwards. When the program is too
- * slow, RAW events are dropped as STATUS events are, and counted in OVERFLOW.
+ * blockjob_callback_add(), since what is missed here is not told afterwards. When the program is
+ * too slow, RAW events are dropped as STATUS events are, and counted in OVERFLOW.
  *
  * Registering, `opaque` and removing by blockjob_callback_remove() are as with
  * blockjob_callback_add(), and so are the events of one monitor in their order.
@@ -1290,10 +1291,10 @@ int blockjob_event_acknowledge(blockjob_event *event,
  *
  * Any command of QEMU's, for what the library does not do itself. Arguments are JSON, a reply is
  * JSON. Commands reach QEMU in the order in which they are sent, and QEMU answers in that order,
- * unless out-of-band ones overtake; any number may be under way. What is asked of a job in this way
- * counts for how it ended as if it had been asked by its handle. A job that is started in this way
- * is not the program's, and its end may be told before the reply: use blockjob_job_start(), or make
- * a handle with BLOCKJOB_JOB_ADOPT first.
+ * unless out-of-band ones overtake; any number may be under way. What is asked of a job in this
+ * way counts for how it ended as if it had been asked by its handle. A job that is started in this
+ * way is not the program's, and its end may be told before the reply: use blockjob_job_start(), or
+ * make a handle with BLOCKJOB_JOB_ADOPT first.
  */
 
 /**
@@ -1305,8 +1306,8 @@ int blockjob_event_acknowledge(blockjob_event *event,
  *
  * @param command QEMU's name of it, such as "query-block"
  * @param json its arguments as a JSON object, such as "{\"device\":\"d0\"}", of at most 1048576
- *        bytes; NULL for none. They are looked through before they are sent, since QEMU's answer to
- *        what it cannot read would be nobody's: no member may stand there twice.
+ *        bytes; NULL for none. They are looked through before they are sent, since QEMU's answer
+ *        to what it cannot read would be nobody's: no member may stand there twice.
  * @param flags 0 or BLOCKJOB_EXECUTE_OOB
  * @param timeout_ms milliseconds to wait; -1 for as long as the connection lasts
  * @param out_reply set to the reply, to be released with blockjob_reply_unref(), on success and
@@ -1314,9 +1315,10 @@ int blockjob_event_acknowledge(blockjob_event *event,
  *
  * Returns: 0. Errors: -EREMOTEIO (QEMU refused: see blockjob_reply_get_error_class(), or
  * blockjob_last_error_class() at once), -ENOTCONN (there is no connection; nothing was sent),
- * -ECONNRESET (it ended before the reply, or the monitor was closed), -ETIMEDOUT, -EINVAL (no JSON object, no name of a
- * command, unknown flags), -EOPNOTSUPP (out of band was not agreed on with QEMU), -ENOBUFS (8192
- * commands or 2097152 bytes of them are unanswered), -EILSEQ, -ENAMETOOLONG, -ESHUTDOWN.
+ * -ECONNRESET (it ended before the reply, or the monitor was closed), -ETIMEDOUT, -EINVAL (no JSON
+ * object, no name of a command, unknown flags), -EOPNOTSUPP (out of band was not agreed on with
+ * QEMU), -ENOBUFS (8192 commands or 2097152 bytes of them are unanswered), -EILSEQ, -ENAMETOOLONG,
+ * -ESHUTDOWN.
  *
  * Threads: any, also inside callbacks. Since: 0.1.
  */
@@ -1331,8 +1333,8 @@ int blockjob_monitor_execute(blockjob_monitor *monitor,
  * Sends a command to QEMU together with a descriptor, and waits for its reply: "getfd" names the
  * descriptor in QEMU, "add-fd" adds it to a set of them.
  *
- * @param fd what is passed; a duplicate of it, made before this returns. It stays the caller's, and
- *        may be closed at once.
+ * @param fd what is passed; a duplicate of it, made before this returns. It stays the caller's,
+ *        and may be closed at once.
  *
  * The rest is as with blockjob_monitor_execute(). One command with a descriptor is at QEMU at a
  * time; what is sent after another one waits for that.
@@ -1354,11 +1356,12 @@ int blockjob_monitor_execute_with_fd(blockjob_monitor *monitor,
  * Sends a command to QEMU and returns at once. The callback is called once with its reply, with
  * QEMU's refusal, or with a reply that says why there is none (blockjob_reply_get_result()):
  * -ETIMEDOUT, -ECONNRESET (the connection ended, or the monitor was closed), -ENOTCONN (before it
- * was sent), -EOPNOTSUPP, -ENOBUFS, -ESHUTDOWN (the monitor was closed before). It runs where the callbacks of events run, in its place among the monitor's events.
+ * was sent), -EOPNOTSUPP, -ENOBUFS, -ESHUTDOWN (the monitor was closed before). It runs where the
+ * callbacks of events run, in its place among the monitor's events.
  *
- * `opaque` is the library's from the call on, as with blockjob_callback_add(): free_fn(opaque) runs
- * exactly once, after the callback, and before this call returns if it fails. When the listener is
- * stopped first, the callback is not called: free_fn is the last word.
+ * `opaque` is the library's from the call on, as with blockjob_callback_add(): free_fn(opaque)
+ * runs exactly once, after the callback, and before this call returns if it fails. When the
+ * listener is stopped first, the callback is not called: free_fn is the last word.
  *
  * @param command QEMU's name of it
  * @param json its arguments as a JSON object of at most 1048576 bytes; NULL for none
@@ -1432,8 +1435,8 @@ int blockjob_reply_get_result(const blockjob_reply *reply);
 const char *blockjob_reply_get_json(const blockjob_reply *reply);
 
 /**
- * QEMU's class of its refusal, such as "GenericError" or "DeviceNotFound": a word that programs may
- * compare.
+ * QEMU's class of its refusal, such as "GenericError" or "DeviceNotFound": a word that programs
+ * may compare.
  *
  * Returns: text; NULL when QEMU did not refuse.
  *

@@ -64,7 +64,7 @@ impl Machine {
         let disk = json!({"driver": "raw", "node-name": "disk", "file": file});
         command.args(["-blockdev", &disk.to_string(), "-device", "ide-hd,drive=disk"]);
         let directory = tempfile::tempdir().expect("there is room for temporary files");
-        fs::write(directory.path().join("disk.raw"), [0; 1 << 20]).expect("there is room");
+        fs::write(directory.path().join("disk.raw"), vec![0; 1 << 20]).expect("there is room");
         Self::start_command(command, directory, Host::QemuSystem, Layout::Plain, false)
     }
 
