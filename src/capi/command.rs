@@ -126,8 +126,8 @@ pub unsafe extern "C" fn blockjob_monitor_execute_with_fd(
 /// Returns: the command's number, more than 0, which no other command of the listener has; its
 /// reply bears it (blockjob_reply_get_number()). Errors: -ENOTCONN (there is no connection; nothing
 /// was sent), -EINVAL (no JSON object, no name of a command, unknown flags), -ENOBUFS (16384 such
-/// commands are unanswered, or their replies wait for the program), -EILSEQ, -ENAMETOOLONG,
-/// -ESHUTDOWN.
+/// commands, or 67108864 bytes of them and of their replies, are unanswered or wait for the
+/// program), -EILSEQ, -ENAMETOOLONG, -ESHUTDOWN.
 ///
 /// Threads: any, also inside callbacks. Since: 0.1.
 #[unsafe(no_mangle)]
