@@ -8,6 +8,7 @@
 static void is_off_by_default(void **state)
 {
     struct world *world = *state;
+    struct answers *answers = answers_new();
 
     then_accept(world->qemu);
     then_greet(world->qemu);
@@ -17,6 +18,12 @@ static void is_off_by_default(void **state)
     assert_result(blockjob_monitor_connect(world->monitor, -1), 0);
     assert_result(blockjob_monitor_execute(world->monitor, "yank", NULL, BLOCKJOB_EXECUTE_OOB, -1,
                                            NULL), -EOPNOTSUPP);
+    assert_true(blockjob_monitor_execute_async(world->monitor, "yank", NULL, BLOCKJOB_EXECUTE_OOB,
+                                               -1, answers_callback, answers,
+                                               answers_release) > 0);
+    assert_int_equal(answers_next(answers).result, -EOPNOTSUPP);
+    answers_wait_freed(answers, 1);
+    answers_destroy(answers);
     assert_result(blockjob_monitor_set_oob(world->monitor, 1), -EBUSY);
 }
 

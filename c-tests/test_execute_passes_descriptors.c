@@ -6,6 +6,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/resource.h>
 
 static int execute_with(struct world *world, const char *command, int fd)
 {
@@ -131,6 +132,26 @@ static void that_are_none(void **state)
     assert_int_equal(open_descriptors(), before);
 }
 
+static void that_cannot_be_duplicated(void **state)
+{
+    struct world *world = *state;
+    struct rlimit limit, before;
+    int next = dup(0);
+
+    assert_true(next >= 0);
+    assert_int_equal(close(next), 0);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    limit = before;
+    limit.rlim_cur = (rlim_t)next;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    assert_int_equal(execute_with(world, "getfd", 0), -EMFILE);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    then_expect(world->qemu, "getfd");
+    then_forget_passed(world->qemu);
+    then_refuse(world->qemu);
+    assert_int_equal(execute_with(world, "getfd", 0), -EREMOTEIO);
+}
+
 /* Given up: by its time, by the connection's end, by the listener's. */
 static void are_closed_when_they_are_given_up(void **state)
 {
@@ -164,6 +185,7 @@ int main(void)
         test_connected(to_whom_writes_it),
         test_connected(among_many_commands),
         test_connected(that_are_none),
+        test_connected(that_cannot_be_duplicated),
         test_connected(are_closed_when_they_are_given_up),
     };
 

@@ -76,6 +76,7 @@ static void that_qemu_refuses_has_no_end_and_may_be_repeated(void **state)
     assert_int_equal(start_for_ever(job), -EREMOTEIO);
     assert_non_null(strstr(blockjob_last_error(), "DeviceNotFound: Cannot find device=d0"));
     assert_non_null(strstr(blockjob_last_error(), blockjob_job_get_id(job)));
+    assert_text(blockjob_last_error_class(), "DeviceNotFound");
     pass_fence(world, world->qemu);
     assert_result(blockjob_job_wait(job, 0, &event), -ETIMEDOUT);
     assert_text(taker_next(taker).job_id + strlen("fence-"), "1");

@@ -358,11 +358,69 @@ class Examples(unittest.IsolatedAsyncioTestCase):
 
     def test_the_short_examples_are_short(self):
         for name, most in (("follow.py", 60), ("follow.go", 65), ("start.c", 60),
-                           ("progress.c", 40), ("pull.c", 70), ("loop-asyncio.py", 70),
+                           ("progress.c", 40), ("execute.c", 70), ("pull.c", 70),
+                           ("loop-asyncio.py", 70),
                            ("loop-glib.c", 90), ("loop-sd-event.c", 100),
                            ("loop-libevent.c", 90), ("loop-libuv.c", 90), ("journal.c", 80)):
             count = len((ROOT / "examples" / name).read_text().splitlines())
             self.assertLessEqual(count, most, f"examples/{name} has {count} lines")
+
+
+class Execute(unittest.IsolatedAsyncioTestCase):
+    def setUp(self):
+        folder = self.enterContext(tempfile.TemporaryDirectory(prefix="blockjob-examples-"))
+        self.enterContext(contextlib.chdir(folder))
+
+    async def test_it_prints_what_qemu_returns(self):
+        async with storage_daemon() as (_, monitor):
+            async with example("execute", "unix:vm.qmp", "query-block-jobs") as process:
+                self.assertEqual(await result(process), (["[]"], "", 0))
+            resize = '{"node-name": "disk", "size": 65536}'
+            async with example("execute", "unix:vm.qmp", "block_resize", resize) as process:
+                self.assertEqual(await result(process), (["{}"], "", 0))
+            nodes = await monitor.execute("query-named-block-nodes")
+            size = {node["node-name"]: node["image"]["virtual-size"] for node in nodes}["disk"]
+            self.assertEqual(size, 65536)
+
+    async def test_a_refusal_ends_it_with_1_and_qemus_words(self):
+        async with storage_daemon():
+            for arguments, sentence in (
+                (("make-coffee",), "no command make-coffee"),
+                (("blockdev-del", '{"node-name": "none"}'), "GenericError"),
+                (("blockdev-del", "[]"), "no JSON object"),
+            ):
+                async with example("execute", "unix:vm.qmp", *arguments) as process:
+                    out, err, status = await result(process)
+                self.assertEqual((out, status), ([], 1))
+                self.assertIn(sentence, err)
+
+    async def test_a_descriptor_is_passed_along(self):
+        Path("passed.raw").write_bytes(b"x" * 4096)
+        async with qemu("-qmp", "unix:vm.qmp,server=on,wait=off"):
+            async with Monitor("vm.qmp").connected():
+                pass  # it listens
+            line = [str(TARGET / "examples/execute"), "unix:vm.qmp", "add-fd", '{"fdset-id": 7}', "3"]
+            shell = ["sh", "-c", 'exec "$@" 3<>passed.raw', "sh", *line]
+            async with running(*shell, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+                (out,), err, status = await result(process)
+            self.assertEqual((err, status), ("", 0))
+            self.assertEqual(json.loads(out)["fdset-id"], 7)
+
+    async def test_what_nobody_can_know_ends_it_with_2(self):
+        async with scripted_monitor("vm.qmp"):
+            async with example("execute", "unix:vm.qmp", "stop") as process:
+                out, err, status = await result(process)
+            # It hangs up at once: before the command was sent, or after.
+            self.assertEqual(out, [])
+            self.assertIn(status, (1, 2))
+
+    async def test_a_wrong_command_line_is_explained(self):
+        for arguments, sentence in ((("unix:vm.qmp",), "usage: execute"),
+                                    (("vm.qmp", "stop"), "unix:PATH")):
+            async with example("execute", *arguments) as process:
+                out, err, status = await result(process)
+            self.assertEqual((out, status), ([], 1))
+            self.assertIn(sentence, err)
 
 
 class Start(unittest.IsolatedAsyncioTestCase):

@@ -77,8 +77,8 @@ pub unsafe extern "C" fn blockjob_callback_add(
 /// Registers a callback for events of QEMU's as they are, also for those that the library does not
 /// know: of kind RAW, with QEMU's name, time and JSON (blockjob_event_get_name(), _get_timestamp(),
 /// _get_json()) and nothing else. It claims nothing; how a job ends is better asked for with
-/// blockjob_callback_add(), since what is missed here is not told afterwards. When the program is too
-/// slow, RAW events are dropped as STATUS events are, and counted in OVERFLOW.
+/// blockjob_callback_add(), since what is missed here is not told afterwards. When the program is
+/// too slow, RAW events are dropped as STATUS events are, and counted in OVERFLOW.
 ///
 /// Registering, `opaque` and removing by blockjob_callback_remove() are as with
 /// blockjob_callback_add(), and so are the events of one monitor in their order.

@@ -4,10 +4,10 @@
 //!
 //! Any command of QEMU's, for what the library does not do itself. Arguments are JSON, a reply is
 //! JSON. Commands reach QEMU in the order in which they are sent, and QEMU answers in that order,
-//! unless out-of-band ones overtake; any number may be under way. What is asked of a job in this way
-//! counts for how it ended as if it had been asked by its handle. A job that is started in this way
-//! is not the program's, and its end may be told before the reply: use blockjob_job_start(), or make
-//! a handle with BLOCKJOB_JOB_ADOPT first.
+//! unless out-of-band ones overtake; any number may be under way. What is asked of a job in this
+//! way counts for how it ended as if it had been asked by its handle. A job that is started in this
+//! way is not the program's, and its end may be told before the reply: use blockjob_job_start(), or
+//! make a handle with BLOCKJOB_JOB_ADOPT first.
 
 use std::{
     ffi::{c_char, c_int, c_void},
@@ -34,8 +34,8 @@ use crate::{
 ///
 /// @param command QEMU's name of it, such as "query-block"
 /// @param json its arguments as a JSON object, such as "{\"device\":\"d0\"}", of at most 1048576
-///        bytes; NULL for none. They are looked through before they are sent, since QEMU's answer to
-///        what it cannot read would be nobody's: no member may stand there twice.
+///        bytes; NULL for none. They are looked through before they are sent, since QEMU's answer
+///        to what it cannot read would be nobody's: no member may stand there twice.
 /// @param flags 0 or BLOCKJOB_EXECUTE_OOB
 /// @param timeout_ms milliseconds to wait; -1 for as long as the connection lasts
 /// @param out_reply set to the reply, to be released with blockjob_reply_unref(), on success and
@@ -43,9 +43,10 @@ use crate::{
 ///
 /// Returns: 0. Errors: -EREMOTEIO (QEMU refused: see blockjob_reply_get_error_class(), or
 /// blockjob_last_error_class() at once), -ENOTCONN (there is no connection; nothing was sent),
-/// -ECONNRESET (it ended before the reply), -ETIMEDOUT, -EINVAL (no JSON object, no name of a
-/// command, unknown flags), -EOPNOTSUPP (out of band was not agreed on with QEMU), -ENOBUFS (8192
-/// commands or 2097152 bytes of them are unanswered), -EILSEQ, -ENAMETOOLONG, -ESHUTDOWN.
+/// -ECONNRESET (it ended before the reply, or the monitor was closed), -ETIMEDOUT, -EINVAL (no JSON
+/// object, no name of a command, unknown flags), -EOPNOTSUPP (out of band was not agreed on with
+/// QEMU), -ENOBUFS (8192 commands or 2097152 bytes of them are unanswered), -EILSEQ, -ENAMETOOLONG,
+/// -ESHUTDOWN.
 ///
 /// Threads: any, also inside callbacks. Since: 0.1.
 #[unsafe(no_mangle)]
@@ -71,8 +72,8 @@ pub unsafe extern "C" fn blockjob_monitor_execute(
 /// Sends a command to QEMU together with a descriptor, and waits for its reply: "getfd" names the
 /// descriptor in QEMU, "add-fd" adds it to a set of them.
 ///
-/// @param fd what is passed; a duplicate of it, made before this returns. It stays the caller's, and
-///        may be closed at once.
+/// @param fd what is passed; a duplicate of it, made before this returns. It stays the caller's,
+///        and may be closed at once.
 ///
 /// The rest is as with blockjob_monitor_execute(). One command with a descriptor is at QEMU at a
 /// time; what is sent after another one waits for that.
@@ -105,12 +106,13 @@ pub unsafe extern "C" fn blockjob_monitor_execute_with_fd(
 
 /// Sends a command to QEMU and returns at once. The callback is called once with its reply, with
 /// QEMU's refusal, or with a reply that says why there is none (blockjob_reply_get_result()):
-/// -ETIMEDOUT, -ECONNRESET, -ENOTCONN, -EOPNOTSUPP, -ENOBUFS, or -ESHUTDOWN when the monitor was
-/// closed. It runs where the callbacks of events run, in its place among the monitor's events.
+/// -ETIMEDOUT, -ECONNRESET (the connection ended, or the monitor was closed), -ENOTCONN (before it
+/// was sent), -EOPNOTSUPP, -ENOBUFS, -ESHUTDOWN (the monitor was closed before). It runs where the
+/// callbacks of events run, in its place among the monitor's events.
 ///
-/// `opaque` is the library's from the call on, as with blockjob_callback_add(): free_fn(opaque) runs
-/// exactly once, after the callback, and before this call returns if it fails. When the listener is
-/// stopped first, the callback is not called: free_fn is the last word.
+/// `opaque` is the library's from the call on, as with blockjob_callback_add(): free_fn(opaque)
+/// runs exactly once, after the callback, and before this call returns if it fails. When the
+/// listener is stopped first, the callback is not called: free_fn is the last word.
 ///
 /// @param command QEMU's name of it
 /// @param json its arguments as a JSON object of at most 1048576 bytes; NULL for none
@@ -126,9 +128,8 @@ pub unsafe extern "C" fn blockjob_monitor_execute_with_fd(
 /// Returns: the command's number, more than 0, which no other command of the listener has; its
 /// reply bears it (blockjob_reply_get_number()). Errors: -ENOTCONN (there is no connection; nothing
 /// was sent), -EINVAL (no JSON object, no name of a command, unknown flags, a callback where events
-/// are pulled), -ENOBUFS (16384 such
-/// commands are unanswered, or their replies wait for the program), -EILSEQ, -ENAMETOOLONG,
-/// -ESHUTDOWN.
+/// are pulled), -ENOBUFS (16384 such commands, or 67108864 bytes of them and of their replies, are
+/// unanswered or wait for the program), -EILSEQ, -ENAMETOOLONG, -ESHUTDOWN.
 ///
 /// Threads: any, also inside callbacks. Since: 0.1.
 #[unsafe(no_mangle)]

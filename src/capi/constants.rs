@@ -28,10 +28,10 @@ pub const BLOCKJOB_EVENT_DISCONNECTED: u32 = 1 << 8;
 /// The monitor was closed; nothing follows.
 pub const BLOCKJOB_EVENT_CLOSED: u32 = 1 << 9;
 /// Here stood events that were dropped; their number is blockjob_event_get_dropped(). The program
-/// was too slow for STATUS, ERROR, PROGRESS or RAW events, or QEMU had more jobs than the monitor knows
-/// at a time (blockjob_monitor_set_job_limit()). How a job that is known ended is never dropped; of
-/// READY, PENDING, PROGRESS and the events of connections only the latest one of a job or monitor
-/// is kept waiting.
+/// was too slow for STATUS, ERROR, PROGRESS or RAW events, or QEMU had more jobs than the monitor
+/// knows at a time (blockjob_monitor_set_job_limit()). How a job that is known ended is never
+/// dropped; of READY, PENDING, PROGRESS and the events of connections only the latest one of a job
+/// or monitor is kept waiting.
 pub const BLOCKJOB_EVENT_OVERFLOW: u32 = 1 << 10;
 /// QEMU does not answer (see blockjob_monitor_set_keepalive()): it is stopped, hangs or is very
 /// busy. No end of anything.

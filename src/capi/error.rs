@@ -1,6 +1,6 @@
 //! The sentence of the last failure of each thread, and QEMU's class of it: fixed buffers without
-//! destructors, so that they can be asked for as long as the thread lives, also in the destructors of
-//! others.
+//! destructors, so that they can be asked for as long as the thread lives, also in the destructors
+//! of others.
 //!
 //! # Errors
 
@@ -22,8 +22,8 @@ pub extern "C" fn blockjob_last_error() -> *const c_char {
     LAST.try_with(|last| last.as_ptr().cast_const().cast()).unwrap_or(c"".as_ptr())
 }
 
-/// QEMU's class of its refusal, such as "GenericError" or "DeviceNotFound", when that is why the last
-/// call of this thread that failed did: a word that programs may compare.
+/// QEMU's class of its refusal, such as "GenericError" or "DeviceNotFound", when that is why the
+/// last call of this thread that failed did: a word that programs may compare.
 ///
 /// Returns: the class; NULL when the call failed for another reason, or none has failed yet. It is
 /// the library's, and holds until the next failure in this thread.

@@ -88,7 +88,7 @@ pub unsafe extern "C" fn blockjob_job_get_id(job: *const Job) -> *const c_char {
 ///        at most 65536 bytes
 /// @param timeout_ms milliseconds to wait; -1 for as long as the connection lasts
 ///
-/// Returns: 0. Errors: -EREMOTEIO (QEMU refused; blockjob_last_error() has its class and words),
+/// Returns: 0. Errors: -EREMOTEIO (QEMU refused; blockjob_last_error_class() has its class),
 /// -ENOTCONN (there is no connection; nothing was sent), -ECONNRESET (it ended before the answer:
 /// whether the job was started will show), -ETIMEDOUT, -EALREADY (it was started, or has ended),
 /// -EINVAL (no JSON object, a member that the library sets, no command that makes one job),

@@ -71,8 +71,8 @@ pub unsafe extern "C" fn blockjob_reply_get_json(reply: *const Reply) -> *const 
     unsafe { string(reply, |reply| reply.response.json()) }
 }
 
-/// QEMU's class of its refusal, such as "GenericError" or "DeviceNotFound": a word that programs may
-/// compare.
+/// QEMU's class of its refusal, such as "GenericError" or "DeviceNotFound": a word that programs
+/// may compare.
 ///
 /// Returns: text; NULL when QEMU did not refuse.
 ///

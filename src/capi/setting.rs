@@ -278,10 +278,10 @@ pub unsafe extern "C" fn blockjob_monitor_set_job_limit(
     unsafe { on(monitor, set) }
 }
 
-/// Sets whether QEMU is asked, when it is connected and offers it (since 4.0), to take commands out of
-/// band: BLOCKJOB_EXECUTE_OOB. It then takes several commands at once, and replies may overtake
-/// each other; at most seven that are not out of band are sent to it at a time, and others follow in
-/// their order.
+/// Sets whether QEMU is asked, when it is connected and offers it (since 4.0), to take commands out
+/// of band: BLOCKJOB_EXECUTE_OOB. It then takes several commands at once, and replies may overtake
+/// each other; at most seven that are not out of band are sent to it at a time, and others follow
+/// in their order.
 ///
 /// @param on 1, or 0 as it is without this call
 ///

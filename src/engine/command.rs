@@ -57,7 +57,8 @@ impl Monitor {
         command.timeout = order.timeout;
         let number = command.number;
         let replies = &self.roster().replies;
-        replies.open(number, callback)?;
+        let bytes = command.arguments.as_ref().map_or(0, String::len);
+        replies.open(number, bytes, callback)?;
         let post = Post::Execute(Arc::clone(self), command, Ticket::unattended(number));
         self.post(post).inspect_err(|_| replies.close(number))?;
         Ok(number)

@@ -265,7 +265,7 @@ mod tests {
         /// A subscription to all ends, of which delivery is not told yet.
         fn subscribe(&self) -> (i64, bool) {
             let kinds = Kinds::all();
-            let filter = Filter { monitor: None, job: None, kinds, observes: false };
+            let filter = Filter { monitor: None, job: None, kinds, name: None, observes: false };
             let never: Callback = Arc::new(|_, _| panic!("it is a subscription"));
             self.shared.roster.add(filter, None, never).unwrap()
         }

@@ -38,13 +38,13 @@ pub struct Replies {
 struct Inner {
     /// By their numbers; at most `OPEN_MAX`.
     open: BTreeMap<i64, Open>,
-    /// Of the replies that wait for the program.
+    /// Of the commands, and of the replies that wait for the program.
     bytes: usize,
 }
 
 struct Open {
     callback: ReplyCallback,
-    /// Of its reply, which waits for the program.
+    /// Its own, and then its reply's.
     bytes: usize,
 }
 
@@ -63,18 +63,21 @@ impl Replies {
         Err(Error::new(Code::Invalid, text))
     }
 
-    /// A command is about to be posted. It may be given up again by `close`.
-    pub fn open(&self, number: i64, callback: ReplyCallback) -> Result<(), Error> {
+    /// A command of so many bytes is about to be posted. It may be given up again by `close`.
+    pub fn open(&self, number: i64, bytes: usize, callback: ReplyCallback) -> Result<(), Error> {
         let mut inner = self.inner.lock();
-        if inner.open.len() >= OPEN_MAX {
+        let (open, all) = (inner.open.len(), inner.bytes + bytes);
+        if open >= OPEN_MAX || all > BYTES_MAX {
             drop(inner);
             drop(callback);
             let text = format!(
-                "{OPEN_MAX} asynchronous commands are unanswered, or their replies are not taken"
+                "{open} asynchronous commands, with replies of {all} bytes in all, are unanswered \
+                 or not taken"
             );
             return Err(Error::new(Code::NoBuffers, text));
         }
-        inner.open.insert(number, Open { callback, bytes: 0 });
+        inner.bytes = all;
+        inner.open.insert(number, Open { callback, bytes });
         Ok(())
     }
 
@@ -89,6 +92,7 @@ impl Replies {
         let mut inner = self.inner.lock();
         let Inner { open, bytes } = &mut *inner;
         let Some(entry) = open.get_mut(&response.number) else { return response };
+        *bytes -= std::mem::take(&mut entry.bytes);
         let weight = response.weight();
         if response.json().is_some() && *bytes + weight > BYTES_MAX {
             let text = format!(
@@ -147,7 +151,7 @@ mod tests {
         let open = |number| {
             let free = Free;
             let callback: ReplyCallback = Box::new(move |_| drop(free));
-            replies.open(number, callback)
+            replies.open(number, 0, callback)
         };
         let most = i64::try_from(OPEN_MAX).unwrap();
         assert!((0..most).all(|number| open(number).is_ok()));
@@ -163,6 +167,10 @@ mod tests {
         assert_eq!(refused.failure, Some(Code::NoBuffers));
         replies.close(1);
         assert_eq!(replies.admit(Response::returned(3, &long)).failure, None);
+        // What is sent counts as well.
+        replies.close(4);
+        assert_eq!(replies.open(4, BYTES_MAX, Box::new(|_| {})).unwrap_err().code, Code::NoBuffers);
+        assert!(replies.open(4, 1, Box::new(|_| {})).is_ok());
         replies.clear();
         assert_eq!(FREED.load(SeqCst), OPEN_MAX + 2);
     }

@@ -101,7 +101,7 @@ impl Stream {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 // It is gone. Its last words are still to be read, and end with the end.
                 Err(error) if error.kind() == ErrorKind::BrokenPipe => {
-                    self.take_off(self.unsent.len())
+                    self.take_off(self.unsent.len());
                 }
                 Err(error) => return Err(Error::os("cannot write to QEMU", &error)),
             }

@@ -153,7 +153,7 @@ impl<T: Ticket> Session<T> {
 
     /// QEMU takes another command of those in the line.
     pub(super) fn send_more(&mut self, acts: &mut Vec<Act<T>>) {
-        while let Some(next) = self.exchange.next() {
+        while let Some(next) = self.exchange.advance() {
             match next {
                 Next::Send(sending) => acts.push(to_act(sending)),
                 Next::Drop(pending) => self.forget(&pending),

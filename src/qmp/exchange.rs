@@ -257,7 +257,7 @@ impl<T> Exchange<T> {
 
 impl<T: Ticket> Exchange<T> {
     /// The first of the line that QEMU takes now.
-    pub fn next(&mut self) -> Option<Next<T>> {
+    pub fn advance(&mut self) -> Option<Next<T>> {
         loop {
             let (number, sending) = self.line.front()?;
             let number = *number;

@@ -82,7 +82,8 @@ impl<T: Ticket> Session<T> {
                 Ok(()) => self.reconcile(oob, now, acts),
                 Err(ref error) => {
                     let what = format!("QEMU refused qmp_capabilities: {}", error.text);
-                    self.end(&Error::new(Code::Remote, what), now, acts);
+                    let class = error.class.clone();
+                    self.end(&Error { class, ..Error::new(Code::Remote, what) }, now, acts);
                 }
             },
             Purpose::Marker => {

@@ -124,9 +124,9 @@ fn what_a_command_of_the_programs_own_asks_of_a_job_counts_as_well() {
         world.completed("j", "mirror", None);
         assert_eq!(world.ends(), [""; 0], "{command}");
         if accepted {
-            world.replies("{}")
+            world.replies("{}");
         } else {
-            world.refuses("GenericError", "no")
+            world.refuses("GenericError", "no");
         }
         world.ends().pop().unwrap()
     };

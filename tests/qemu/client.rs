@@ -5,6 +5,7 @@
 #[macro_use]
 mod call;
 
+mod command;
 mod event;
 mod info;
 mod job;
@@ -54,7 +55,13 @@ struct RawEvent {
     opaque: [u8; 0],
 }
 
+#[repr(C)]
+struct RawReply {
+    opaque: [u8; 0],
+}
+
 type EventFn = unsafe extern "C" fn(*mut RawEvent, *mut c_void);
+type ReplyFn = unsafe extern "C" fn(*mut RawReply, *mut c_void);
 type FreeFn = unsafe extern "C" fn(*mut c_void);
 
 macro_rules! functions {
@@ -156,6 +163,24 @@ functions! {
     blockjob_event_get_process: fn(*const RawEvent) -> c_int;
     blockjob_event_get_position: fn(*const RawEvent) -> *const c_char;
     blockjob_event_get_json: fn(*const RawEvent) -> *const c_char;
+    blockjob_last_error_class: fn() -> *const c_char;
+    blockjob_callback_add_raw:
+        fn(*mut RawListener, *mut RawMonitor, *const c_char, EventFn, *mut c_void, FreeFn) -> i64;
+    blockjob_monitor_set_oob: fn(*mut RawMonitor, c_int) -> c_int;
+    blockjob_monitor_execute:
+        fn(*mut RawMonitor, *const c_char, *const c_char, u32, c_int, *mut *mut RawReply) -> c_int;
+    blockjob_monitor_execute_with_fd:
+        fn(*mut RawMonitor, *const c_char, *const c_char, c_int, u32, c_int, *mut *mut RawReply)
+            -> c_int;
+    blockjob_monitor_execute_async:
+        fn(*mut RawMonitor, *const c_char, *const c_char, u32, c_int, ReplyFn, *mut c_void, FreeFn)
+            -> i64;
+    blockjob_reply_unref: fn(*mut RawReply) -> ();
+    blockjob_reply_get_result: fn(*const RawReply) -> c_int;
+    blockjob_reply_get_number: fn(*const RawReply) -> i64;
+    blockjob_reply_get_json: fn(*const RawReply) -> *const c_char;
+    blockjob_reply_get_error_class: fn(*const RawReply) -> *const c_char;
+    blockjob_reply_get_error_text: fn(*const RawReply) -> *const c_char;
     blockjob_event_has: fn(*const RawEvent, c_int) -> c_int;
 }
 

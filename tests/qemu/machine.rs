@@ -40,6 +40,9 @@ pub struct Machine {
     directory: TempDir,
 }
 
+/// Where the library's monitor is, unless the test says otherwise.
+const SOCKET: &str = "path=library.qmp,server=on,wait=off";
+
 impl Machine {
     pub fn start(host: Host) -> Self {
         Self::start_with(host, Layout::Plain)
@@ -54,6 +57,20 @@ impl Machine {
         Self::start_set(host, Layout::Plain, true)
     }
 
+    /// A machine with a disk that cannot be read, stopped before its firmware has begun.
+    pub fn start_guest() -> Self {
+        let mut command = program("qemu-system-x86_64");
+        command.args(["-machine", "pc", "-nodefaults", "-display", "none", "-S"]);
+        let image = json!({"driver": "file", "filename": "disk.raw"});
+        let rule = json!({"event": "none", "iotype": "read", "errno": 5});
+        let file = json!({"driver": "blkdebug", "image": image, "inject-error": [rule]});
+        let disk = json!({"driver": "raw", "node-name": "disk", "file": file});
+        command.args(["-blockdev", &disk.to_string(), "-device", "ide-hd,drive=disk"]);
+        let directory = tempfile::tempdir().expect("there is room for temporary files");
+        fs::write(directory.path().join("disk.raw"), vec![0; 1 << 20]).expect("there is room");
+        Self::start_command(command, directory, Host::QemuSystem, Layout::Plain, false, SOCKET)
+    }
+
     /// With the library's monitor at another place, in the words of `-chardev socket`; the command
     /// is prepared before it is run.
     pub fn start_at(host: Host, place: &str, prepare: impl FnOnce(&mut Command)) -> Self {
@@ -61,8 +78,7 @@ impl Machine {
     }
 
     fn start_set(host: Host, layout: Layout, keeps_journal: bool) -> Self {
-        let place = "path=library.qmp,server=on,wait=off";
-        Self::start_placed(host, layout, keeps_journal, place, |_| {})
+        Self::start_placed(host, layout, keeps_journal, SOCKET, |_| {})
     }
 
     fn start_placed(
@@ -81,6 +97,18 @@ impl Machine {
             }
             Host::StorageDaemon => program("qemu-storage-daemon"),
         };
+        prepare(&mut command);
+        Self::start_command(command, directory, host, layout, keeps_journal, place)
+    }
+
+    fn start_command(
+        mut command: Command,
+        directory: TempDir,
+        host: Host,
+        layout: Layout,
+        keeps_journal: bool,
+        place: &str,
+    ) -> Self {
         let (chardev, monitor, mode) = match host {
             Host::QemuSystem => ("-chardev", "-mon", ",mode=control"),
             Host::StorageDaemon => ("--chardev", "--monitor", ""),
@@ -99,7 +127,6 @@ impl Machine {
         command.current_dir(directory.path()).stdin(Stdio::null()).stdout(Stdio::null());
         // QEMU's error texts are the C library's, in the language of the environment.
         command.env("LC_ALL", "C");
-        prepare(&mut command);
         let (process, qmp) = run(&mut command, directory.path());
         Self { process, qmp, command, directory }
     }

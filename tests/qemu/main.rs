@@ -17,6 +17,7 @@ mod tally;
 
 mod addresses;
 mod cancel;
+mod commands;
 mod connection;
 mod control;
 mod cuts;

@@ -257,7 +257,7 @@ impl Delivery {
     fn give_out(&mut self, next: Next, dies: bool) -> Result<Option<bool>, String> {
         let queued = match &next {
             Next::Report(report) => report.key.map(id_of),
-            Next::Late => None,
+            Next::Late | Next::Log(_) => None,
         };
         let report = delivery::give_out(&self.shared, next);
         let given = report.as_ref().and_then(|report| report.key).map(id_of);

@@ -175,7 +175,6 @@ impl Library {
             let out = match act {
                 Act::Connect => Out::Connect,
                 // Nobody finds out here, and the session does without.
-                Act::FindHolder => continue,
                 Act::Send(bytes) => Out::Send(bytes),
                 Act::Disconnect => Out::Disconnect,
                 Act::Stands(state, _) => Out::Stands(state),
@@ -189,7 +188,7 @@ impl Library {
                     self.settle(&ticket, answer);
                     continue;
                 }
-                Act::Log(..) | Act::Count(_) => continue,
+                Act::FindHolder | Act::Log(..) | Act::Count(_) => continue,
             };
             outs.push((usize::try_from(monitor.0 - 1).expect("few machines"), out));
         }

@@ -16,6 +16,7 @@ pub const CLOSED: c_int = 0x0200;
 pub const UNRESPONSIVE: c_int = 0x0800;
 pub const RESPONSIVE: c_int = 0x1000;
 pub const PROGRESS: c_int = 0x2000;
+pub const RAW: c_int = 0x4000;
 pub const ALL: u32 = 0x3fff;
 /// Not a kind: whoever asks with it claims no end.
 pub const OBSERVE: u32 = 1 << 30;
@@ -63,6 +64,8 @@ pub const PROCESS_UNKNOWN: c_int = 0;
 pub const PROCESS_FIRST: c_int = 1;
 pub const PROCESS_SAME: c_int = 2;
 pub const PROCESS_RESTARTED: c_int = 3;
+
+pub const EXECUTE_OOB: u32 = 1 << 0;
 
 pub const JOB_EXISTS: u32 = 1 << 0;
 pub const JOB_ADOPT: u32 = 1 << 1;
