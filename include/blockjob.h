@@ -65,23 +65,29 @@
  *
  * Taking. An end is claimed by each callback that asks for it (unless it only looks on, with
  * BLOCKJOB_OBSERVE) and by each open job handle. When at least one of them got it (the callback has
- * returned, blockjob_job_wait() has given it out), the others got it or were removed, and the last
- * reference to the event is released, the end is acknowledged: then the job is dismissed in QEMU, if
- * it is the program's. A program that dies before finds the job still there when it runs again, and
- * is told once more. What nobody took waits for whoever registers later. The program's are the jobs
- * that it starts by blockjob_job_start() or adopts, and those whose ids begin with the owner's name
- * (blockjob_listener_set_owner()); others are never dismissed. To start the next job on the same
- * node from a callback, or to end the program, acknowledge first: blockjob_event_acknowledge()
- * returns when QEMU has dismissed the job.
+ * returned, blockjob_job_wait() or blockjob_listener_next_event() has given it out), the others got
+ * it or were removed, and the last reference to the event is released, the end is acknowledged:
+ * then the job is dismissed in QEMU, if it is the program's. A program that dies before finds the
+ * job still there when it runs again, and is told once more. What nobody took waits for whoever
+ * registers later. The program's are the jobs that it starts by blockjob_job_start() or adopts, and
+ * those whose ids begin with the owner's name (blockjob_listener_set_owner()); others are never
+ * dismissed. To start the next job on the same node from a callback, or to end the program,
+ * acknowledge first: blockjob_event_acknowledge() returns when QEMU has dismissed the job.
+ *
+ * Commands. A QMP monitor serves one client at a time, so what else the program has to say to QEMU
+ * goes through the library: blockjob_monitor_execute() waits for the reply,
+ * blockjob_monitor_execute_async() has a callback told of it. Any other event of QEMU's is had by
+ * its name, with blockjob_callback_add_raw().
  *
  * Threads. A listener has two: "blockjob-read" reads all monitors and never runs the program's
  * code, so a slow callback delays no reading; "blockjob-call" runs the callbacks, one at a time,
- * the events of one monitor in their order. Every function may be called from any thread and inside
- * any callback or free function, except where it would wait for itself: that returns -EDEADLK at
- * once. There is a third thread while a journal is read, "blockjob-file", while a host's name is
- * looked up, "blockjob-name" (up to eight), and while it is looked who holds a monitor that does not
- * answer, "blockjob-busy". All of them block every signal but those of faults (SIGSEGV and the like),
- * and no SIGPIPE comes from the library.
+ * the events of one monitor in their order. It is not there where the program runs the callbacks in
+ * a loop of its own, or takes events without callbacks (blockjob_listener_set_delivery()). Every
+ * function may be called from any thread and inside any callback or free function, except where it
+ * would wait for itself: that returns -EDEADLK at once. There is one more thread while a journal is
+ * read, "blockjob-file", while a host's name is looked up, "blockjob-name" (up to eight), and while
+ * it is looked who holds a monitor that does not answer, "blockjob-busy". All of them block every
+ * signal but those of faults (SIGSEGV and the like), and no SIGPIPE comes from the library.
  *
  * Lifetimes. Listeners, monitors, jobs and events are opaque; what is made with _new or kept with
  * _ref is given back with _free or _unref, which take NULL. Strings of an event or monitor hold as
@@ -169,10 +175,10 @@
 
 /**
  * Here stood events that were dropped; their number is blockjob_event_get_dropped(). The program
- * was too slow for STATUS, ERROR, PROGRESS or RAW events, or QEMU had more jobs than the monitor knows
- * at a time (blockjob_monitor_set_job_limit()). How a job that is known ended is never dropped; of
- * READY, PENDING, PROGRESS and the events of connections only the latest one of a job or monitor
- * is kept waiting.
+ * was too slow for STATUS, ERROR, PROGRESS or RAW events, or QEMU had more jobs than the monitor
+ * knows at a time (blockjob_monitor_set_job_limit()). How a job that is known ended is never
+ * dropped; of READY, PENDING, PROGRESS and the events of connections only the latest one of a job
+ * or monitor is kept waiting.
  */
 #define BLOCKJOB_EVENT_OVERFLOW (1 << 10)
 
@@ -451,9 +457,10 @@ typedef struct blockjob_reply blockjob_reply;
 typedef struct blockjob_event blockjob_event;
 
 /**
- * Called for each event that a registration is for, on the listener's thread "blockjob-call", one
- * at a time. `event` is the library's and holds until the callback returns; keep it longer with
- * blockjob_event_ref(). `opaque` is what was given to blockjob_callback_add().
+ * Called for each event that a registration is for, one at a time: on the listener's thread
+ * "blockjob-call", or inside blockjob_listener_dispatch() where the program delivers. `event` is
+ * the library's and holds until the callback returns; keep it longer with blockjob_event_ref().
+ * `opaque` is what was given to blockjob_callback_add().
  *
  * A callback may call every function of this library; one that would wait for the callback itself
  * returns -EDEADLK at once. It may take its time: it delays other callbacks, never the reading. It
@@ -519,8 +526,8 @@ const char *blockjob_version(void);
 const char *blockjob_last_error(void);
 
 /**
- * QEMU's class of its refusal, such as "GenericError" or "DeviceNotFound", when that is why the last
- * call of this thread that failed did: a word that programs may compare.
+ * QEMU's class of its refusal, such as "GenericError" or "DeviceNotFound", when that is why the
+ * last call of this thread that failed did: a word that programs may compare.
  *
  * Returns: the class; NULL when the call failed for another reason, or none has failed yet. It is
  * the library's, and holds until the next failure in this thread.
@@ -567,8 +574,9 @@ int blockjob_listener_set_owner(blockjob_listener *listener,
                                 const char *owner);
 
 /**
- * Ends delivery: no callback begins any more, every blocked call returns -ESHUTDOWN, and so does
- * every later one. A callback that runs may finish. What waits undelivered is given up.
+ * Ends delivery: no callback begins any more, no event is given out, every blocked call returns
+ * -ESHUTDOWN, and so does every later one. A callback that runs may finish. What waits undelivered
+ * is given up.
  *
  * Returns: 0, at once, also when it was stopped before.
  *
@@ -602,8 +610,8 @@ int blockjob_listener_free(blockjob_listener *listener);
  * A thread of the library (BLOCKJOB_DELIVERY_THREAD) runs the callbacks: nothing is left to do.
  *
  * A program with a loop of its own (BLOCKJOB_DELIVERY_LOOP) watches the descriptor of
- * blockjob_listener_get_fd(), and calls blockjob_listener_dispatch() whenever that is readable: the
- * callbacks run there, on the program's thread.
+ * blockjob_listener_get_fd(), and calls blockjob_listener_dispatch() whenever that is readable:
+ * the callbacks run there, on the program's thread.
  *
  * A program without callbacks (BLOCKJOB_DELIVERY_PULL) subscribes with blockjob_callback_add() and
  * NULL for a function, and takes one event after another with blockjob_listener_next_event(). It
@@ -995,10 +1003,10 @@ int blockjob_monitor_set_job_limit(blockjob_monitor *monitor,
                                    int jobs);
 
 /**
- * Sets whether QEMU is asked, when it is connected and offers it (since 4.0), to take commands out of
- * band: BLOCKJOB_EXECUTE_OOB. It then takes several commands at once, and replies may overtake
- * each other; at most seven that are not out of band are sent to it at a time, and others follow in
- * their order.
+ * Sets whether QEMU is asked, when it is connected and offers it (since 4.0), to take commands out
+ * of band: BLOCKJOB_EXECUTE_OOB. It then takes several commands at once, and replies may overtake
+ * each other; at most seven that are not out of band are sent to it at a time, and others follow
+ * in their order.
  *
  * @param on 1, or 0 as it is without this call
  *
@@ -1063,8 +1071,9 @@ int blockjob_monitor_set_journal(blockjob_monitor *monitor,
  * @param free_fn frees opaque; may be NULL
  *
  * Returns: the registration's id, more than 0, never used again. Errors: -EINVAL (no kinds, or
- * kinds that this version does not know; no callback, or one where events are pulled; a monitor of another listener), -EILSEQ and
- * -ENAMETOOLONG (job_id), -ESHUTDOWN (the listener was stopped, or the monitor closed).
+ * kinds that this version does not know; no callback, or one where events are pulled; a monitor of
+ * another listener), -EILSEQ and -ENAMETOOLONG (job_id), -ESHUTDOWN (the listener was stopped, or
+ * the monitor closed).
  *
  * Threads: any, also inside callbacks. Since: 0.1.
  */
@@ -1080,8 +1089,8 @@ int64_t blockjob_callback_add(blockjob_listener *listener,
  * Registers a callback for events of QEMU's as they are, also for those that the library does not
  * know: of kind RAW, with QEMU's name, time and JSON (blockjob_event_get_name(), _get_timestamp(),
  * _get_json()) and nothing else. It claims nothing; how a job ends is better asked for with
- * blockjob_callback_add(), since what is missed here is not told afterwards. When the program is too
- * slow, RAW events are dropped as STATUS events are, and counted in OVERFLOW.
+ * blockjob_callback_add(), since what is missed here is not told afterwards. When the program is
+ * too slow, RAW events are dropped as STATUS events are, and counted in OVERFLOW.
  *
  * Registering, `opaque` and removing by blockjob_callback_remove() are as with
  * blockjob_callback_add(), and so are the events of one monitor in their order.
@@ -1186,7 +1195,7 @@ const char *blockjob_job_get_id(const blockjob_job *job);
  *        at most 65536 bytes
  * @param timeout_ms milliseconds to wait; -1 for as long as the connection lasts
  *
- * Returns: 0. Errors: -EREMOTEIO (QEMU refused; blockjob_last_error() has its class and words),
+ * Returns: 0. Errors: -EREMOTEIO (QEMU refused; blockjob_last_error_class() has its class),
  * -ENOTCONN (there is no connection; nothing was sent), -ECONNRESET (it ended before the answer:
  * whether the job was started will show), -ETIMEDOUT, -EALREADY (it was started, or has ended),
  * -EINVAL (no JSON object, a member that the library sets, no command that makes one job),
@@ -1535,10 +1544,11 @@ void blockjob_list_free(blockjob_list *list);
 
 /* ---- Event -------------------------------------------------------------------------------
  *
- * What a callback is given. It never changes, and everything in it holds as long as the event: in
- * a callback until that returns, longer with a reference. Strings are UTF-8 (U+0000 becomes
- * U+FFFD); they come from QEMU, and through it perhaps from a guest: escape them before a terminal
- * sees them. A getter gives NULL or -1 for what the event does not have, and for a NULL event.
+ * What a callback is given, or next_event gives out. It never changes, and everything in it holds
+ * as long as the event: in a callback until that returns, longer with a reference. Strings are
+ * UTF-8 (U+0000 becomes U+FFFD); they come from QEMU, and through it perhaps from a guest: escape
+ * them before a terminal sees them. A getter gives NULL or -1 for what the event does not have,
+ * and for a NULL event.
  */
 
 /**
@@ -1551,8 +1561,9 @@ void blockjob_list_free(blockjob_list *list);
 blockjob_event *blockjob_event_ref(blockjob_event *event);
 
 /**
- * Releases a reference that blockjob_event_ref() or blockjob_job_wait() gave. With the last one,
- * the end of a job that everybody has taken who claimed it is acknowledged.
+ * Releases a reference that blockjob_event_ref(), blockjob_job_wait() or
+ * blockjob_listener_next_event() gave. With the last one, the end of a job that everybody has
+ * taken who claimed it is acknowledged.
  *
  * @param event to be released; NULL is fine
  *
@@ -1846,10 +1857,10 @@ int blockjob_event_acknowledge(blockjob_event *event,
  *
  * Any command of QEMU's, for what the library does not do itself. Arguments are JSON, a reply is
  * JSON. Commands reach QEMU in the order in which they are sent, and QEMU answers in that order,
- * unless out-of-band ones overtake; any number may be under way. What is asked of a job in this way
- * counts for how it ended as if it had been asked by its handle. A job that is started in this way
- * is not the program's, and its end may be told before the reply: use blockjob_job_start(), or make
- * a handle with BLOCKJOB_JOB_ADOPT first.
+ * unless out-of-band ones overtake; any number may be under way. What is asked of a job in this
+ * way counts for how it ended as if it had been asked by its handle. A job that is started in this
+ * way is not the program's, and its end may be told before the reply: use blockjob_job_start(), or
+ * make a handle with BLOCKJOB_JOB_ADOPT first.
  */
 
 /**
@@ -1861,8 +1872,8 @@ int blockjob_event_acknowledge(blockjob_event *event,
  *
  * @param command QEMU's name of it, such as "query-block"
  * @param json its arguments as a JSON object, such as "{\"device\":\"d0\"}", of at most 1048576
- *        bytes; NULL for none. They are looked through before they are sent, since QEMU's answer to
- *        what it cannot read would be nobody's: no member may stand there twice.
+ *        bytes; NULL for none. They are looked through before they are sent, since QEMU's answer
+ *        to what it cannot read would be nobody's: no member may stand there twice.
  * @param flags 0 or BLOCKJOB_EXECUTE_OOB
  * @param timeout_ms milliseconds to wait; -1 for as long as the connection lasts
  * @param out_reply set to the reply, to be released with blockjob_reply_unref(), on success and
@@ -1870,9 +1881,10 @@ int blockjob_event_acknowledge(blockjob_event *event,
  *
  * Returns: 0. Errors: -EREMOTEIO (QEMU refused: see blockjob_reply_get_error_class(), or
  * blockjob_last_error_class() at once), -ENOTCONN (there is no connection; nothing was sent),
- * -ECONNRESET (it ended before the reply), -ETIMEDOUT, -EINVAL (no JSON object, no name of a
- * command, unknown flags), -EOPNOTSUPP (out of band was not agreed on with QEMU), -ENOBUFS (8192
- * commands or 2097152 bytes of them are unanswered), -EILSEQ, -ENAMETOOLONG, -ESHUTDOWN.
+ * -ECONNRESET (it ended before the reply, or the monitor was closed), -ETIMEDOUT, -EINVAL (no JSON
+ * object, no name of a command, unknown flags), -EOPNOTSUPP (out of band was not agreed on with
+ * QEMU), -ENOBUFS (8192 commands or 2097152 bytes of them are unanswered), -EILSEQ, -ENAMETOOLONG,
+ * -ESHUTDOWN.
  *
  * Threads: any, also inside callbacks. Since: 0.1.
  */
@@ -1887,8 +1899,8 @@ int blockjob_monitor_execute(blockjob_monitor *monitor,
  * Sends a command to QEMU together with a descriptor, and waits for its reply: "getfd" names the
  * descriptor in QEMU, "add-fd" adds it to a set of them.
  *
- * @param fd what is passed; a duplicate of it, made before this returns. It stays the caller's, and
- *        may be closed at once.
+ * @param fd what is passed; a duplicate of it, made before this returns. It stays the caller's,
+ *        and may be closed at once.
  *
  * The rest is as with blockjob_monitor_execute(). One command with a descriptor is at QEMU at a
  * time; what is sent after another one waits for that.
@@ -1909,12 +1921,13 @@ int blockjob_monitor_execute_with_fd(blockjob_monitor *monitor,
 /**
  * Sends a command to QEMU and returns at once. The callback is called once with its reply, with
  * QEMU's refusal, or with a reply that says why there is none (blockjob_reply_get_result()):
- * -ETIMEDOUT, -ECONNRESET, -ENOTCONN, -EOPNOTSUPP, -ENOBUFS, or -ESHUTDOWN when the monitor was
- * closed. It runs where the callbacks of events run, in its place among the monitor's events.
+ * -ETIMEDOUT, -ECONNRESET (the connection ended, or the monitor was closed), -ENOTCONN (before it
+ * was sent), -EOPNOTSUPP, -ENOBUFS, -ESHUTDOWN (the monitor was closed before). It runs where the
+ * callbacks of events run, in its place among the monitor's events.
  *
- * `opaque` is the library's from the call on, as with blockjob_callback_add(): free_fn(opaque) runs
- * exactly once, after the callback, and before this call returns if it fails. When the listener is
- * stopped first, the callback is not called: free_fn is the last word.
+ * `opaque` is the library's from the call on, as with blockjob_callback_add(): free_fn(opaque)
+ * runs exactly once, after the callback, and before this call returns if it fails. When the
+ * listener is stopped first, the callback is not called: free_fn is the last word.
  *
  * @param command QEMU's name of it
  * @param json its arguments as a JSON object of at most 1048576 bytes; NULL for none
@@ -1930,9 +1943,8 @@ int blockjob_monitor_execute_with_fd(blockjob_monitor *monitor,
  * Returns: the command's number, more than 0, which no other command of the listener has; its
  * reply bears it (blockjob_reply_get_number()). Errors: -ENOTCONN (there is no connection; nothing
  * was sent), -EINVAL (no JSON object, no name of a command, unknown flags, a callback where events
- * are pulled), -ENOBUFS (16384 such
- * commands are unanswered, or their replies wait for the program), -EILSEQ, -ENAMETOOLONG,
- * -ESHUTDOWN.
+ * are pulled), -ENOBUFS (16384 such commands, or 67108864 bytes of them and of their replies, are
+ * unanswered or wait for the program), -EILSEQ, -ENAMETOOLONG, -ESHUTDOWN.
  *
  * Threads: any, also inside callbacks. Since: 0.1.
  */
@@ -2064,8 +2076,8 @@ int blockjob_reply_get_result(const blockjob_reply *reply);
 const char *blockjob_reply_get_json(const blockjob_reply *reply);
 
 /**
- * QEMU's class of its refusal, such as "GenericError" or "DeviceNotFound": a word that programs may
- * compare.
+ * QEMU's class of its refusal, such as "GenericError" or "DeviceNotFound": a word that programs
+ * may compare.
  *
  * Returns: text; NULL when QEMU did not refuse.
  *
