@@ -325,9 +325,6 @@
  */
 #define BLOCKJOB_CANCEL_FORCE (1 << 0)
 
-/** `sun_path` has 108 bytes, one of them a NUL. */
-#define SUN_PATH_MAX 107
-
 /** A job of one monitor that runs, has ended, or is yet to come. */
 typedef struct blockjob_job blockjob_job;
 

@@ -12,8 +12,8 @@
 //! 4. let sessions whose deadline has passed act;
 //! 5. carry out what the hub wants done, and hand what is to be told to delivery in one batch.
 //!
-//! `unsafe` is allowed in `fork`, `process`, `socket`, `stream`, `thread` and `wake`, which stand on
-//! the kernel, and nowhere else.
+//! `unsafe` is allowed in `fork`, `process`, `socket`, `stream`, `thread` and `wake`, which stand
+//! on the kernel, and nowhere else.
 
 mod approach;
 mod claims;
