@@ -573,8 +573,8 @@ int blockjob_monitor_start(blockjob_monitor *monitor);
  *
  * -EBUSY is said only when the kernel tells that another client holds the monitor, or waits for it
  * before us; the words name its process where that may be seen. Where nothing is seen, as in other
- * namespaces and on other hosts, silence is -ETIMEDOUT: it may be that all the same, or a QEMU that
- * is stopped or hangs, or no QMP monitor.
+ * namespaces and on other hosts, silence is -ETIMEDOUT: it may be that all the same, or a QEMU
+ * that is stopped or hangs, or no QMP monitor.
  *
  * Threads: any, also inside callbacks. Since: 0.1.
  */
