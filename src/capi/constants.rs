@@ -87,7 +87,8 @@ pub const BLOCKJOB_LOSS_NOT_STARTED: i32 = 3;
 pub const BLOCKJOB_LOSS_QEMU_GONE: i32 = 4;
 /// Another process of QEMU answers now.
 pub const BLOCKJOB_LOSS_QEMU_RESTARTED: i32 = 5;
-/// There was no connection for as long as blockjob_monitor_set_lost_after() says.
+/// There was no connection for as long as blockjob_monitor_set_lost_after() says, or there can be
+/// none any more (fd:N).
 pub const BLOCKJOB_LOSS_NO_CONNECTION: i32 = 6;
 /// The program closed the monitor, or it was closed because the program took no events.
 pub const BLOCKJOB_LOSS_CLOSED: i32 = 7;

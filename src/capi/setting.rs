@@ -175,9 +175,9 @@ pub unsafe extern "C" fn blockjob_monitor_set_keepalive(
     unsafe { on(monitor, set) }
 }
 
-/// Sets who must hold the other end of each connection: the process that listens or, with server=on,
-/// that dials. With anybody else there is no connection, nothing is read from it or sent, and the
-/// attempt fails with -EACCES. For a pair of sockets it is who made it.
+/// Sets who must hold the other end of each connection: the process that listens or, with
+/// server=on, that dials; of a pair of sockets, who made it. Of anybody else nothing is read, and
+/// nothing is sent: the attempt fails with -EACCES.
 ///
 /// @param uid the user's id, -1 for any, as it is without this call
 /// @param pid the process's id, -1 for any, as it is without this call

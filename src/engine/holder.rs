@@ -1,7 +1,7 @@
 //! Who holds a monitor that does not answer? A QEMU takes one connection of a socket at a time, and
 //! the others wait in the socket's queue. The kernel tells who waits in which queue, and which
-//! connections were taken from it: only that is evidence. It tells nothing of other namespaces. What
-//! it tells of tcp is read in `inet`.
+//! connections were taken from it: only that is evidence. It tells nothing of other namespaces.
+//! What it tells of tcp is read in `inet`.
 
 #![forbid(unsafe_code)]
 
@@ -184,7 +184,8 @@ const ESTABLISHED: u8 = 1;
 const LISTEN: u8 = 10;
 /// As much as a host with a hundred thousand descriptors has.
 const SOCKETS_MAX: usize = 1 << 20;
-const LOOKS_MAX: usize = 1 << 20;
+/// Half a second, on a busy host.
+const LOOKS_MAX: usize = 1 << 17;
 
 #[cfg(test)]
 mod tests {

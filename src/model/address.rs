@@ -151,7 +151,7 @@ fn number(text: &str) -> Option<u32> {
 }
 
 /// `sun_path` has 108 bytes, one of them a NUL.
-pub const SUN_PATH_MAX: usize = 107;
+pub(crate) const SUN_PATH_MAX: usize = 107;
 /// Behind `/proc/self/fd/4194303/`, which stands for the directory of a longer path.
 const LISTENING_FILE_MAX: usize = SUN_PATH_MAX - 22;
 /// What DNS allows.
