@@ -10,7 +10,7 @@ export LC_ALL=C
 cd "$(dirname "$0")/.."
 
 # Worlds that a wrong design is played in, and the right one.
-seeds=${SEEDS:-3000}
+seeds=${SEEDS:-4000}
 work=${CARGO_TARGET_DIR:-target}/wrong
 mkdir -p "$work"
 work=$(cd "$work" && pwd)

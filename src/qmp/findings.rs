@@ -37,6 +37,13 @@ impl Jobs {
         self.is_reading.then_some(request)
     }
 
+    /// The journal is to be asked for some that are gone, and for no other: without a connection
+    /// it can say nothing that counts of those that may live.
+    pub fn misses_some(&self) -> bool {
+        let mut wanted = self.all.values().filter(|job| job.inquiry == Inquiry::Wanted).peekable();
+        wanted.peek().is_some() && wanted.all(|job| matches!(job.stage, Stage::Missing(_)))
+    }
+
     /// The journal must still tell of some.
     pub fn is_inquiring(&self) -> bool {
         self.forgotten != Inquiry::None || self.all.values().any(|job| job.inquiry != Inquiry::None)
@@ -83,9 +90,11 @@ impl Jobs {
     fn handle_found(&mut self, number: u64, events: Vec<Event>) {
         let asked = self.listing_asked.map(Timestamp::micros);
         let Some(job) = self.all.get_mut(&number) else { return };
-        if std::mem::take(&mut job.inquiry) != Inquiry::Made {
+        if job.inquiry != Inquiry::Made {
+            // It is to be asked for once more, since more is known of it than when this was.
             return;
         }
+        job.inquiry = Inquiry::None;
         let missing = match job.stage {
             Stage::Missing(loss) => Some(loss),
             Stage::Starting | Stage::Living => None,

@@ -256,6 +256,7 @@ impl<T: Ticket> Session<T> {
             }
             Stage::Recovering { .. } if self.jobs.is_inquiring() => self.inquire(acts),
             Stage::Recovering { .. } => self.ready(now, acts),
+            _ if self.jobs.misses_some() => self.inquire(acts),
             _ => {}
         }
     }

@@ -81,6 +81,22 @@ fn it_is_asked_when_qemu_is_dead_and_when_it_is_given_up() {
     assert_eq!(world.ends(), ["end 1 theirs lost NoConnection inferred"]);
 }
 
+/// What it is asked for then is what counts, not what it said before.
+#[test]
+fn a_qemu_that_dies_while_its_journal_is_read_is_asked_for_again() {
+    let mut world = journaled();
+    world.status("theirs", "created running");
+    world.drops_and_meets(ONE);
+    world.reconciles(r#"{"id": "theirs", "type": "stream", "status": "running"}"#, "");
+    assert_eq!(world.story().last().unwrap(), "read for theirs");
+    world.drops();
+    world.process_ends();
+    world.finds(found(1, &[]));
+    assert_eq!(world.story().last().unwrap(), "read for theirs");
+    world.finds(found(1, &[]));
+    assert_eq!(world.ends(), ["end 1 theirs lost QemuGone inferred"]);
+}
+
 #[test]
 fn a_name_used_again_in_the_gap_is_two_jobs() {
     let mut world = journaled();

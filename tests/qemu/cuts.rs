@@ -6,7 +6,7 @@
 
 use std::env;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::chance::Chance;
 use crate::client::{Event, Job, Listener, Monitor, number};
@@ -154,6 +154,7 @@ impl Table {
         let arguments = serde_json::from_str(script.arguments).expect("it is written above");
         start(&job, &monitor, script.command, &arguments);
         if script.completes {
+            self.until_ready(&id);
             complete(&job);
         }
         let end = job.wait();
@@ -173,6 +174,19 @@ impl Table {
         let passed = self.proxy.passed();
         tally.cuts += passed.iter().filter(|connection| connection.was_cut).count();
         passed.into_iter().next().expect("there was a connection")
+    }
+}
+
+impl Table {
+    /// Or gone: so that a refusal does not make a conversation longer, and the next one has as many
+    /// bytes.
+    fn until_ready(&mut self, id: &str) {
+        let qmp = self.machine.qmp();
+        eventually("the job is ready", || {
+            let jobs = qmp.execute("query-jobs", &json!({}));
+            let job = jobs.as_array()?.iter().find(|job| job["id"] == json!(id));
+            job.is_none_or(|job| job["status"] == "ready").then_some(())
+        });
     }
 }
 
