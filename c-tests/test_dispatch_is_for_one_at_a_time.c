@@ -191,6 +191,56 @@ static void a_removal_without_waiting_leaves_the_free_to_it(void **state)
     assert_int_equal(call_join(&call), 1);
 }
 
+static void remove_elsewhere(blockjob_event *event, void *opaque)
+{
+    struct removal *removal = opaque;
+
+    (void)event;
+    removal->flags = 0;
+    removal->flags = (uint32_t)remove_it(removal);
+}
+
+/* Inside a callback, of any listener, a removal never waits: two loops could wait for each other. */
+static void a_removal_inside_another_listeners_callback_never_waits(void **state)
+{
+    struct world *world = *state;
+    void *other_state;
+    struct world *other;
+    struct removal removal = { .world = world };
+    struct call call;
+
+    loop_begin(&other_state);
+    other = other_state;
+    stand_in_callback(world, &call, &removal.id);
+    assert_true(blockjob_callback_add(other->listener, other->monitor, NULL, BLOCKJOB_EVENT_STATUS,
+                                      remove_elsewhere, &removal, NULL) > 0);
+    say_status(other->qemu, "job", "running");
+    wait_until_read(other);
+    assert_result(blockjob_listener_dispatch(other->listener), 1);
+    assert_int_equal(removal.flags, 1); /* it runs elsewhere */
+    assert_false(atomic_load(&call.returned));
+    gate_open(world->gate);
+    assert_int_equal(call_join(&call), 1);
+    assert_result(blockjob_callback_remove(world->listener, removal.id, 0), -ENOENT);
+    delivered_end(&other_state);
+}
+
+/* The stop waits for nothing; the callback may finish, and is the last. */
+static void a_stop_does_not_wait_for_it(void **state)
+{
+    struct world *world = *state;
+    struct call call;
+    int64_t id;
+
+    stand_in_callback(world, &call, &id);
+    assert_result(blockjob_listener_stop(world->listener), 0);
+    assert_false(atomic_load(&call.returned));
+    assert_result(blockjob_listener_dispatch(world->listener), -ESHUTDOWN);
+    assert_true(is_readable(blockjob_listener_get_fd(world->listener)));
+    gate_open(world->gate);
+    assert_int_equal(call_join(&call), 1);
+}
+
 static int free_listener(void *argument)
 {
     return blockjob_listener_free(argument);
@@ -292,6 +342,8 @@ int main(void)
         test_loop(inside_a_free_function_it_depends_on_whose),
         test_loop(a_removal_waits_for_the_callback),
         test_loop(a_removal_without_waiting_leaves_the_free_to_it),
+        test_loop(a_removal_inside_another_listeners_callback_never_waits),
+        test_loop(a_stop_does_not_wait_for_it),
         test_loop(the_listeners_end_waits_for_it),
         test_loop(threads_may_take_turns),
     };

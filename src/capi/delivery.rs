@@ -88,9 +88,11 @@ pub unsafe extern "C" fn blockjob_listener_dispatch(listener: *mut Listener) -> 
 
 /// Takes the next event that a subscription asks for; an event that several ask for comes once. The
 /// end of a job counts as taken by all of them, and is acknowledged when the last reference to it
-/// is released: so release it when the program has acted on it, and not before.
+/// is released: so release it when the program has acted on it, and not before. A subscription that
+/// is made later does not bring it again (unless only one with BLOCKJOB_OBSERVE had asked for it).
 ///
-/// Those that blockjob_monitor_close() removes are freed inside the call that gives out CLOSED.
+/// A free_fn of a subscription that ends with its monitor runs inside the call that gives out
+/// CLOSED.
 ///
 /// @param timeout_ms how long to wait for one, in milliseconds; 0: not at all; -1: for ever
 /// @param out_event set on success to the event, to be released with blockjob_event_unref()

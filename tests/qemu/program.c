@@ -8,10 +8,13 @@
  *     late   the same, without a job of its own
  *     take   takes what there is: returns from each callback
  *     chain  starts a job, and within the callback of its end the next one on the same node
+ *     hold   as die, but it has no callback: it pulls, and hangs with the end in hand
+ *     pull   as take, the same way
  *
  * It ends when its standard input does.
  */
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -81,27 +84,50 @@ static void on_free(void *opaque)
     (void)opaque;
 }
 
+/* Until the input ends; the input and the events are waited for in one place. */
+static void pull(blockjob_listener *listener, struct program *program)
+{
+    struct pollfd fds[] = {{.fd = 0, .events = POLLIN},
+                           {.fd = blockjob_listener_get_fd(listener), .events = POLLIN}};
+    blockjob_event *event;
+    check(fds[1].fd, "blockjob_listener_get_fd");
+    while (poll(fds, 2, -1) > 0 && fds[0].revents == 0) {
+        int result = blockjob_listener_next_event(listener, 0, &event);
+        if (result == -ETIMEDOUT)
+            continue;
+        check(result, "blockjob_listener_next_event");
+        on_end(event, program);
+        blockjob_event_unref(event);
+    }
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 4)
         return 2;
     const char *address = argv[1], *owner = argv[2], *deed = argv[3];
     struct program program = {0};
-    program.hangs = strcmp(deed, "die") == 0 || strcmp(deed, "late") == 0;
+    int holds = strcmp(deed, "hold") == 0, pulls = holds || strcmp(deed, "pull") == 0;
+    program.hangs = holds || strcmp(deed, "die") == 0 || strcmp(deed, "late") == 0;
     program.to_start = strcmp(deed, "chain") == 0;
 
     blockjob_listener *listener;
     check(blockjob_listener_new(&listener), "blockjob_listener_new");
     check(blockjob_listener_set_owner(listener, owner), "blockjob_listener_set_owner");
+    if (pulls)
+        check(blockjob_listener_set_delivery(listener, BLOCKJOB_DELIVERY_PULL),
+              "blockjob_listener_set_delivery");
     check(blockjob_monitor_new(listener, address, &program.monitor), "blockjob_monitor_new");
-    int64_t id = blockjob_callback_add(listener, program.monitor, NULL, BLOCKJOB_EVENT_FINAL, on_end,
-                                       &program, on_free);
+    int64_t id = blockjob_callback_add(listener, program.monitor, NULL, BLOCKJOB_EVENT_FINAL,
+                                       pulls ? NULL : on_end, &program, on_free);
     check(id < 0 ? (int)id : 0, "blockjob_callback_add");
     check(blockjob_monitor_connect(program.monitor, TIMEOUT_MS), "blockjob_monitor_connect");
     say("connected\n");
 
-    if (strcmp(deed, "die") == 0 || strcmp(deed, "chain") == 0)
+    if (holds || strcmp(deed, "die") == 0 || strcmp(deed, "chain") == 0)
         start(program.monitor);
+    if (pulls)
+        pull(listener, &program);
 
     char byte;
     while (read(0, &byte, 1) > 0)

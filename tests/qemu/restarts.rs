@@ -23,6 +23,7 @@ with_both_hosts! {
     a_job_that_ends_while_its_program_is_away_is_told_and_dismissed,
     a_program_that_dies_twice_is_told_a_third_time,
     a_callback_may_start_the_next_job_on_the_same_node,
+    a_program_that_dies_with_a_pulled_end_in_hand_is_told_again,
 }
 
 const OWNER: &str = "keeper";
@@ -102,6 +103,21 @@ fn a_callback_may_start_the_next_job_on_the_same_node(host: Host) {
     program.says([end(&second, number::ORIGIN_LIVE)]);
     until_forgotten(machine.qmp(), "what was told is dismissed");
     program.finish();
+}
+
+/// Released, and not before, it is acknowledged.
+fn a_program_that_dies_with_a_pulled_end_in_hand_is_told_again(host: Host) {
+    let mut machine = Machine::start(host);
+    machine.add_target("disk");
+    let mut first = Program::run(&machine, "hold");
+    let id = first.started();
+    first.says([end(&id, number::ORIGIN_LIVE)]);
+    first.kill();
+    assert_eq!(jobs(&mut machine), [id.as_str()], "it is kept for who comes back");
+    let mut second = Program::run(&machine, "pull");
+    second.says([CONNECTED.to_owned(), end(&id, number::ORIGIN_RECOVERED)]);
+    until_forgotten(machine.qmp(), "what was released is dismissed");
+    second.finish();
 }
 
 fn until_concluded(machine: &mut Machine, id: &str) {
