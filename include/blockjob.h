@@ -1017,7 +1017,7 @@ int blockjob_event_get_kind(const blockjob_event *event);
 /**
  * What happened, as a word: QEMU's name of the event ("BLOCK_JOB_COMPLETED"), or for the
  * library's own events "LOST", "CONNECTED", "DISCONNECTED", "CLOSED", "OVERFLOW", "UNRESPONSIVE",
- * "RESPONSIVE".
+ * "RESPONSIVE", "REPLY".
  *
  * Threads: any, also inside callbacks. Since: 0.1.
  */
