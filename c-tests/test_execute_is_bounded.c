@@ -67,7 +67,6 @@ static void in_bytes_at_a_monitor(void **state)
     assert_true(execute(world, json) > 0);
     assert_result(blockjob_monitor_execute(world->monitor, "stop", json, 0, -1, NULL), -ENOBUFS);
     assert_result(blockjob_monitor_execute(world->monitor, "stop", NULL, 0, 1, NULL), -ETIMEDOUT);
-    then_skip_line(world->qemu);
     then_hang_up(world->qemu);
     wait_until(atomic_load(&freed) == 1);
     assert_int_equal(atomic_load(&refused), 0);

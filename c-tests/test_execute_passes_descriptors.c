@@ -67,7 +67,7 @@ static int pass(void *argument)
 /* Commands with and without, at once: QEMU keeps only what came last. */
 static void among_many_commands(void **state)
 {
-    enum { COUNT = 8 };
+    enum { COUNT = 8, LONG = 1000000 };
     struct world *world = *state;
     size_t before = open_descriptors();
     struct answers *answers = answers_new();
@@ -77,13 +77,13 @@ static void among_many_commands(void **state)
 
     assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
     for (int i = 0; i < COUNT; i++) {
-        char *json = calloc(1, 100008);
+        char *json = calloc(1, LONG + 1);
 
-        /* A long one before it, which the socket does not take in one piece. */
+        /* A long one before it, more than the socket takes while nobody reads. */
         assert_non_null(json);
-        memset(json, ' ', 100000);
+        memset(json, ' ', LONG);
         json[0] = '{';
-        json[99999] = '}';
+        json[LONG - 1] = '}';
         assert_true(blockjob_monitor_execute_async(world->monitor, "stop", i == 0 ? json : NULL, 0,
                                                    -1, answers_callback, answers,
                                                    answers_release) > 0);

@@ -233,18 +233,28 @@ bool wire_answer(struct wire *wire, const char *text)
 
 bool wire_skip_line(struct wire *wire)
 {
-    bool begun = false, end;
-    char byte;
+    bool begun = false;
+    char piece[4096];
+    const char *end;
 
+    /* By pieces, of which no more is taken than the line. */
     do {
-        if (!read_byte(wire, &byte, &end)) {
+        ssize_t size;
+
+        if (!ready(wire, wire->connection, POLLIN)) {
             return false;
         }
-        if (end) {
+        size = recv(wire->connection, piece, sizeof piece, MSG_PEEK);
+        if (size <= 0) {
             return failed(wire, "a command was wanted, but the peer closed");
         }
-        begun |= byte == '{';
-    } while (byte != '\n' || !begun);
+        end = memchr(piece, '\n', (size_t)size);
+        size = end == NULL ? size : end + 1 - piece;
+        begun |= memchr(piece, '{', (size_t)size) != NULL;
+        if (recv(wire->connection, piece, (size_t)size, 0) != size) {
+            return failed(wire, "what was there to be read was not read");
+        }
+    } while (end == NULL || !begun);
     return true;
 }
 

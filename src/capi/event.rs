@@ -71,7 +71,7 @@ pub unsafe extern "C" fn blockjob_event_get_kind(event: *const Report) -> c_int 
 
 /// What happened, as a word: QEMU's name of the event ("BLOCK_JOB_COMPLETED"), or for the
 /// library's own events "LOST", "CONNECTED", "DISCONNECTED", "CLOSED", "OVERFLOW", "UNRESPONSIVE",
-/// "RESPONSIVE", "PROGRESS".
+/// "RESPONSIVE", "PROGRESS", "REPLY", "LOG".
 ///
 /// Threads: any, also inside callbacks. Since: 0.1.
 #[unsafe(no_mangle)]
