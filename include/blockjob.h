@@ -70,9 +70,9 @@
  * it is the program's. A program that dies before finds the job still there when it runs again, and
  * is told once more. What nobody took waits for whoever registers later. The program's are the jobs
  * that it starts by blockjob_job_start() or adopts, and those whose ids begin with the owner's name
- * (blockjob_listener_set_owner()); others are never dismissed. To start the next job on the same
- * node from a callback, or to end the program, acknowledge first: blockjob_event_acknowledge()
- * returns when QEMU has dismissed the job.
+ * (blockjob_listener_set_owner()); others are dismissed by blockjob_job_dismiss() alone. To start the
+ * next job on the same node from a callback, or to end the program, acknowledge first:
+ * blockjob_event_acknowledge() returns when QEMU has dismissed the job.
  *
  * Threads. A listener has two: "blockjob-read" reads all monitors and never runs the program's
  * code, so a slow callback delays no reading; "blockjob-call" runs the callbacks, one at a time,
