@@ -157,8 +157,8 @@ static void of_a_lost_one_qemu_decides(void **state)
     char id[128], list[256];
 
     assert_result(blockjob_monitor_set_lost_after(world->monitor, 1), 0);
-    job = handle_of(world, NULL, 0);
     connect_to(world->monitor, world->qemu);
+    job = handle_of(world, NULL, 0);
     snprintf(id, sizeof id, "%s", blockjob_job_get_id(job));
     start_job(world, job);
     then_hang_up(world->qemu);

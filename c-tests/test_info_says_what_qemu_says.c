@@ -144,7 +144,11 @@ static int list(void *monitor)
     blockjob_list *untouched = NULL;
     int result = blockjob_monitor_list_jobs(monitor, -1, &untouched);
 
-    return untouched == NULL ? result : 1;
+    if (untouched == NULL) {
+        return result;
+    }
+    blockjob_list_free(untouched);
+    return 1;
 }
 
 static void then_refuse(struct world *world, const char *command)
@@ -206,6 +210,61 @@ static void or_why_there_is_none(void **state)
     blockjob_job_free(job);
 }
 
+struct inside {
+    blockjob_job *job;
+    blockjob_monitor *monitor;
+    int looked, listed;
+    atomic_bool done;
+};
+
+static void look_inside(blockjob_event *event, void *opaque)
+{
+    struct inside *inside = opaque;
+
+    (void)event;
+    inside->looked = look(inside->job);
+    inside->listed = list(inside->monitor);
+    atomic_store(&inside->done, true);
+}
+
+static void also_inside_a_callback(void **state)
+{
+    struct world *world = *state;
+    struct inside inside = { .job = handle_of(world, "m", 0), .monitor = world->monitor };
+
+    assert_true(blockjob_callback_add(world->listener, NULL, "m", BLOCKJOB_EVENT_STATUS,
+                                      look_inside, &inside, NULL) > 0);
+    say_status(world->qemu, "m", "created");
+    then_expect(world->qemu, "query-jobs");
+    then_answer_list(world->qemu, "");
+    then_expect(world->qemu, "query-block-jobs");
+    then_answer_list(world->qemu, "");
+    then_list(world->qemu, "7", "");
+    wait_until(atomic_load(&inside.done));
+    assert_int_equal(inside.looked, -ENOENT);
+    assert_int_equal(inside.listed, 1); /* an empty list is a list */
+    script_done(world->qemu);
+    blockjob_job_free(inside.job);
+}
+
+/* A look that waits is woken when the listener is stopped. */
+static void until_the_listener_is_stopped(void **state)
+{
+    struct world *world = *state;
+    blockjob_job *job = handle_of(world, "m", 0);
+    struct call looking, listing;
+
+    call_start(&looking, look, job);
+    call_start(&listing, list, world->monitor);
+    call_settle(&looking);
+    call_settle(&listing);
+    assert_result(blockjob_listener_stop(world->listener), 0);
+    assert_int_equal(call_join(&looking), -ESHUTDOWN);
+    assert_int_equal(call_join(&listing), -ESHUTDOWN);
+    assert_int_equal(list(world->monitor), -ESHUTDOWN);
+    blockjob_job_free(job);
+}
+
 static void too_many_without_an_answer_are_refused(void **state)
 {
     struct world *world = *state;
@@ -261,6 +320,8 @@ int main(void)
         test_owned(of_an_old_qemu),
         test_owned_connected(of_a_job_that_has_ended_until_it_is_dismissed),
         test_owned(or_why_there_is_none),
+        test_owned_connected(also_inside_a_callback),
+        test_owned_connected(until_the_listener_is_stopped),
         test_owned_connected(too_many_without_an_answer_are_refused),
         test_owned_connected(what_makes_no_sense_is_refused),
     };

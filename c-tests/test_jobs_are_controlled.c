@@ -191,6 +191,25 @@ static void too_many_without_an_answer_are_refused(void **state)
     blockjob_job_free(job);
 }
 
+static void until_the_listener_is_stopped(void **state)
+{
+    struct world *world = *state;
+    blockjob_job *job = handle_of(world, "j", 0);
+    struct call calls[DEEDS];
+
+    for (size_t i = 0; i < DEEDS; i++) {
+        call_start(&calls[i], deeds[i].ask, job);
+    }
+    for (size_t i = 0; i < DEEDS; i++) {
+        call_settle(&calls[i]);
+    }
+    assert_result(blockjob_listener_stop(world->listener), 0);
+    for (size_t i = 0; i < DEEDS; i++) {
+        assert_int_equal(call_join(&calls[i]), -ESHUTDOWN);
+    }
+    blockjob_job_free(job);
+}
+
 static void what_makes_no_sense_is_refused(void **state)
 {
     struct world *world = *state;
@@ -219,6 +238,7 @@ int main(void)
         test_owned_connected(unless_it_has_ended),
         test_owned(without_a_connection_nothing_is_sent),
         test_owned_connected(an_answer_that_is_late_harms_nothing),
+        test_owned_connected(until_the_listener_is_stopped),
         test_owned_connected(too_many_without_an_answer_are_refused),
         test_owned_connected(what_makes_no_sense_is_refused),
     };

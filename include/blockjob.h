@@ -261,7 +261,10 @@
 /** Another process of QEMU answers now. */
 #define BLOCKJOB_LOSS_QEMU_RESTARTED 5
 
-/** There was no connection for as long as blockjob_monitor_set_lost_after() says. */
+/**
+ * There was no connection for as long as blockjob_monitor_set_lost_after() says, or there can be
+ * none any more (fd:N).
+ */
 #define BLOCKJOB_LOSS_NO_CONNECTION 6
 
 /** The program closed the monitor, or it was closed because the program took no events. */
@@ -431,9 +434,6 @@
 
 /** Ends of jobs that were told and wait now to be taken. */
 #define BLOCKJOB_STAT_UNACKNOWLEDGED 17
-
-/** `sun_path` has 108 bytes, one of them a NUL. */
-#define SUN_PATH_MAX 107
 
 /** A job at the moment at which QEMU was asked. */
 typedef struct blockjob_info blockjob_info;
@@ -686,36 +686,38 @@ int blockjob_listener_next_event(blockjob_listener *listener,
  * closed: when its connection ends, another one is made. A QMP monitor serves one client at a
  * time, so give the library one of its own: `-qmp unix:/run/vm.qmp,server=on,wait=off`.
  *
- * Where it is reached is an address in QEMU's own syntax, and a comma in it is written ",,":
+ * Where it is reached is an address in QEMU's own syntax; a comma in it is written ",,":
  *
  *     unix:PATH       a unix socket, by a path of any length
  *     unix:@NAME      an abstract one, in QEMU's words path=NAME,abstract=on
  *     tcp:HOST:PORT   such as tcp:127.0.0.1:4444, tcp:[::1]:4444 or tcp:localhost:4444
  *     fd:N            a connected stream socket that the program hands over
  *
- * QEMU listens there, and the library dials. With ",server=on" behind it the library listens and
- * QEMU dials, as `-chardev socket,id=m,path=/run/vm.qmp,reconnect=1 -mon chardev=m,mode=control`
- * does, again and again. Then nothing is due until QEMU has dialled: blockjob_monitor_connect()
- * waits for as long as it was told, and after a DISCONNECTED the library goes on listening, without
- * a pause. It listens from the first start until the monitor is closed. One QEMU is connected at a
- * time, and a few that dial meanwhile wait. A unix socket's file has the mode 0600, takes the place
- * of one on which nobody listens any more, and is removed at the end; who wants it otherwise listens
- * himself and hands over fd:N,server=on, as systemd's socket activation does.
+ * QEMU listens there, and the library dials. With ",server=on" behind the address the library
+ * listens and QEMU dials, again and again with
  *
- * A host's name is looked up by a thread for it alone ("blockjob-name"), and all its addresses
- * are tried in turn. Numbers are not looked up.
+ *     -chardev socket,id=m,path=/run/vm.qmp,reconnect=1 -mon chardev=m,mode=control
  *
- * A descriptor is the library's from the success of blockjob_monitor_new() on: the program must not
- * use or close it any more. When blockjob_monitor_new() has failed it is the program's. It is closed
- * with the connection, or with a monitor that was never started. There is no other connection after
- * that of fd:N: its end is DISCONNECTED, jobs that have not ended are LOST at once
- * (BLOCKJOB_LOSS_NO_CONNECTION, if it isn't known that QEMU's process has ended), and the next start
- * fails with -ENOTCONN.
+ * (since QEMU 9.2 reconnect-ms=1000). Nothing is due until QEMU has dialled, so that
+ * blockjob_monitor_connect() waits for as long as it was told; after a DISCONNECTED the library
+ * goes on listening, without a pause, until the monitor is closed. One QEMU is connected at a
+ * time, and a few that dial meanwhile wait. The file of a unix socket has the mode 0600, takes the
+ * place of one on which nobody listens any more, and is removed at the end. Who wants it otherwise
+ * listens himself, and hands over fd:N,server=on, as systemd's socket activation does.
  *
- * Whether a new connection is to the same process of QEMU (blockjob_event_get_process()), and that
- * the process has ended, is known from unix sockets on which QEMU itself listens or by which it has
- * dialled. It is not known of tcp, of a pair of sockets, of another pid namespace, and of a socket
- * that another program has listened on for QEMU: then the process is that program's.
+ * A host's name is looked up on a thread for that alone, and its addresses are tried in turn; one
+ * that does not answer is the last to be tried the next time. Numbers are not looked up. A host
+ * that has gone without a word is noticed after two minutes.
+ *
+ * A descriptor is the library's as soon as blockjob_monitor_new() has succeeded: the program must
+ * not use or close it any more. If that has failed it is the program's. The library closes it with
+ * its connection, or with a monitor that was never started. After the one connection of fd:N there
+ * is no other: jobs that have not ended are LOST at once, and the next start ends with -ENOTCONN.
+ *
+ * Whether it is the same process of QEMU that is connected again, and that it has ended, is known
+ * where QEMU itself listens on a unix socket, or dials one. By tcp, from another pid namespace and
+ * of a pair of sockets it is not known. Where another program has listened for QEMU, the process
+ * is taken to be that program's.
  */
 
 /**
@@ -804,9 +806,9 @@ int blockjob_monitor_start(blockjob_monitor *monitor);
  * what else the operating system answers.
  *
  * -EBUSY is said only when the kernel tells that another client holds the monitor, or waits for it
- * before us, and which process that is is said with it where it may be seen. Where nothing is seen,
- * as in other namespaces and on other hosts, silence is -ETIMEDOUT and may be that, or a QEMU that
- * is stopped or hangs, or no monitor.
+ * before us; the words name its process where that may be seen. Where nothing is seen, as in other
+ * namespaces and on other hosts, silence is -ETIMEDOUT: it may be that all the same, or a QEMU
+ * that is stopped or hangs, or no QMP monitor.
  *
  * Threads: any, also inside callbacks. Since: 0.1.
  */
@@ -942,9 +944,9 @@ int blockjob_monitor_set_lost_after(blockjob_monitor *monitor, int timeout_ms);
 int blockjob_monitor_set_keepalive(blockjob_monitor *monitor, int interval_ms, int timeout_ms);
 
 /**
- * Sets who must hold the other end of each connection: the process that listens or, with server=on,
- * that dials. With anybody else there is no connection, nothing is read from it or sent, and the
- * attempt fails with -EACCES. For a pair of sockets it is who made it.
+ * Sets who must hold the other end of each connection: the process that listens or, with
+ * server=on, that dials; of a pair of sockets, who made it. Of anybody else nothing is read, and
+ * nothing is sent: the attempt fails with -EACCES.
  *
  * @param uid the user's id, -1 for any, as it is without this call
  * @param pid the process's id, -1 for any, as it is without this call
@@ -1585,7 +1587,7 @@ int blockjob_event_get_kind(const blockjob_event *event);
 /**
  * What happened, as a word: QEMU's name of the event ("BLOCK_JOB_COMPLETED"), or for the
  * library's own events "LOST", "CONNECTED", "DISCONNECTED", "CLOSED", "OVERFLOW", "UNRESPONSIVE",
- * "RESPONSIVE", "PROGRESS".
+ * "RESPONSIVE", "PROGRESS", "REPLY", "LOG".
  *
  * Threads: any, also inside callbacks. Since: 0.1.
  */

@@ -134,6 +134,17 @@ fn a_block_job_that_has_gone_meanwhile_is_not_asked_again() {
         world.refuses("DeviceNotActive", "no");
         assert_eq!(world.story(), [said]);
     }
+    // Nor one that is known to be a block job.
+    let mut world = World::connected("7.2");
+    world.drops_and_meets(ONE);
+    world.reconciles(r#"{"id": "d", "type": "stream", "status": "running"}"#, "");
+    world.watches(1, "d", &[]);
+    for control in [SOFT, Control::SetSpeed(1)] {
+        world.asks(1, control);
+        world.story();
+        world.refuses("DeviceNotActive", "no");
+        assert_eq!(world.story(), ["answer 50 Remote"]);
+    }
     // Nor one of a QEMU that has no other command.
     let mut world = World::connected("2.9");
     world.watches(1, "d", &[]);
@@ -267,6 +278,21 @@ fn a_look_at_what_qemu_does_not_have_finds_nothing() {
     world.completed("own-1", "stream", None);
     world.status("own-1", "concluded null");
     world.reconciles(r#"{"id": "own-1", "type": "stream", "status": "running"}"#, "");
+    assert_eq!(world.story().pop().unwrap(), "list 70 NotFound");
+}
+
+/// After a gap, one that begins is not the one before.
+#[test]
+fn a_look_does_not_show_another_job_of_the_same_id() {
+    let mut world = World::connected("7.2");
+    world.status("d", "created running");
+    world.watches(1, "d", &[]);
+    world.drops_and_meets(ONE);
+    let running = r#"{"id": "d", "type": "stream", "status": "running"}"#;
+    world.reconciles(running, "");
+    world.looks(Some(1));
+    world.status("d", "created");
+    world.reconciles(running, "");
     assert_eq!(world.story().pop().unwrap(), "list 70 NotFound");
 }
 
