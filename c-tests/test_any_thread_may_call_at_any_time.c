@@ -76,6 +76,30 @@ static void come_and_go(blockjob_listener *listener, bool stay, bool wait)
     free(visit);
 }
 
+static void take_line(int level, const char *monitor_name, const char *message, void *opaque)
+{
+    (void)level;
+    (void)monitor_name;
+    (void)message;
+    callback(NULL, opaque);
+}
+
+/* Everybody's log takes the place of somebody else's. */
+static void set_log_and_take_it_away(blockjob_listener *listener)
+{
+    struct visit *visit = calloc(1, sizeof *visit);
+    struct timespec end = patience_end();
+
+    atomic_fetch_add(&tally.adds, 1);
+    if (blockjob_listener_set_log(listener, BLOCKJOB_LOG_DEBUG, take_line, visit, release) != 0
+        || blockjob_listener_set_log(listener, 0, NULL, NULL, NULL) != 0) {
+        atomic_fetch_add(&tally.refused, 1);
+    }
+    while (atomic_load(&visit->freed) == 0 && patience_pause(&end)) {
+    }
+    free(visit);
+}
+
 static void make_and_close(blockjob_listener *listener)
 {
     blockjob_monitor *monitor = NULL;
@@ -84,6 +108,7 @@ static void make_and_close(blockjob_listener *listener)
         || blockjob_monitor_set_name(monitor, "short-lived") != 0
         || blockjob_monitor_start(monitor) != 0
         || blockjob_monitor_get_state(monitor) < 0
+        || blockjob_monitor_get_stat(monitor, BLOCKJOB_STAT_BYTES_READ) < 0
         || blockjob_monitor_close(monitor) != 0) {
         atomic_fetch_add(&tally.refused, 1);
     }
@@ -96,6 +121,7 @@ static int busy(void *argument)
         come_and_go(argument, i % 2 == 0, i % 3 != 0);
         if (i % 4 == 0) {
             make_and_close(argument);
+            set_log_and_take_it_away(argument);
         }
     }
     return 0;
@@ -126,8 +152,8 @@ static void all_at_once(void **state)
     assert_int_equal(tally.called_after_free, 0);
     assert_int_equal(tally.freed_while_called, 0);
     assert_int_equal(tally.freed_twice, 0);
-    assert_int_equal(tally.adds, THREADS * ROUNDS);
-    assert_int_equal(tally.frees, THREADS * ROUNDS);
+    assert_true(tally.adds > THREADS * ROUNDS);
+    assert_int_equal(tally.frees, tally.adds);
     assert_true(tally.calls >= THREADS * ROUNDS / 2);
     assert_int_equal(recorder_misuses(world->recorder), 0);
 }

@@ -42,6 +42,9 @@ static void touch_everything(void *argument)
     child_check(major == 5 && minor == 6 && micro == 7);
     child_check(blockjob_callback_add(world->listener, NULL, NULL, BLOCKJOB_EVENT_ALL,
                                       recorder_callback, recorder, recorder_release) == -ECHILD);
+    child_check(blockjob_listener_set_log(world->listener, BLOCKJOB_LOG_INFO, NULL, recorder,
+                                          recorder_release) == -ECHILD);
+    child_check(blockjob_monitor_get_stat(world->monitor, BLOCKJOB_STAT_EVENTS) == -ECHILD);
     child_check(blockjob_callback_remove(world->listener, world->recording, 0) == -ECHILD);
     child_check(blockjob_monitor_close(world->monitor) == -ECHILD);
     child_check(blockjob_listener_stop(world->listener) == -ECHILD);
@@ -226,6 +229,7 @@ static void read_an_event(void *argument)
 
     child_check(blockjob_event_ref(event) == NULL);
     child_check(blockjob_event_get_kind(event) == -ECHILD);
+    child_check(blockjob_event_get_log_level(event) == -ECHILD);
     child_check(blockjob_event_get_outcome(event) == -ECHILD);
     child_check(blockjob_event_get_type(event) == -ECHILD);
     child_check(blockjob_event_get_status(event) == -ECHILD);

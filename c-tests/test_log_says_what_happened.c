@@ -264,6 +264,54 @@ static void it_may_replace_itself(void **state)
     log_keeper_destroy(changeling.next);
 }
 
+/* In the care of another listener's callback nothing waits: 1, and the free is the last word. */
+struct intruder {
+    blockjob_listener *listener;
+    int result;
+    atomic_bool done;
+};
+
+static void intrude(blockjob_event *event, void *opaque)
+{
+    struct intruder *intruder = opaque;
+
+    (void)event;
+    intruder->result = blockjob_listener_set_log(intruder->listener, 0, NULL, NULL, NULL);
+    atomic_store(&intruder->done, true);
+}
+
+static void inside_a_callback_nothing_waits(void **state)
+{
+    struct world *world = *state;
+    struct log_keeper *keeper = log_keeper_new();
+    struct intruder intruder = { .listener = world->listener };
+    blockjob_listener *other = NULL;
+    blockjob_monitor *monitor = NULL;
+
+    log_keeper_stand_at(keeper, world->gate);
+    set_log(world, BLOCKJOB_LOG_INFO, keeper);
+    say_stray_reply(world->qemu);
+    gate_wait_entered(world->gate);
+    assert_result(blockjob_listener_new(&other), 0);
+    assert_true(blockjob_callback_add(other, NULL, NULL, BLOCKJOB_EVENT_CLOSED, intrude, &intruder,
+                                      NULL) > 0);
+    assert_result(blockjob_monitor_new(other, "unix:/nowhere", &monitor), 0);
+    assert_result(blockjob_monitor_close(monitor), 0);
+    wait_until(atomic_load(&intruder.done));
+    assert_int_equal(intruder.result, 1);
+    assert_int_equal(log_keeper_freed(keeper), 0);
+    gate_open(world->gate);
+    wait_until(log_keeper_freed(keeper) == 1);
+    assert_int_equal(log_keeper_count(keeper), 1);
+
+    assert_result(blockjob_listener_free(other), 0);
+    blockjob_monitor_unref(monitor);
+    /* The function may still be on its way back. */
+    assert_result(blockjob_listener_free(world->listener), 0);
+    world->listener = NULL;
+    log_keeper_destroy(keeper);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -274,6 +322,7 @@ int main(void)
         test_connected(refusals_free_what_was_given),
         test_connected(too_many_lines_are_dropped_and_counted),
         test_connected(it_may_replace_itself),
+        test_connected(inside_a_callback_nothing_waits),
     };
 
     return run_all(tests);

@@ -235,7 +235,7 @@ pub unsafe extern "C" fn blockjob_event_get_operation(event: *const Report) -> *
 }
 
 /// Why: of LOST why nobody knows, of DISCONNECTED and CLOSED why the connection ended or was not
-/// made, of UNRESPONSIVE how long QEMU has not answered; a sentence for people.
+/// made, of UNRESPONSIVE how long QEMU has not answered, of LOG the line: text for people.
 ///
 /// Threads: any, also inside callbacks. Since: 0.1.
 #[unsafe(no_mangle)]

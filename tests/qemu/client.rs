@@ -102,6 +102,7 @@ functions! {
     blockjob_monitor_connect: fn(*mut RawMonitor, c_int) -> c_int;
     blockjob_monitor_close: fn(*mut RawMonitor) -> c_int;
     blockjob_monitor_get_state: fn(*const RawMonitor) -> c_int;
+    blockjob_monitor_get_stat: fn(*const RawMonitor, c_int) -> i64;
     blockjob_monitor_get_qemu_version:
         fn(*const RawMonitor, *mut c_int, *mut c_int, *mut c_int) -> c_int;
     blockjob_callback_add:
@@ -340,6 +341,13 @@ impl Monitor {
 
     pub fn state(&self) -> c_int {
         call!(blockjob_monitor_get_state(self.raw))
+    }
+
+    /// One of the monitor's figures.
+    pub fn stat(&self, which: c_int) -> i64 {
+        let figure = call!(blockjob_monitor_get_stat(self.raw, which));
+        assert!(figure >= 0, "there is no figure {which}: {}", last_error());
+        figure
     }
 
     /// The version in QEMU's greeting: major, minor, micro.

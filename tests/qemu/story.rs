@@ -118,6 +118,15 @@ impl Story {
             "CLOSED is the last event, and the registration is freed after it"
         );
         assert_eq!(self.monitor.state(), number::STATE_CLOSED);
+        // No real QEMU says what the library would pass over.
+        assert_eq!(self.monitor.stat(number::STAT_MALFORMED), 0);
+        assert_eq!(self.monitor.stat(number::STAT_LINES_TOO_LONG), 0);
+        let qemus = |event: &&Event| event.json.is_some() && event.kind != number::CONNECTED;
+        let told = self.told.so_far.iter().filter(qemus).count();
+        assert_eq!(self.monitor.stat(number::STAT_JOB_EVENTS), i64::try_from(told).unwrap());
+        assert!(
+            self.monitor.stat(number::STAT_EVENTS) >= self.monitor.stat(number::STAT_JOB_EVENTS)
+        );
 
         let connected = &self.told.so_far[0];
         assert_eq!(connected.kind, number::CONNECTED);

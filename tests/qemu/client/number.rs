@@ -38,6 +38,11 @@ pub const STATE_DISCONNECTED: c_int = 4;
 pub const STATE_CLOSED: c_int = 5;
 pub const STATE_UNRESPONSIVE: c_int = 6;
 
+pub const STAT_EVENTS: c_int = 4;
+pub const STAT_JOB_EVENTS: c_int = 5;
+pub const STAT_MALFORMED: c_int = 10;
+pub const STAT_LINES_TOO_LONG: c_int = 11;
+
 pub const MEMBER_LEN: c_int = 1;
 pub const MEMBER_OFFSET: c_int = 2;
 pub const MEMBER_SPEED: c_int = 3;
