@@ -70,9 +70,10 @@
  * then the job is dismissed in QEMU, if it is the program's. A program that dies before finds the
  * job still there when it runs again, and is told once more. What nobody took waits for whoever
  * registers later. The program's are the jobs that it starts by blockjob_job_start() or adopts, and
- * those whose ids begin with the owner's name (blockjob_listener_set_owner()); others are never
- * dismissed. To start the next job on the same node from a callback, or to end the program,
- * acknowledge first: blockjob_event_acknowledge() returns when QEMU has dismissed the job.
+ * those whose ids begin with the owner's name (blockjob_listener_set_owner()); others are dismissed
+ * by blockjob_job_dismiss() alone. To start the next job on the same node from a callback, or to end
+ * the program, acknowledge first: blockjob_event_acknowledge() returns when QEMU has dismissed the
+ * job.
  *
  * Commands. A QMP monitor serves one client at a time, so what else the program has to say to QEMU
  * goes through the library: blockjob_monitor_execute() waits for the reply,
