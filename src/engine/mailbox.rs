@@ -1,6 +1,6 @@
 //! What callers post to the reader. Bounded by its callers: a monitor is started once until it is
 //! down again and closed once, a handle is made and freed once, an end is acknowledged by itself
-//! once, a journal is read and a host is looked up when it was asked for; and whoever posts a ticket
+//! once, a journal is read and a host looked up when that was asked for; and whoever posts a ticket
 //! waits for it.
 
 #![forbid(unsafe_code)]
