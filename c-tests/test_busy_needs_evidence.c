@@ -27,7 +27,7 @@ static blockjob_monitor *short_of_time(struct world *world, const char *address)
     blockjob_monitor *monitor = NULL;
 
     assert_result(blockjob_monitor_new(world->listener, address, &monitor), 0);
-    assert_result(blockjob_monitor_set_connect_timeout(monitor, 50), 0);
+    assert_result(blockjob_monitor_set_connect_timeout(monitor, 300), 0);
     stay_down(monitor);
     return monitor;
 }

@@ -68,9 +68,49 @@ static int64_t cancel_a_job(struct scene *scene)
 
 static int64_t complete_a_job(struct scene *scene)
 {
-    then_expect(scene->world->qemu, "\"block-job-complete\"");
+    then_expect(scene->world->qemu, "\"job-complete\"");
     then_return(scene->world->qemu);
     return blockjob_job_complete(scene->running, LONG_ENOUGH);
+}
+
+static int64_t pause_a_job(struct scene *scene)
+{
+    then_expect(scene->world->qemu, "\"job-pause\"");
+    then_return(scene->world->qemu);
+    return blockjob_job_pause(scene->running, LONG_ENOUGH);
+}
+
+static int64_t list_jobs(struct scene *scene)
+{
+    blockjob_list *list = NULL;
+    int result;
+
+    then_list(scene->world->qemu, "", "");
+    result = blockjob_monitor_list_jobs(scene->world->monitor, LONG_ENOUGH, &list);
+    blockjob_list_free(list);
+    return result;
+}
+
+static int64_t execute(struct scene *scene)
+{
+    then_expect(scene->world->qemu, "\"query-status\"");
+    then_return(scene->world->qemu);
+    return blockjob_monitor_execute(scene->world->monitor, "query-status", NULL, 0, LONG_ENOUGH,
+                                    NULL);
+}
+
+static int64_t execute_for_nobody(struct scene *scene)
+{
+    then_expect(scene->world->qemu, "\"query-status\"");
+    then_return(scene->world->qemu);
+    return blockjob_monitor_execute_async(scene->world->monitor, "query-status", NULL, 0, -1, NULL,
+                                          NULL, NULL);
+}
+
+static int64_t add_a_raw_callback(struct scene *scene)
+{
+    return blockjob_callback_add_raw(scene->world->listener, NULL, "SHUTDOWN", recorder_callback,
+                                     scene->world->recorder, NULL);
 }
 
 static int64_t make_and_free_a_job(struct scene *scene)
@@ -154,6 +194,11 @@ static const struct deed deeds[] = {
     { "wait in vain", wait_in_vain, -ETIMEDOUT },
     { "cancel a job", cancel_a_job, 0 },
     { "complete a job", complete_a_job, 0 },
+    { "pause a job", pause_a_job, 0 },
+    { "list jobs", list_jobs, 0 },
+    { "execute a command", execute, 0 },
+    { "execute a command that nobody waits for", execute_for_nobody, SOME },
+    { "add a raw callback", add_a_raw_callback, SOME },
     { "make and free a job", make_and_free_a_job, 0 },
     { "acknowledge an end", acknowledge_an_end, 0 },
     { "add a callback", add_a_callback, SOME },

@@ -151,7 +151,7 @@ static int list(void *monitor)
     return 1;
 }
 
-static void then_refuse(struct world *world, const char *command)
+static void refuse_listing(struct world *world, const char *command)
 {
     then_expect(world->qemu, command);
     then_answer(world->qemu, "{\"id\": $ID, \"error\": {\"class\": \"CommandNotFound\", "
@@ -178,8 +178,8 @@ static void or_why_there_is_none(void **state)
     for (int i = 0; i < 2; i++) {
         int (*ask)(void *) = i == 0 ? look : list;
 
-        then_refuse(world, "query-jobs");
-        then_refuse(world, "query-block-jobs");
+        refuse_listing(world, "query-jobs");
+        refuse_listing(world, "query-block-jobs");
         assert_result(ask(both[i]), -EREMOTEIO);
         assert_non_null(strstr(blockjob_last_error(), "CommandNotFound: there is none"));
         then_expect(world->qemu, "query-jobs");

@@ -39,7 +39,7 @@ static void expect_command(struct world *world, const char *command)
     then_expect(world->qemu, wanted);
 }
 
-static void then_refuse(struct world *world, const char *class)
+static void refuse_with(struct world *world, const char *class)
 {
     char answer[256];
 
@@ -59,7 +59,7 @@ static void by_the_command_that_qemu_has(void **state)
         then_return(world->qemu);
         assert_result(deeds[i].ask(job), 0);
         expect_command(world, deeds[i].command);
-        then_refuse(world, "GenericError");
+        refuse_with(world, "GenericError");
         assert_result(deeds[i].ask(job), -EREMOTEIO);
         assert_non_null(strstr(blockjob_last_error(), "job j: GenericError: not now"));
     }
@@ -103,11 +103,11 @@ static void a_job_that_is_no_block_job_has_no_speed(void **state)
 
     say_begun(world->qemu, "j");
     expect_command(world, deeds[2].command);
-    then_refuse(world, "DeviceNotActive");
+    refuse_with(world, "DeviceNotActive");
     assert_result(limit_job(job), -EOPNOTSUPP);
     assert_non_null(strstr(blockjob_last_error(), "no block job"));
     expect_command(world, deeds[4].command);
-    then_refuse(world, "DeviceNotActive");
+    refuse_with(world, "DeviceNotActive");
     expect_command(world, "'job-cancel','arguments':{'id':'j'}");
     then_return(world->qemu);
     assert_result(cancel_job(job), 0);

@@ -1,7 +1,7 @@
 //! What callers post to the reader. Bounded by its callers: a monitor is started once until it is
 //! down again and closed once, a handle is made and freed once, an end is acknowledged by itself
-//! once, a journal is read when it was asked for; and whoever posts a ticket waits for it, but for
-//! commands that nobody waits for, which `reply` bounds.
+//! once, a journal is read and a host looked up when that was asked for; and whoever posts a ticket
+//! waits for it, but for commands that nobody waits for, which `reply` bounds.
 
 #![forbid(unsafe_code)]
 

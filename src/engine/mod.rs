@@ -6,6 +6,9 @@
 //! `mailbox` (callers to reader), the `queue` (reader to delivery) and the `roster` (who wants
 //! what, and who has taken how a job ended).
 //!
+//! What would keep the reader waiting has threads of its own, which exist only while they are
+//! needed: reading a `journal`, and what the `helpers` find out.
+//!
 //! A turn of the reader is this list, in this order:
 //! 1. sleep until a socket is ready, a deadline has passed or a post has come;
 //! 2. take the posts;

@@ -174,7 +174,7 @@ fn verb(control: Control) -> Option<Verb> {
 
 /// By its class, since 1.2, and never by its words.
 fn is_no_block_job(error: &Error) -> bool {
-    error.code == Code::Remote && error.text.starts_with("DeviceNotActive: ")
+    error.class.as_deref() == Some("DeviceNotActive")
 }
 
 fn has_no_speed() -> Error {
