@@ -58,10 +58,11 @@
  * blockjob_event_get_pivoted().
  *
  * Connections. A monitor that was started connects again by itself whenever its connection has
- * ended. DISCONNECTED says that and why; then come the ends of the jobs that nobody heard meanwhile,
- * as far as QEMU or its journal knows them (their origin is RECOVERED), and then CONNECTED. LOST is
- * told when QEMU's process is gone, when QEMU does not know the job any more, when the monitor is
- * closed, or after a long time without a connection; never because QEMU is silent.
+ * ended. DISCONNECTED says that and why; then come the ends of the jobs that nobody heard
+ * meanwhile, as far as QEMU or its journal knows them (their origin is RECOVERED), and then
+ * CONNECTED. LOST is told when QEMU's process is gone, when QEMU does not know the job any more,
+ * when the monitor is closed, or after a long time without a connection; never because QEMU is
+ * silent.
  *
  * Taking. An end is claimed by each callback that asks for it (unless it only looks on, with
  * BLOCKJOB_OBSERVE) and by each open job handle. When at least one of them got it (the callback has
@@ -70,10 +71,10 @@
  * then the job is dismissed in QEMU, if it is the program's. A program that dies before finds the
  * job still there when it runs again, and is told once more. What nobody took waits for whoever
  * registers later. The program's are the jobs that it starts by blockjob_job_start() or adopts, and
- * those whose ids begin with the owner's name (blockjob_listener_set_owner()); others are dismissed
- * by blockjob_job_dismiss() alone. To start the next job on the same node from a callback, or to end
- * the program, acknowledge first: blockjob_event_acknowledge() returns when QEMU has dismissed the
- * job.
+ * those whose ids begin with the owner's name (blockjob_listener_set_owner()); others are
+ * dismissed by blockjob_job_dismiss() alone. To start the next job on the same node from a
+ * callback, or to end the program, acknowledge first: blockjob_event_acknowledge() returns when
+ * QEMU has dismissed the job.
  *
  * Commands. A QMP monitor serves one client at a time, so what else the program has to say to QEMU
  * goes through the library: blockjob_monitor_execute() waits for the reply,
@@ -733,8 +734,8 @@ int blockjob_listener_next_event(blockjob_listener *listener,
  * server=on, or is not with it), -EILSEQ (not UTF-8), -ENAMETOOLONG (more than 4096 bytes; an
  * abstract name of more than 107; with server=on, a file name of more than 85 behind a path of
  * more than 107), -ESHUTDOWN. Of a descriptor also: -EBADF (none), -ENOTSOCK, -EPROTOTYPE (no
- * stream socket), -ENOTCONN (not connected), -EBUSY (it is the library's already). Of the first monitor:
- * -EAGAIN (the thread could not be started).
+ * stream socket), -ENOTCONN (not connected), -EBUSY (it is the library's already). Of the
+ * first monitor: -EAGAIN (the thread could not be started).
  *
  * Threads: any, also inside callbacks. Since: 0.1.
  */
@@ -753,7 +754,8 @@ blockjob_monitor *blockjob_monitor_ref(blockjob_monitor *monitor);
 
 /**
  * Releases a reference. This does not close the monitor: once started, the listener keeps it until
- * blockjob_monitor_close() or the listener's end.
+ * blockjob_monitor_close() or the listener's end. One that was never started, and that no job
+ * handle and no event holds, is gone with its last reference.
  *
  * @param monitor to be released; NULL is fine
  *
@@ -899,12 +901,12 @@ int blockjob_monitor_set_line_limit(blockjob_monitor *monitor, int64_t bytes);
  * Sets how long to wait before the next attempt to connect, when one has failed or the connection
  * has ended: twice as long each time, spread by chance so that not all come at once.
  *
+ * With server=on there is a pause only before the library tries to listen again, and with -1 the
+ * next QEMU that dials waits for the next start. For fd:N there is no next attempt.
+ *
  * @param min_ms the first pause in milliseconds, from 1; without this call 100. -1 together with
  *        max_ms: no attempt but those of blockjob_monitor_start() and blockjob_monitor_connect()
  * @param max_ms the longest pause, not below min_ms; without this call 5000
- *
- * With server=on there is a pause only before the library tries to listen again, and with -1 the
- * next QEMU that dials waits for the next start. For fd:N there is no next attempt.
  *
  * Returns: 0. Errors: -EINVAL (neither of these), -EBUSY (it was started or has a job),
  * -ESHUTDOWN.
@@ -1109,8 +1111,8 @@ int64_t blockjob_callback_add(blockjob_listener *listener,
  * @param free_fn frees opaque; may be NULL
  *
  * Returns: the registration's id, more than 0, never used again. Errors: -EINVAL (no name that
- * QEMU could have; no callback, or one where events are pulled; a monitor of another listener), -EILSEQ and -ENAMETOOLONG (name),
- * -ESHUTDOWN (the listener was stopped, or the monitor closed).
+ * QEMU could have; no callback, or one where events are pulled; a monitor of another listener),
+ * -EILSEQ and -ENAMETOOLONG (name), -ESHUTDOWN (the listener was stopped, or the monitor closed).
  *
  * Threads: any, also inside callbacks. Since: 0.1.
  */

@@ -29,7 +29,7 @@ fi
 copy() {
     rm -rf "$tree"
     mkdir -p "$tree/tests"
-    cp -Rp src build.rs Cargo.toml Cargo.lock "$tree"
+    cp -Rp src benches build.rs Cargo.toml Cargo.lock "$tree"
     cp -Rp tests/storm "$tree/tests"
     sed -i 's/^crate-type = .*/crate-type = ["rlib"]/' "$tree/Cargo.toml"
     touch -r Cargo.toml "$tree/Cargo.toml"

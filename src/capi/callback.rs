@@ -92,8 +92,8 @@ pub unsafe extern "C" fn blockjob_callback_add(
 /// @param free_fn frees opaque; may be NULL
 ///
 /// Returns: the registration's id, more than 0, never used again. Errors: -EINVAL (no name that
-/// QEMU could have; no callback, or one where events are pulled; a monitor of another listener), -EILSEQ and -ENAMETOOLONG (name),
-/// -ESHUTDOWN (the listener was stopped, or the monitor closed).
+/// QEMU could have; no callback, or one where events are pulled; a monitor of another listener),
+/// -EILSEQ and -ENAMETOOLONG (name), -ESHUTDOWN (the listener was stopped, or the monitor closed).
 ///
 /// Threads: any, also inside callbacks. Since: 0.1.
 #[unsafe(no_mangle)]

@@ -61,8 +61,8 @@ use crate::{
 /// server=on, or is not with it), -EILSEQ (not UTF-8), -ENAMETOOLONG (more than 4096 bytes; an
 /// abstract name of more than 107; with server=on, a file name of more than 85 behind a path of
 /// more than 107), -ESHUTDOWN. Of a descriptor also: -EBADF (none), -ENOTSOCK, -EPROTOTYPE (no
-/// stream socket), -ENOTCONN (not connected), -EBUSY (it is the library's already). Of the first monitor:
-/// -EAGAIN (the thread could not be started).
+/// stream socket), -ENOTCONN (not connected), -EBUSY (it is the library's already). Of the
+/// first monitor: -EAGAIN (the thread could not be started).
 ///
 /// Threads: any, also inside callbacks. Since: 0.1.
 #[unsafe(no_mangle)]
@@ -95,7 +95,8 @@ pub unsafe extern "C" fn blockjob_monitor_ref(monitor: *mut Monitor) -> *mut Mon
 }
 
 /// Releases a reference. This does not close the monitor: once started, the listener keeps it until
-/// blockjob_monitor_close() or the listener's end.
+/// blockjob_monitor_close() or the listener's end. One that was never started, and that no job
+/// handle and no event holds, is gone with its last reference.
 ///
 /// @param monitor to be released; NULL is fine
 ///

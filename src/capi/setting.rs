@@ -89,12 +89,12 @@ pub unsafe extern "C" fn blockjob_monitor_set_line_limit(
 /// Sets how long to wait before the next attempt to connect, when one has failed or the connection
 /// has ended: twice as long each time, spread by chance so that not all come at once.
 ///
+/// With server=on there is a pause only before the library tries to listen again, and with -1 the
+/// next QEMU that dials waits for the next start. For fd:N there is no next attempt.
+///
 /// @param min_ms the first pause in milliseconds, from 1; without this call 100. -1 together with
 ///        max_ms: no attempt but those of blockjob_monitor_start() and blockjob_monitor_connect()
 /// @param max_ms the longest pause, not below min_ms; without this call 5000
-///
-/// With server=on there is a pause only before the library tries to listen again, and with -1 the
-/// next QEMU that dials waits for the next start. For fd:N there is no next attempt.
 ///
 /// Returns: 0. Errors: -EINVAL (neither of these), -EBUSY (it was started or has a job),
 /// -ESHUTDOWN.

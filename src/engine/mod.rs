@@ -19,6 +19,7 @@
 //! `unsafe` is allowed in `descriptor`, `fork`, `process`, `socket`, `thread`, `trace` and `wake`,
 //! which stand on the kernel, and nowhere else.
 
+mod acts;
 mod approach;
 mod bell;
 mod claims;

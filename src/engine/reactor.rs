@@ -14,14 +14,12 @@ use std::{
 use mio::{Events, Interest, Poll, unix::SourceFd};
 
 use super::{
-    approach::{Around, Reached},
+    approach::Reached,
     clock::Clock,
     fork::Held,
     helpers::{FindHolder, Helpers, LookUp},
     journal::Journals,
-    ledger::Key,
     monitor::{Monitor, Post, closed},
-    reply::Reply,
     report::Report,
     shared::Shared,
     slot::{Slot, Source},
@@ -29,33 +27,33 @@ use super::{
     ticket::Ticket,
 };
 use crate::{
-    model::{Code, Error, Event, Kind, Level, MonitorId, Now, Response, Stat, Word},
-    qmp::{act::Act, hub::Hub},
+    model::{Error, Event, Kind, Level, MonitorId, Now, Stat, Word},
+    qmp::hub::Hub,
 };
 
 pub struct Reactor {
-    shared: Arc<Shared>,
-    clock: Clock,
-    poll: Held<Poll>,
-    ready: Events,
-    hub: Hub<Ticket>,
-    journals: Journals,
-    names: Helpers<LookUp>,
-    holders: Helpers<FindHolder>,
-    slots: HashMap<MonitorId, Slot>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) clock: Clock,
+    pub(super) poll: Held<Poll>,
+    pub(super) ready: Events,
+    pub(super) hub: Hub<Ticket>,
+    pub(super) journals: Journals,
+    pub(super) names: Helpers<LookUp>,
+    pub(super) holders: Helpers<FindHolder>,
+    pub(super) slots: HashMap<MonitorId, Slot>,
     /// Monitors that may have more to read. Each at most once.
-    readable: VecDeque<MonitorId>,
-    buffer: Box<[u8]>,
+    pub(super) readable: VecDeque<MonitorId>,
+    pub(super) buffer: Box<[u8]>,
     /// Those whose process was found to have ended with the connection, which must be told first.
-    gone: Vec<MonitorId>,
+    pub(super) gone: Vec<MonitorId>,
     /// The handle that waits for its answer, and whose job's end is no longer to be had.
-    too_late: Option<u64>,
+    pub(super) too_late: Option<u64>,
     /// What this turn has to tell.
-    batch: Vec<Arc<Report>>,
+    pub(super) batch: Vec<Arc<Report>>,
     /// When what is told now was read.
-    tick: u64,
+    pub(super) tick: u64,
     /// Which raw events the hub tells, by the roster's count of changes.
-    raw: u64,
+    pub(super) raw: u64,
 }
 
 impl Reactor {
@@ -278,132 +276,6 @@ impl Reactor {
         }
     }
 
-    /// Does what the hub wants done, until it wants nothing more.
-    fn carry_out(&mut self) {
-        loop {
-            let acts = self.hub.acts();
-            if acts.is_empty() && self.batch.is_empty() {
-                break;
-            }
-            for (id, act) in acts {
-                self.act(id, act, self.clock.now());
-            }
-            for id in std::mem::take(&mut self.gone) {
-                self.hub.handle_process_end(id, self.clock.now());
-            }
-            self.hand_over();
-        }
-    }
-
-    fn act(&mut self, id: MonitorId, act: Act<Ticket>, now: Now) {
-        let Some(slot) = self.slots.get_mut(&id) else { return };
-        match act {
-            Act::Connect => {
-                let (names, holders) = (&self.names, &self.holders);
-                let around = Around { registry: self.poll.registry(), names, holders };
-                reach(&mut self.hub, id, slot.connect(&around), now);
-            }
-            Act::FindHolder => slot.find_holder(&self.holders),
-            Act::Send(bytes) => {
-                let sent = slot.stream.as_mut().map_or(Ok(()), |stream| stream.send(&bytes));
-                if let Err(error) = sent {
-                    self.hub.handle_end(id, &error, now);
-                }
-            }
-            Act::SendWith(bytes, luggage) => {
-                let stream = slot.stream.as_mut();
-                let sent = stream.map_or(Ok(()), |stream| stream.send_with(&bytes, luggage));
-                if let Err(error) = sent {
-                    self.hub.handle_end(id, &error, now);
-                }
-            }
-            Act::Reply(ticket, response) => {
-                let monitor = Arc::clone(&slot.monitor);
-                self.reply(monitor, ticket, response, now);
-            }
-            Act::Disconnect => {
-                if slot.disconnect(self.poll.registry()) {
-                    self.gone.push(id);
-                }
-            }
-            Act::Stands(state, version) => slot.monitor.stands(state, version),
-            Act::Tell(event) => self.tell(id, event),
-            Act::End(end) => {
-                let report = self.shared.roster.take_end(&slot.monitor, end, self.tick);
-                self.batch.push(report);
-            }
-            Act::Attach { handle, job } => {
-                if !self.shared.roster.attach(handle, Key { monitor: id, job }) {
-                    self.too_late = Some(handle);
-                }
-            }
-            Act::Read(request) => {
-                if let Some(path) = slot.monitor.journal() {
-                    self.journals.submit(id, path, request);
-                }
-            }
-            Act::Log(level, text) => self.shared.say(&slot.monitor, level, &text, now.wall),
-            Act::Count(counts) => slot.count(&counts),
-            Act::Answer(ticket, answer) => {
-                let too_late = self.too_late.take().map(|_| Err(acknowledged()));
-                ticket.answer(too_late.unwrap_or(answer));
-            }
-            Act::List(ticket, list) => ticket.answer(list),
-        }
-    }
-
-    /// Takes an event for delivery if anybody wants it. CLOSED always goes there, since it ends
-    /// the registrations of its monitor.
-    fn tell(&mut self, id: MonitorId, event: Event) {
-        let closed = event.kind == Kind::Closed;
-        if closed || self.shared.roster.wants(&event, id) {
-            let monitor = Arc::clone(&self.slots[&id].monitor);
-            self.batch.push(Report::new(monitor, event, self.tick));
-        }
-        if closed {
-            if let Some(slot) = self.slots.remove(&id) {
-                slot.monitor.statistics().set(Stat::Jobs, 0);
-                slot.monitor.end();
-            }
-            self.hub.remove(id);
-        }
-    }
-
-    /// Who asked for raw events before something was read is told of those in it.
-    fn want_raw(&mut self) {
-        let changes = self.shared.roster.raw.changes();
-        if std::mem::replace(&mut self.raw, changes) != changes {
-            self.hub.want_raw(&self.shared.roster.raw_names());
-        }
-    }
-
-    /// Answers who waits for a command; where nobody does, delivery has its reply.
-    fn reply(
-        &mut self,
-        monitor: Arc<Monitor>,
-        ticket: Ticket,
-        response: Result<Response, Error>,
-        now: Now,
-    ) {
-        if let Some(number) = ticket.number() {
-            let response = response.unwrap_or_else(|error| Response::failed(number, &error));
-            let response = self.shared.roster.replies.admit(response);
-            self.batch.push(Report::of_reply(monitor, response, now, self.tick));
-        } else {
-            let reply = |response| Arc::new(Reply { monitor, response });
-            ticket.reply(response.map(reply));
-        }
-    }
-
-    /// One wake-up of delivery for all that a read has brought.
-    fn hand_over(&mut self) {
-        let batch = std::mem::take(&mut self.batch);
-        for monitor in self.shared.queue.push(batch) {
-            let reason = "the program does not take its events: too many outcomes wait for it";
-            self.hub.close(monitor.id(), reason, self.clock.now());
-        }
-    }
-
     /// Takes a monitor in, unless its last event was told while the post was under way.
     fn admit(&mut self, monitor: Arc<Monitor>) -> Result<MonitorId, Error> {
         monitor.check_not_ended()?;
@@ -440,17 +312,17 @@ impl Reactor {
 }
 
 /// Tells the session how far its attempt to connect has come.
-fn reach(hub: &mut Hub<Ticket>, id: MonitorId, reached: Result<Reached, Error>, now: Now) {
+pub(super) fn reach(
+    hub: &mut Hub<Ticket>,
+    id: MonitorId,
+    reached: Result<Reached, Error>,
+    now: Now,
+) {
     match reached {
         Ok(Reached::Connected(process)) => hub.handle_connected(id, process, now),
         Ok(Reached::NotYet(what)) => hub.handle_awaited(id, what),
         Err(error) => hub.handle_end(id, &error, now),
     }
-}
-
-fn acknowledged() -> Error {
-    let text = "the job of this id has ended, and its end was acknowledged";
-    Error::new(Code::Already, text)
 }
 
 /// Hosts that are looked up at a time: each may take a minute, and the others wait.

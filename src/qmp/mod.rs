@@ -3,9 +3,9 @@
 //!
 //! Bytes go through [`line`] (where does a message end), [`message`] (what is it, loosely) and
 //! [`decode`] (what does it say, strictly). [`session`] is one monitor's life (with `connection`,
-//! `handshake`, `requests`, [`control`], `info`, `progress`, `keepalive`, the program's own
-//! [`command`]s, and all that are under way in [`exchange`]), [`hub`] all of them. Which jobs there
-//! are and how each ends is [`jobs`]' to say: as it is heard in `hearing`, after a gap in
+//! `handshake`, `incoming`, `requests`, [`control`], `info`, `progress`, `keepalive`, the program's
+//! own [`command`]s, and all that are under way in [`exchange`]), [`hub`] all of them. Which jobs
+//! there are and how each ends is [`jobs`]' to say: as it is heard in `hearing`, after a gap in
 //! `reconcile`, and from QEMU's event [`journal`] in `findings`; `ends` tells it.
 //!
 //! What a session counts and says of itself is in its [`diary`]; how the wire is shown in a bug
@@ -28,6 +28,7 @@ mod findings;
 mod handshake;
 mod hearing;
 pub mod hub;
+mod incoming;
 mod info;
 pub mod job;
 pub mod jobs;

@@ -1,0 +1,153 @@
+//! What the hub wants done is done here, and what is to be told goes to delivery. Part of
+//! [`Reactor`].
+
+#![forbid(unsafe_code)]
+
+use std::sync::Arc;
+
+use super::{
+    approach::Around,
+    ledger::Key,
+    monitor::Monitor,
+    reactor::{Reactor, reach},
+    reply::Reply,
+    report::Report,
+    ticket::Ticket,
+};
+use crate::{
+    model::{Code, Error, Event, Kind, MonitorId, Now, Response, Stat},
+    qmp::act::Act,
+};
+
+impl Reactor {
+    /// Does what the hub wants done, until it wants nothing more.
+    pub(super) fn carry_out(&mut self) {
+        loop {
+            let acts = self.hub.acts();
+            if acts.is_empty() && self.batch.is_empty() {
+                break;
+            }
+            for (id, act) in acts {
+                self.act(id, act, self.clock.now());
+            }
+            for id in std::mem::take(&mut self.gone) {
+                self.hub.handle_process_end(id, self.clock.now());
+            }
+            self.hand_over();
+        }
+    }
+
+    fn act(&mut self, id: MonitorId, act: Act<Ticket>, now: Now) {
+        let Some(slot) = self.slots.get_mut(&id) else { return };
+        match act {
+            Act::Connect => {
+                let (names, holders) = (&self.names, &self.holders);
+                let around = Around { registry: self.poll.registry(), names, holders };
+                reach(&mut self.hub, id, slot.connect(&around), now);
+            }
+            Act::FindHolder => slot.find_holder(&self.holders),
+            Act::Send(bytes) => {
+                let sent = slot.stream.as_mut().map_or(Ok(()), |stream| stream.send(&bytes));
+                if let Err(error) = sent {
+                    self.hub.handle_end(id, &error, now);
+                }
+            }
+            Act::SendWith(bytes, luggage) => {
+                let stream = slot.stream.as_mut();
+                let sent = stream.map_or(Ok(()), |stream| stream.send_with(&bytes, luggage));
+                if let Err(error) = sent {
+                    self.hub.handle_end(id, &error, now);
+                }
+            }
+            Act::Reply(ticket, response) => {
+                let monitor = Arc::clone(&slot.monitor);
+                self.reply(monitor, ticket, response, now);
+            }
+            Act::Disconnect => {
+                if slot.disconnect(self.poll.registry()) {
+                    self.gone.push(id);
+                }
+            }
+            Act::Stands(state, version) => slot.monitor.stands(state, version),
+            Act::Tell(event) => self.tell(id, event),
+            Act::End(end) => {
+                let report = self.shared.roster.take_end(&slot.monitor, end, self.tick);
+                self.batch.push(report);
+            }
+            Act::Attach { handle, job } => {
+                if !self.shared.roster.attach(handle, Key { monitor: id, job }) {
+                    self.too_late = Some(handle);
+                }
+            }
+            Act::Read(request) => {
+                if let Some(path) = slot.monitor.journal() {
+                    self.journals.submit(id, path, request);
+                }
+            }
+            Act::Log(level, text) => self.shared.say(&slot.monitor, level, &text, now.wall),
+            Act::Count(counts) => slot.count(&counts),
+            Act::Answer(ticket, answer) => {
+                let too_late = self.too_late.take().map(|_| Err(acknowledged()));
+                ticket.answer(too_late.unwrap_or(answer));
+            }
+            Act::List(ticket, list) => ticket.answer(list),
+        }
+    }
+
+    /// Takes an event for delivery if anybody wants it. CLOSED always goes there, since it ends
+    /// the registrations of its monitor.
+    fn tell(&mut self, id: MonitorId, event: Event) {
+        let closed = event.kind == Kind::Closed;
+        if closed || self.shared.roster.wants(&event, id) {
+            let monitor = Arc::clone(&self.slots[&id].monitor);
+            self.batch.push(Report::new(monitor, event, self.tick));
+        }
+        if closed {
+            if let Some(slot) = self.slots.remove(&id) {
+                slot.monitor.statistics().set(Stat::Jobs, 0);
+                slot.monitor.end();
+            }
+            self.hub.remove(id);
+        }
+    }
+
+    /// Who asked for raw events before something was read is told of those in it.
+    pub(super) fn want_raw(&mut self) {
+        let changes = self.shared.roster.raw.changes();
+        if std::mem::replace(&mut self.raw, changes) != changes {
+            self.hub.want_raw(&self.shared.roster.raw_names());
+        }
+    }
+
+    /// Answers who waits for a command; where nobody does, delivery has its reply.
+    pub(super) fn reply(
+        &mut self,
+        monitor: Arc<Monitor>,
+        ticket: Ticket,
+        response: Result<Response, Error>,
+        now: Now,
+    ) {
+        if let Some(number) = ticket.number() {
+            let response = response.unwrap_or_else(|error| Response::failed(number, &error));
+            let response = self.shared.roster.replies.admit(response);
+            self.batch.push(Report::of_reply(monitor, response, now, self.tick));
+        } else {
+            let reply = |response| Arc::new(Reply { monitor, response });
+            ticket.reply(response.map(reply));
+        }
+    }
+
+    /// One wake-up of delivery for all that a read has brought.
+    fn hand_over(&mut self) {
+        let batch = std::mem::take(&mut self.batch);
+        for monitor in self.shared.queue.push(batch) {
+            let reason = "the program does not take its events: too many outcomes wait for it";
+            self.hub.close(monitor.id(), reason, self.clock.now());
+        }
+    }
+}
+
+fn acknowledged() -> Error {
+    let text = "the job of this id has ended, and its end was acknowledged";
+    Error::new(Code::Already, text)
+}
