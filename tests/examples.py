@@ -342,7 +342,7 @@ class Examples(unittest.IsolatedAsyncioTestCase):
             (("vm.qmp",), "vm.qmp"),
             (("unix:",), "unix:"),
             ((b"unix:\xff.qmp",), "UTF-8"),
-            (("unix:" + "x" * 108,), "107"),
+            (("unix:@" + "x" * 108,), "107"),
         ):
             def check(out, err, status):
                 self.assertEqual((out, status), ([], 1))
