@@ -506,7 +506,7 @@ impl World {
             settings.lost_after = Some(lost_after * second);
             settings.keepalive = keepalive.then_some((10 * second, 2 * second));
             // What is asked for progress bars must change nothing of any end.
-            settings.progress = keepalive.then_some(second / 50);
+            settings.progress = keepalive.then_some(second * 2);
             settings.marker = marker;
             settings
         };

@@ -49,9 +49,13 @@ impl World {
         let mut busy = false;
         for index in 0..self.machines.len() {
             for _ in 0..20 {
-                busy |= self.machines[index].qemu().step(self.now_us);
+                let steps = self.machines[index].qemu().step(self.now_us);
                 self.oracle.scan(index, &self.machines[index]);
                 self.oracle.check_dismissals(index, &self.machines[index])?;
+                if !steps {
+                    break;
+                }
+                busy = true;
             }
             busy |= self.machines[index].forward(&mut self.chance, true);
             while self.read(index, true)? {
