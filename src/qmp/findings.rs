@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    job::{Inquiry, Stage},
+    job::{Inquiry, Job, Stage},
     jobs::{Jobs, digest},
     journal::{Findings, Request, Wanted},
 };
@@ -62,9 +62,7 @@ impl Jobs {
             self.handle_forgotten(findings.others);
         }
         // What was not spoken of was not found.
-        let asked = |(number, job): (&u64, &super::job::Job)| {
-            (job.inquiry == Inquiry::Made).then_some(*number)
-        };
+        let asked = |(number, job): (&u64, &Job)| (job.inquiry == Inquiry::Made).then_some(*number);
         if self.usable == self.connection {
             self.said.clear();
         }
@@ -113,10 +111,20 @@ impl Jobs {
             digest_of(event).is_some_and(|it| Some(it) != held && self.said.contains(&it))
         };
         let others = begins || events.iter().any(told);
-        let events = if others { Vec::new() } else { events };
+        let anew = events.first().filter(|_| begins).cloned();
+        let mut events = if others { Vec::new() } else { events };
+        // Behind what it did stands how another one began: it had died with its QEMU.
+        let follows =
+            events.len() > 1 && events.last().is_some_and(|event| event.status == Status::Created);
+        let followed = if follows { events.pop() } else { anew };
         let end = events.iter().find(|event| event.kind.is_final());
         let is_held = end.is_some_and(|end| held == digest_of(end));
-        if missing.is_none() && (end.is_none() || is_held) {
+        let micros = |event: &Event| event.timestamp.map(Timestamp::micros);
+        let before = |event: &Event| micros(event) < asked;
+        // One that was undone has no end of its own either.
+        let gone = events.last().filter(|event| event.status == Status::Null);
+        let followed = followed.as_ref().or(gone).is_some_and(before);
+        if missing.is_none() && !followed && (end.is_none() || is_held) {
             // It is the one that it was before the gap.
             (job.doubt, job.gap) = (false, None);
             job.ran |= events.iter().any(|event| has_run(event.status));
@@ -124,8 +132,10 @@ impl Jobs {
         }
         // What QEMU listed under this id may be the job that has ended since it was asked; else it
         // is one that began after the known one had ended.
-        let before = |end: &Event| end.timestamp.map(Timestamp::micros) < asked;
-        let another = missing.is_none() && (end.is_some_and(before) || job.held.is_some());
+        let since = job.last_heard.map(Timestamp::micros);
+        let lives = job.listed == self.connection || since > end.and_then(micros);
+        let is_over = followed || end.is_some_and(before) && lives || job.held.is_some();
+        let another = missing.is_none() && is_over;
         if !another {
             // The wire may still have it under way.
             self.read.extend(end.and_then(digest_of));
@@ -133,7 +143,15 @@ impl Jobs {
         let later = another.then(|| job.later());
         let id = job.id.clone();
         (job.held, job.doubt) = (None, false);
+        let last = events.last().and_then(|event| event.timestamp);
         self.end_by_journal(number, events, missing.unwrap_or(Loss::Gone));
+        let known = |job: &Job| matches!(job.stage, Stage::Ended { lost: false, .. });
+        if let Some(last) = last.filter(|_| self.all.get(&number).is_none_or(known)) {
+            if self.read_until.len() >= self.limit {
+                self.read_until.pop_first();
+            }
+            self.read_until.insert(id.clone(), last);
+        }
         let Some(mut later) = later else {
             // What its id does from now on, another job does.
             if let Some(job) = self.all.get_mut(&number) {

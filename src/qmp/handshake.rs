@@ -44,6 +44,7 @@ impl<T: Ticket> Session<T> {
         let new = self.jobs.has_status;
         let jobs = if new { List::Awaited } else { List::Absent };
         self.stage = Stage::Reconciling { greeting, jobs, block_jobs: List::Awaited };
+        self.jobs.handle_agreed();
         if self.settings.marker {
             self.ask_for_marker(acts);
         }

@@ -6,7 +6,7 @@ use super::{
     job::{Inquiry, Job, Stage},
     jobs::{Jobs, Told, Wish, digest},
 };
-use crate::model::{Event, Kind, Loss, Origin, Status, Word};
+use crate::model::{Event, Kind, Loss, Origin, Status, Timestamp, Word};
 
 impl Jobs {
     /// QEMU said something of a job. `sure`: in a session that hears everything.
@@ -14,6 +14,10 @@ impl Jobs {
         let Some(id) = event.text(Word::JobId).map(str::to_owned) else { return };
         if matches!(event.kind, Kind::Completed | Kind::Cancelled) {
             return self.handle_end(&id, event);
+        }
+        if self.was_read(&id, &event) {
+            self.told.push(Told::Event(event));
+            return;
         }
         let known = if event.status == Status::Created { self.create(&id, sure) } else { true };
         if event.status == Status::Null {
@@ -34,6 +38,12 @@ impl Jobs {
         }
     }
 
+    /// The journal was faster than the wire, and told how this ended.
+    fn was_read(&self, id: &str, event: &Event) -> bool {
+        let until = self.read_until.get(id).map(|until| until.micros());
+        until.is_some() && event.timestamp.map(Timestamp::micros) <= until
+    }
+
     /// A `created` was heard: an incarnation begins. False when there is no room for it.
     fn create(&mut self, id: &str, sure: bool) -> bool {
         match self.current.get(id).and_then(|number| self.all.get_mut(number)) {
@@ -41,7 +51,7 @@ impl Jobs {
                 if matches!(job.stage, Stage::Expected { .. } | Stage::Starting)
                     || (matches!(job.stage, Stage::Missing(_)) && job.is_unheard()) =>
             {
-                (job.whole, job.born) = (true, true);
+                (job.whole, job.born, job.connection) = (true, true, self.connection);
                 // What the journal holds from before is not this one's.
                 job.gap = None;
                 return true;
@@ -91,6 +101,9 @@ impl Jobs {
         let job = self.all.get_mut(&number)?;
         if matches!(job.stage, Stage::Expected { .. } | Stage::Missing(_)) {
             job.stage = Stage::Living;
+            if job.is_unheard() {
+                job.connection = self.connection;
+            }
         }
         job.awaited &= !sure;
         // Of one that is first heard of when it has concluded the end was before that.

@@ -17,6 +17,8 @@ pub struct Job {
     pub status: Status,
     /// In which connection it was first heard of or watched.
     pub connection: u64,
+    /// In which connection QEMU listed it last.
+    pub listed: u64,
     /// Its id is given to no other job.
     pub once: bool,
     /// QEMU keeps it when it has concluded.
@@ -126,6 +128,7 @@ impl Job {
             type_name: None,
             status: Status::Unknown,
             connection: 0,
+            listed: 0,
             once: ours || matches!(stage, Stage::Expected { made: true, .. }),
             stays: None,
             whole: false,
@@ -180,6 +183,11 @@ impl Job {
     /// QEMU was never heard to speak of it.
     pub fn is_unheard(&self) -> bool {
         !self.born && !self.ran && self.status == Status::Unknown
+    }
+
+    /// It has gone while it was being started, and had no end.
+    pub fn is_undone(&self) -> bool {
+        self.stage == Stage::Starting && self.status == Status::Null && self.held.is_none()
     }
 
     /// How it ended, or whether it is the one that was known, only the journal can tell.

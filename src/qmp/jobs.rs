@@ -55,7 +55,7 @@ pub struct Jobs {
     /// Which incarnation QEMU means by an id.
     pub(super) current: BTreeMap<String, u64>,
     pub(super) last: u64,
-    limit: usize,
+    pub(super) limit: usize,
     /// With the `-` behind it.
     pub(super) owner: Option<String>,
     pub(super) told: Vec<Told>,
@@ -83,6 +83,9 @@ pub struct Jobs {
     pub(super) forgotten: Inquiry,
     /// Ends that the journal told and that may still be on the wire.
     pub(super) read: BTreeSet<u64>,
+    /// By the ids of jobs whose ends the journal told: up to when what the wire says is theirs. At
+    /// most as many as jobs may be known.
+    pub(super) read_until: BTreeMap<String, Timestamp>,
     /// Ends that the wire told while the journal may be asked, which are not another job's.
     pub(super) said: BTreeSet<u64>,
     /// The journal is being read for us.
@@ -130,6 +133,7 @@ impl Jobs {
             told_until: None,
             read: BTreeSet::new(),
             said: BTreeSet::new(),
+            read_until: BTreeMap::new(),
             is_reading: false,
             forgotten: if settings.journal { Inquiry::Wanted } else { Inquiry::None },
             soft_shutdown: false,
@@ -239,7 +243,8 @@ impl Jobs {
         if job.stage != Stage::Starting {
             return;
         }
-        let undone = job.status == Status::Null;
+        // Else its end waits for another reply.
+        let undone = job.is_undone();
         match (accepted, undone) {
             (true, false) => job.stage = Stage::Living,
             (true, true) => self.end_undone(number),

@@ -53,6 +53,9 @@ pub struct Findings {
     /// last ones, and its creation before them. If its terminal event is the last that the file
     /// says of it, that may stand alone.
     ///
+    /// If the last one of several is a creation, that is another job's of this id: the one before
+    /// had no end, and died with its QEMU.
+    ///
     /// If the first one is a creation later than `since`, nothing of the job stands behind `since`
     /// but this: a job that is known to have lived before is another one, and died with its QEMU.
     pub jobs: Vec<(u64, Vec<Event>)>,
@@ -470,7 +473,7 @@ mod tests {
     fn several_qemus_one_after_the_other_are_kept_apart() {
         let killed = lines("j", &[(1, "created"), (2, "running")]);
         let text = format!("{killed}{{\"timest{}", job("j", 1001));
-        assert_eq!(found(&text, "j", Some(2)), "2 running");
+        assert_eq!(found(&text, "j", Some(2)), "2 running, 1001 created");
         assert_eq!(found(&text, "j", None), "1001 created, 1002 running, 1003 COMPLETED");
         // It lived at 500, which no line says. That the first event is a creation tells it.
         assert_eq!(found(&text, "j", Some(500)), "1001 created, 1002 running, 1003 COMPLETED");

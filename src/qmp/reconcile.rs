@@ -19,33 +19,13 @@ impl Jobs {
             let Some(job) = self.all.get_mut(&number) else { continue };
             job.complete.handle_gap();
             job.cancel.handle_gap();
-            if job.stage == Stage::Starting && job.status == Status::Null {
+            if job.is_undone() {
                 self.end_undone(number);
                 continue;
             }
-            // An id that is made once means no other job, nor does one of ours that QEMU keeps.
-            let kept = job.ours && job.stays == Some(true);
-            let doubt = !job.once && !kept;
-            let job = self.all.get_mut(&number).expect("it was there just now");
-            if job.held.is_some() {
-                // Under its id the next connection may bring another job's end.
-                self.release(number);
-                if let Some(job) = self.all.get_mut(&number) {
-                    job.doubt = doubt;
-                }
-                continue;
-            }
-            job.whole = false;
-            job.gap = job.since();
-            job.doubt = doubt;
-            if matches!(job.stage, Stage::Living | Stage::Starting)
-                && doubt
-                && self.has_journal
-                && job.inquiry == Inquiry::None
-            {
-                job.inquiry = Inquiry::Wanted;
-            }
-            if let Stage::Expected { exists, made: false } = &mut job.stage {
+            self.part(number);
+            let job = self.all.get_mut(&number);
+            if let Some(Stage::Expected { exists, made: false }) = job.map(|job| &mut job.stage) {
                 // It may have come and gone meanwhile.
                 *exists = true;
             }
@@ -54,9 +34,42 @@ impl Jobs {
         self.soft_shutdown = false;
     }
 
+    /// QEMU has agreed. What it said before that was older than the connection; what happened in
+    /// between it says to nobody.
+    pub fn handle_agreed(&mut self) {
+        let numbers: Vec<u64> = self.all.keys().copied().collect();
+        for number in numbers {
+            self.part(number);
+        }
+    }
+
+    /// From here on its id may mean another job.
+    fn part(&mut self, number: u64) {
+        let job = self.all.get_mut(&number).expect("it was there just now");
+        // An id that is made once means no other job, nor does one of ours that QEMU keeps.
+        let kept = job.ours && job.stays == Some(true);
+        let doubt = !job.once && !kept;
+        if job.held.is_some() {
+            // What comes may be another job's end.
+            self.release(number);
+            if let Some(job) = self.all.get_mut(&number) {
+                job.doubt = doubt;
+            }
+            return;
+        }
+        job.whole = false;
+        job.gap = job.since();
+        job.doubt = doubt;
+        let may_live = matches!(job.stage, Stage::Living | Stage::Starting);
+        if may_live && doubt && self.has_journal && job.inquiry == Inquiry::None {
+            job.inquiry = Inquiry::Wanted;
+        }
+    }
+
     /// The process is gone, or another one answers: nothing of the former's lives.
     pub fn handle_process_end(&mut self, loss: Loss) {
         self.give_up(loss);
+        self.read_until.clear();
         let numbers: Vec<(u64, String)> =
             self.all.iter().map(|(number, job)| (*number, job.id.clone())).collect();
         for (number, id) in numbers {
@@ -238,6 +251,7 @@ impl Jobs {
         // It never ran, and QEMU still keeps it: what is undone is cancelled.
         let undone = job.whole && !job.ran && listed.error.is_some();
         job.stage = Stage::Living;
+        job.listed = self.connection;
         let before = job.status;
         // What was heard since it was asked for is newer than the listing.
         let news = fresh || job.awaited || job.is_unheard() || listed.status == Status::Concluded;

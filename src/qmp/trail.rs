@@ -127,6 +127,7 @@ impl Trail {
         if self.stage == Stage::Ended || created && !self.events.is_empty() {
             // The next incarnation. The former one may have no end: its QEMU was killed.
             if !self.latest {
+                self.keep(event.clone());
                 self.stage = Stage::Closed;
                 return;
             }
@@ -369,7 +370,7 @@ mod tests {
     #[test]
     fn a_job_created_anew_does_not_end_the_one_that_was_killed_with_its_qemu() {
         let story = [(1, "created"), (2, "running"), (6, "created"), (7, "COMPLETED")];
-        assert_eq!(trail(Some(2), false, &story), (vec!["2 running".into()], true));
+        assert_eq!(trail(Some(2), false, &story).0, ["2 running", "6 created"]);
         assert_eq!(trail(None, true, &story).0, ["6 created", "7 COMPLETED"]);
     }
 

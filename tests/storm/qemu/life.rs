@@ -222,7 +222,8 @@ impl Qemu {
             self.let_others_end(number);
         }
         for member in &members {
-            if self.version.from(8, 0) && !self.jobs[member].is_settled() {
+            let lives = self.jobs.get(member).is_some_and(|job| !job.is_settled());
+            if self.version.from(8, 0) && lives {
                 self.abort(*member);
             }
         }
