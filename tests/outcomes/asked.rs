@@ -1,5 +1,7 @@
 //! Starting, watching, acknowledging.
 
+use blockjob::qmp::control::Control;
+
 use crate::world::{ONE, World};
 
 const RUNNING: &str = r#"{"id": "own-1", "type": "stream", "status": "running"}"#;
@@ -174,4 +176,23 @@ fn nothing_is_sent_without_a_connection() {
     world.story();
     world.starts_watched(1, "block-stream");
     assert_eq!(world.story(), ["answer 1 NotConnected"]);
+}
+
+/// All of its life may come before QEMU's answer to its start, and another answer be waited for.
+#[test]
+fn a_job_that_ended_before_its_start_was_answered_was_not_undone() {
+    let mut world = World::connected("7.2");
+    world.watches(1, "own-1", &["made"]);
+    world.starts_watched(1, "blockdev-mirror");
+    let start = world.last_command();
+    world.asks(1, Control::Complete);
+    world.status("own-1", "created running");
+    world.ready("own-1", "mirror");
+    world.completed("own-1", "mirror", None);
+    world.status("own-1", "concluded null");
+    world.replies_to(start, r#""return": {}"#);
+    world.refuses("DeviceNotActive", "no job");
+    let ends = world.ends();
+    assert!(ends[0].starts_with("end 1 own-1 succeeded"), "{ends:?}");
+    assert_eq!(ends.len(), 1);
 }

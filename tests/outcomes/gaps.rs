@@ -282,3 +282,21 @@ fn a_qemu_that_does_not_say_which_jobs_it_has_is_left_and_tried_again() {
     assert_eq!(story[..2], ["disconnect", "stands Disconnected"]);
     assert!(story.iter().all(|line| !line.starts_with("end ")), "{story:?}");
 }
+
+/// What QEMU has sent before it agrees is left over from the connection before; between that and
+/// the agreement it tells nobody anything.
+#[test]
+fn what_was_left_over_and_what_comes_then_may_be_two_jobs() {
+    let mut world = World::connected("7.2");
+    world.drops();
+    world.later(6);
+    world.connects(ONE);
+    world.status("drive0", "created running pending");
+    world.completed("drive0", "stream", None);
+    world.greets();
+    world.agrees();
+    world.reconciles("", "");
+    world.status("drive0", "aborting");
+    world.cancelled("drive0", "backup");
+    assert_eq!(world.ends(), ["end 1 drive0 succeeded", "end 2 drive0 cancelled"]);
+}

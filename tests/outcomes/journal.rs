@@ -199,3 +199,37 @@ fn a_remembered_job_does_not_hide_those_that_nobody_remembers() {
     assert_eq!(request.prefix.as_deref(), Some("own-"));
     assert_eq!(request.from.map(Position::offset), Some(0), "from where the program had come to");
 }
+
+/// What the wire still brings of it begins no other job.
+#[test]
+fn an_end_that_the_journal_tells_covers_what_the_wire_still_has_of_the_job() {
+    let mut world = journaled();
+    world.status("theirs", "created running");
+    world.drops_and_meets(ONE);
+    world.reconciles(r#"{"id": "theirs", "type": "stream", "status": "running"}"#, "");
+    let late = world.line("JOB_STATUS_CHANGE", r#"{"id": "theirs", "status": "waiting"}"#);
+    let end = world.line("BLOCK_JOB_COMPLETED", r#"{"device": "theirs", "type": "stream"}"#);
+    world.finds(found(1, &[late.clone(), end.clone()]));
+    world.hears(&late);
+    world.hears(&end);
+    world.status("theirs", "concluded null");
+    world.closes();
+    assert_eq!(world.ends(), ["end 1 theirs succeeded recovered"]);
+}
+
+/// It is another's, so the first one died with its QEMU.
+#[test]
+fn a_creation_behind_what_a_job_did_says_that_the_job_is_gone() {
+    let mut world = journaled();
+    world.status("drive0", "created running");
+    world.drops();
+    let ready = world.line("JOB_STATUS_CHANGE", r#"{"id": "drive0", "status": "ready"}"#);
+    let anew = world.line("JOB_STATUS_CHANGE", r#"{"id": "drive0", "status": "created"}"#);
+    world.later(6);
+    world.meets(None);
+    world.reconciles(r#"{"id": "drive0", "type": "stream", "status": "running"}"#, "");
+    world.finds(found(1, &[ready, anew]));
+    assert_eq!(world.ends(), ["end 1 drive0 lost Gone inferred"]);
+    world.completed("drive0", "stream", None);
+    assert_eq!(world.ends(), ["end 2 drive0 succeeded"]);
+}

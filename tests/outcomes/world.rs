@@ -100,11 +100,16 @@ impl World {
 
     /// The connection stands, and QEMU has agreed.
     pub fn meets(&mut self, identity: Option<Identity>) {
+        self.connects(identity);
+        self.greets();
+        self.agrees();
+    }
+
+    /// The connection stands, and nothing was said.
+    pub fn connects(&mut self, identity: Option<Identity>) {
         self.identity = identity;
         self.session.handle_connected(identity, self.now, &mut self.acts);
         self.act();
-        self.greets();
-        self.agrees();
     }
 
     pub fn greets(&mut self) {
