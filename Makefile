@@ -85,6 +85,9 @@ cuts: lib ## a job's conversation with a real QEMU, cut at each of its bytes; en
 	@BLOCKJOB_CUTS=all $(CARGO) test --locked --features header --test qemu -- \
 	    --nocapture --test-threads=1 be_cut_at_any_byte
 
+bench: ## other monitors' latency while a journal of 2 GiB is read
+	$(CARGO) bench $(CARGOFLAGS) --bench journal
+
 storm: ## SEEDS=N worlds of fake QEMUs (10000), or the story of SEED=S alone; docs/storm.md
 	@SEEDS='$(SEEDS)' SEED='$(SEED)' FIRST='$(FIRST)' \
 	    $(CARGO) test $(CARGOFLAGS) --test storm every_job -- --nocapture
