@@ -33,7 +33,7 @@ C_HELPERS := $(patsubst c-tests/%.c,$(TARGET)/c-tests/%.o,\
                $(filter-out c-tests/test_%.c,$(wildcard c-tests/*.c)))
 
 .PHONY: all lib header examples c-tests demo check check-msrv check-fresh check-qemus check-tsan \
-        cuts storm wrong install uninstall clean help
+        cuts bench storm wrong install uninstall clean help
 .DELETE_ON_ERROR:
 # Objects are kept for the next time.
 .SECONDARY:
