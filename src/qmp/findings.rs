@@ -150,7 +150,7 @@ impl Jobs {
             if self.read_until.len() >= self.limit {
                 self.read_until.pop_first();
             }
-            self.read_until.insert(id.clone(), last);
+            self.read_until.insert(id.clone(), (last, self.connection));
         }
         let Some(mut later) = later else {
             // What its id does from now on, another job does.

@@ -38,10 +38,13 @@ impl Jobs {
         }
     }
 
-    /// The journal was faster than the wire, and told how this ended.
+    /// The journal was faster than the wire, and told how this ended. Its last words follow, unless
+    /// another job of its id has begun.
     fn was_read(&self, id: &str, event: &Event) -> bool {
-        let until = self.read_until.get(id).map(|until| until.micros());
-        until.is_some() && event.timestamp.map(Timestamp::micros) <= until
+        let Some((until, connection)) = self.read_until.get(id) else { return false };
+        let is_last = matches!(event.status, Status::Concluded | Status::Null);
+        let is_its = *connection == self.connection && !self.current.contains_key(id);
+        is_last && is_its || event.timestamp.map(Timestamp::micros) <= Some(until.micros())
     }
 
     /// A `created` was heard: an incarnation begins. False when there is no room for it.
@@ -53,7 +56,7 @@ impl Jobs {
             {
                 (job.whole, job.born, job.connection) = (true, true, self.connection);
                 // What the journal holds from before is not this one's.
-                job.gap = None;
+                (job.gap, job.inquiry) = (None, Inquiry::None);
                 return true;
             }
             // Heard twice: nothing that QEMU does.

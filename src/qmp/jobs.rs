@@ -83,9 +83,9 @@ pub struct Jobs {
     pub(super) forgotten: Inquiry,
     /// Ends that the journal told and that may still be on the wire.
     pub(super) read: BTreeSet<u64>,
-    /// By the ids of jobs whose ends the journal told: up to when what the wire says is theirs. At
-    /// most as many as jobs may be known.
-    pub(super) read_until: BTreeMap<String, Timestamp>,
+    /// By the ids of jobs whose ends the journal told: up to when what the wire says is theirs, and
+    /// in which connection that was. At most as many as jobs may be known.
+    pub(super) read_until: BTreeMap<String, (Timestamp, u64)>,
     /// Ends that the wire told while the journal may be asked, which are not another job's.
     pub(super) said: BTreeSet<u64>,
     /// The journal is being read for us.
