@@ -133,8 +133,8 @@ impl Jobs {
         // What QEMU listed under this id may be the job that has ended since it was asked; else it
         // is one that began after the known one had ended.
         let since = job.last_heard.map(Timestamp::micros);
-        let lives = job.listed == self.connection || since > end.and_then(micros);
-        let is_over = followed || end.is_some_and(before) && lives || job.held.is_some();
+        let is_seen = job.listed == self.connection || since > end.and_then(micros);
+        let is_over = followed || end.is_some_and(before) && is_seen || job.held.is_some();
         let another = missing.is_none() && is_over;
         if !another {
             // The wire may still have it under way.
@@ -143,14 +143,14 @@ impl Jobs {
         let later = another.then(|| job.later());
         let id = job.id.clone();
         (job.held, job.doubt) = (None, false);
-        let last = events.last().and_then(|event| event.timestamp);
+        let until = events.last().and_then(|event| event.timestamp);
         self.end_by_journal(number, events, missing.unwrap_or(Loss::Gone));
         let known = |job: &Job| matches!(job.stage, Stage::Ended { lost: false, .. });
-        if let Some(last) = last.filter(|_| self.all.get(&number).is_none_or(known)) {
+        if let Some(until) = until.filter(|_| self.all.get(&number).is_none_or(known)) {
             if self.read_until.len() >= self.limit {
                 self.read_until.pop_first();
             }
-            self.read_until.insert(id.clone(), (last, self.connection));
+            self.read_until.insert(id.clone(), (until, self.connection));
         }
         let Some(mut later) = later else {
             // What its id does from now on, another job does.

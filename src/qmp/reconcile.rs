@@ -37,7 +37,10 @@ impl Jobs {
     /// QEMU has agreed. What it said before that was older than the connection; what happened in
     /// between it says to nobody.
     pub fn handle_agreed(&mut self) {
-        let numbers: Vec<u64> = self.all.keys().copied().collect();
+        let heard = |(number, job): (&u64, &Job)| {
+            (!matches!(job.stage, Stage::Expected { .. })).then_some(*number)
+        };
+        let numbers: Vec<u64> = self.all.iter().filter_map(heard).collect();
         for number in numbers {
             self.part(number);
         }
