@@ -35,8 +35,9 @@ pub fn find(whom: &Whom) -> Option<String> {
         return Some(format!("{process}, at {address}"));
     }
     let sockets = sockets().ok()?;
-    let inode = holder(&sockets, whom)?;
-    Some(named(inode))
+    let (inode, is_served) = holder(&sockets, whom)?;
+    // One that waits, and that nobody has, may have given up since: it is no evidence.
+    Some(named(inode)).filter(|name| is_served || name != NOT_SEEN)
 }
 
 /// A unix socket, as the kernel describes it.
@@ -53,8 +54,8 @@ struct Socket {
     queue: Vec<u32>,
 }
 
-/// The inode of the client's socket.
-fn holder(sockets: &[Socket], whom: &Whom) -> Option<u32> {
+/// The inode of the client's socket, and whether it is served; else it waits before us.
+fn holder(sockets: &[Socket], whom: &Whom) -> Option<(u32, bool)> {
     let listening = sockets.iter().filter(|socket| socket.listens).find(|socket| match whom {
         Whom::Connected(inode) => socket.queue.contains(inode),
         Whom::Path(path) => {
@@ -75,9 +76,10 @@ fn holder(sockets: &[Socket], whom: &Whom) -> Option<u32> {
             && socket.peer != 0
             && (&socket.name, socket.file) == (&listening.name, listening.file)
     });
-    let taken = taken.map(|socket| socket.peer);
+    let taken = taken.map(|socket| (socket.peer, true));
     // Where there is no room, those who wait are before us.
-    let waits = || listening.queue.iter().copied().find(|inode| *inode != 0);
+    let first = || listening.queue.iter().find(|inode| **inode != 0);
+    let waits = || first().map(|inode| (*inode, false));
     taken.or_else(|| (!matches!(whom, Whom::Connected(_))).then(waits).flatten())
 }
 
