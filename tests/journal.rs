@@ -293,7 +293,8 @@ fn stopping_ends_a_large_search_between_two_slices() {
     reader.journals.stop();
     reader.release();
     reader.journals.join();
-    assert_eq!(helpers(), 0);
+    // The kernel may list a thread for a moment after it was joined.
+    eventually("no helper", || (helpers() == 0).then_some(()));
     reader.submit(3, &small, Request::default());
     drop(reader.journals);
     let left = reader.answers.recv_timeout(DEADLINE).map(|(monitor, _)| monitor);
