@@ -93,7 +93,7 @@ planted "C" "$work/logs/planted-c.log" on_event "$work/planted"
 tree=$work/tree
 rm -rf "$tree"
 mkdir -p "$tree"
-cp -Rp src build.rs blockjob.map Cargo.toml Cargo.lock "$tree"
+cp -Rp src benches build.rs blockjob.map Cargo.toml Cargo.lock "$tree"
 patch --batch --fuzz=3 -p1 -d "$tree" <tests/tsan/unguarded-figures.patch
 touch "$tree/src/lib.rs"
 build "$tree"
