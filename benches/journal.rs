@@ -96,7 +96,7 @@ fn main() {
 
 fn monitor(listener: &Listener, socket: &Path) -> Arc<Monitor> {
     let address = format!("unix:{}", socket.display());
-    Arc::new(listener.shared().monitor(&address).expect("a monitor"))
+    listener.shared().new_monitor(&address).expect("a monitor")
 }
 
 /// A monitor that tells an event whenever it is asked to.
