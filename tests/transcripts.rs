@@ -41,6 +41,7 @@ enum Nobody {}
 
 impl Ticket for Nobody {
     type Listing = ();
+    type Luggage = ();
 
     fn is_void(&self) -> bool {
         match *self {}

@@ -15,6 +15,7 @@ use std::ffi::{c_char, c_int, c_void};
 
 use super::{
     boundary::{guard, required},
+    callback::keep_parents,
     foreign::{Foreign, blockjob_free_fn},
 };
 use crate::{
@@ -116,11 +117,7 @@ pub unsafe extern "C" fn blockjob_listener_set_log(
             Removed::Later => Ok(1),
         }
     });
-    if result == -libc::ECHILD {
-        if let Some(foreign) = foreign {
-            foreign.leak();
-        }
-    }
+    keep_parents(result.into(), foreign);
     result
 }
 

@@ -6,6 +6,7 @@ use std::{os::fd::RawFd, sync::Arc, time::Duration};
 
 use super::{
     descriptor::Descriptor,
+    job::answered,
     monitor::{Monitor, Post},
     reply::{Reply, ReplyCallback},
     ticket::{Ticket, reply_ticket},
@@ -35,14 +36,8 @@ impl Monitor {
         let command = self.command(order)?;
         let (ticket, stub) = reply_ticket();
         self.post(Post::Execute(Arc::clone(self), command, ticket))?;
-        stub.wait(order.timeout).unwrap_or_else(|| {
-            let limit = order.timeout.unwrap_or_default().as_millis();
-            let text = format!(
-                "QEMU has not answered within {limit} ms; whether it carries {} out is not known",
-                order.command
-            );
-            Err(Error::new(Code::TimedOut, text))
-        })
+        let text = format!("whether it carries {} out is not known", order.command);
+        answered(stub, order.timeout, &text)
     }
 
     /// Sends a command and returns its number at once; the callback gets the reply, or why there
@@ -66,11 +61,11 @@ impl Monitor {
 
     /// May a function be called with the reply of a command that nobody waits for?
     pub fn check_reply_callback(&self, has_function: bool) -> Result<(), Error> {
-        self.roster().replies.check(has_function)
+        self.life().check_function("callback", has_function)
     }
 
     /// Looks through an order, so that QEMU can read it.
-    fn command(&self, order: Order<'_>) -> Result<Command<Ticket>, Error> {
+    fn command(&self, order: Order<'_>) -> Result<Command<Descriptor>, Error> {
         let number = self.life().next_command();
         let mut command = Command::new(number, order.command, order.arguments)?;
         command.oob = order.oob;
@@ -80,7 +75,7 @@ impl Monitor {
                 let text = "a descriptor passes through a unix socket only";
                 return Err(Error::new(Code::NotSupported, text));
             }
-            command.luggage = Some(Ticket::luggage(Descriptor::duplicate(fd)?));
+            command.luggage = Some(Descriptor::duplicate(fd)?);
         }
         Ok(command)
     }

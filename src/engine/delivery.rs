@@ -54,8 +54,7 @@ impl Delivery {
             shared.queue.hang_bell()?;
         }
         inner.mode = mode;
-        shared.log.pull(mode == Mode::Pull);
-        shared.roster.replies.pull(mode == Mode::Pull);
+        shared.life.pull(mode == Mode::Pull);
         Ok(())
     }
 

@@ -6,7 +6,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
-    job::Job,
+    job::{Job, answered},
     monitor::{Monitor, Post},
     ticket::{Answer, Stub, list_ticket},
 };
@@ -81,10 +81,7 @@ fn look(
     timeout: Option<Duration>,
 ) -> Result<Vec<Info>, Error> {
     let _waiting = monitor.life().wait();
-    let jobs = monitor.begin_look(handle)?.wait(timeout).unwrap_or_else(|| {
-        let limit = timeout.unwrap_or_default().as_millis();
-        Err(Error::new(Code::TimedOut, format!("QEMU has not answered within {limit} ms")))
-    })?;
+    let jobs = answered(monitor.begin_look(handle)?, timeout, "what it has is not known")?;
     let of = |job| Info { monitor: Arc::clone(monitor), job };
     Ok(jobs.into_iter().map(of).collect())
 }

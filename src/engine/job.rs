@@ -157,7 +157,11 @@ impl Report {
     }
 }
 
-pub(super) fn answered(stub: Stub, timeout: Option<Duration>, else_text: &str) -> Answer {
+pub(super) fn answered<V>(
+    stub: Stub<Answer<V>>,
+    timeout: Option<Duration>,
+    else_text: &str,
+) -> Answer<V> {
     stub.wait(timeout).unwrap_or_else(|| {
         let limit = timeout.unwrap_or_default().as_millis();
         let text = format!("QEMU has not answered within {limit} ms; {else_text}");

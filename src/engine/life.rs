@@ -6,7 +6,7 @@
 use std::{
     collections::hash_map::RandomState,
     hash::{BuildHasher as _, Hasher as _},
-    sync::atomic::{AtomicI64, AtomicU64, Ordering::SeqCst},
+    sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::SeqCst},
 };
 
 use super::{
@@ -23,6 +23,8 @@ pub struct Life {
     names: Mutex<Names>,
     handles: AtomicU64,
     commands: AtomicI64,
+    /// The program takes all that is for it as events, and none of its functions is called.
+    pulls: AtomicBool,
     waiting: Mutex<usize>,
     /// Nobody waits any more.
     quiet: Condvar,
@@ -49,6 +51,7 @@ impl Life {
             names: Mutex::default(),
             handles: AtomicU64::new(0),
             commands: AtomicI64::new(0),
+            pulls: AtomicBool::new(false),
             waiting: Mutex::default(),
             quiet: Condvar::default(),
         })
@@ -57,6 +60,25 @@ impl Life {
     /// Refuses in a child of the process in which the listener was made.
     pub fn check_process(&self) -> Result<(), Error> {
         self.birth.check()
+    }
+
+    /// Chosen before there is anything to take.
+    pub fn pull(&self, pulls: bool) {
+        self.pulls.store(pulls, SeqCst);
+    }
+
+    pub fn pulls(&self) -> bool {
+        self.pulls.load(SeqCst)
+    }
+
+    /// Refuses a function of the program's by this name where none is called.
+    pub fn check_function(&self, name: &str, has_function: bool) -> Result<(), Error> {
+        if !has_function || !self.pulls() {
+            return Ok(());
+        }
+        let text =
+            format!("{name} is not NULL; the listener's events are pulled, so wanted is none");
+        Err(Error::new(Code::Invalid, text))
     }
 
     pub fn nonce(&self) -> &str {

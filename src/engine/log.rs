@@ -10,7 +10,7 @@ use std::{
     ffi::CString,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicI32, Ordering::Relaxed},
+        atomic::{AtomicI32, Ordering::Relaxed},
     },
 };
 
@@ -23,7 +23,7 @@ use super::{
     roster::Removed,
     trace,
 };
-use crate::model::{Code, Error, Event, Kind, Level, Timestamp, Word, readable::Plain};
+use crate::model::{Error, Event, Kind, Level, Timestamp, Word, readable::Plain};
 
 /// Takes a line. Dropping it frees what the program gave along.
 pub type Sink = Box<dyn Fn(&Line) + Send + Sync>;
@@ -41,8 +41,6 @@ pub struct Line {
 pub struct Log {
     /// Lines up to this level are wanted; 0 for none.
     level: AtomicI32,
-    /// They are taken as events.
-    pulls: AtomicBool,
     /// All that is not wanted goes to standard error.
     prints: bool,
     inner: Mutex<Inner>,
@@ -70,7 +68,6 @@ impl Log {
     pub fn new() -> Self {
         Self {
             level: AtomicI32::new(0),
-            pulls: AtomicBool::new(false),
             prints: trace::is_wanted(),
             inner: Mutex::default(),
             over: Condvar::default(),
@@ -94,20 +91,15 @@ impl Log {
         }
     }
 
-    /// Lines are taken as events, and no function is called for them.
-    pub fn pull(&self, pulls: bool) {
-        self.pulls.store(pulls, Relaxed);
-    }
-
     /// From now on lines up to this level go to this sink, or to nobody. When it has returned the
     /// former sink does not run any more and is freed; but inside a callback or free function it
-    /// does not wait for that.
-    pub fn set(&self, level: Option<Level>, sink: Option<Sink>) -> Result<Removed, Error> {
-        if sink.is_some() && self.pulls.load(Relaxed) {
-            drop(sink);
-            let text = "log_fn is not NULL; the listener's events are pulled, so wanted is none";
-            return Err(Error::new(Code::Invalid, text));
-        }
+    /// does not wait for that. `pulls`: they are taken as events, and wanted without a sink.
+    pub fn set(
+        &self,
+        level: Option<Level>,
+        sink: Option<Sink>,
+        pulls: bool,
+    ) -> Result<Removed, Error> {
         let mut inner = self.inner.lock();
         if inner.stopped && sink.is_some() {
             drop(inner);
@@ -116,7 +108,7 @@ impl Log {
         }
         inner.last += 1;
         let number = inner.last;
-        let taken = sink.is_some() || self.pulls.load(Relaxed);
+        let taken = sink.is_some() || pulls;
         let level = level.filter(|_| taken).map_or(0, |level| level as i32);
         let new = sink.map(|sink| (number, Arc::new(sink)));
         let former = std::mem::replace(&mut inner.sink, new);

@@ -14,6 +14,7 @@ use std::{
 
 use super::{
     approach::{self, Peer},
+    descriptor::Descriptor,
     fork::Held,
     life::Life,
     lock::Mutex,
@@ -72,7 +73,7 @@ pub enum Post {
     /// It was looked who holds a monitor that does not answer this attempt to connect.
     Holder(MonitorId, u64, Option<String>),
     /// A command of the program's is to be sent.
-    Execute(Arc<Monitor>, Command<Ticket>, Ticket),
+    Execute(Arc<Monitor>, Command<Descriptor>, Ticket),
 }
 
 struct Inner {

@@ -5,13 +5,7 @@
 
 #![forbid(unsafe_code)]
 
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{lock::Mutex, monitor::Monitor, report::Report};
 use crate::model::{Code, Error, Response};
@@ -30,8 +24,6 @@ pub type ReplyCallback = Box<dyn FnOnce(&Arc<Reply>) + Send>;
 #[derive(Default)]
 pub struct Replies {
     inner: Mutex<Inner>,
-    /// They are taken as events, and no function is called for them.
-    pulls: AtomicBool,
 }
 
 #[derive(Default)]
@@ -49,20 +41,6 @@ struct Open {
 }
 
 impl Replies {
-    /// Replies are taken as events, and no function is called for them.
-    pub fn pull(&self, pulls: bool) {
-        self.pulls.store(pulls, Relaxed);
-    }
-
-    /// May there be a function to call?
-    pub fn check(&self, has_function: bool) -> Result<(), Error> {
-        if !has_function || !self.pulls.load(Relaxed) {
-            return Ok(());
-        }
-        let text = "callback is not NULL; the listener's events are pulled, so wanted is none";
-        Err(Error::new(Code::Invalid, text))
-    }
-
     /// A command of so many bytes is about to be posted. It may be given up again by `close`.
     pub fn open(&self, number: i64, bytes: usize, callback: ReplyCallback) -> Result<(), Error> {
         let mut inner = self.inner.lock();

@@ -84,8 +84,9 @@ impl Shared {
 
     /// The program's function for lines of the log up to this level.
     pub fn set_log(&self, level: Option<Level>, sink: Option<Sink>) -> Result<Removed, Error> {
+        self.life.check_function("log_fn", sink.is_some())?;
         let _waiting = self.life.wait();
-        self.log.set(level, sink)
+        self.log.set(level, sink, self.life.pulls())
     }
 
     /// Says something of a monitor, to whoever wants to hear it.

@@ -14,7 +14,6 @@ use super::{
     descriptor::{self, Descriptor},
     fork::Held,
     process, socket,
-    ticket::Ticket,
 };
 use crate::model::{Code, Error, Identity};
 
@@ -24,7 +23,7 @@ pub struct Stream {
     /// What the socket did not take yet.
     unsent: Vec<u8>,
     /// What goes along with the byte of `unsent` that stands there; in their order.
-    passed: VecDeque<(usize, Ticket)>,
+    passed: VecDeque<(usize, Descriptor)>,
 }
 
 /// What a read found.
@@ -87,7 +86,7 @@ impl Stream {
     }
 
     /// The same, and a descriptor with the first of the bytes.
-    pub fn send_with(&mut self, bytes: &[u8], luggage: Ticket) -> Result<(), Error> {
+    pub fn send_with(&mut self, bytes: &[u8], luggage: Descriptor) -> Result<(), Error> {
         self.passed.push_back((self.unsent.len(), luggage));
         self.send(bytes)
     }
@@ -113,8 +112,7 @@ impl Stream {
     fn send_some(&self) -> io::Result<usize> {
         let mut places = self.passed.iter().map(|(at, _)| *at);
         let end = places.find(|at| *at > 0).unwrap_or(self.unsent.len());
-        let here: Option<&Descriptor> =
-            self.passed.front().filter(|(at, _)| *at == 0).and_then(|(_, it)| it.descriptor());
+        let here = self.passed.front().filter(|(at, _)| *at == 0).map(|(_, descriptor)| descriptor);
         descriptor::send(self.socket.as_raw_fd(), &self.unsent[..end], here)
     }
 

@@ -41,8 +41,6 @@ enum Counter {
     Reply(Arc<Desk<Replied>>),
     /// Nobody waits: the reply to the command of this number is delivered.
     Unattended(i64),
-    /// Nowhere: it goes along with a command, to QEMU.
-    Luggage(Descriptor),
 }
 
 #[derive(Debug)]
@@ -74,11 +72,6 @@ impl Ticket {
         Self(Counter::Unattended(number))
     }
 
-    /// What a command passes along.
-    pub fn luggage(descriptor: Descriptor) -> Self {
-        Self(Counter::Luggage(descriptor))
-    }
-
     pub fn answer(self, answer: Answer) {
         match (&self.0, answer) {
             (Counter::Answer(desk), answer) => desk.put(answer),
@@ -98,21 +91,17 @@ impl Ticket {
     pub fn number(&self) -> Option<i64> {
         if let Counter::Unattended(number) = self.0 { Some(number) } else { None }
     }
-
-    /// What is to be passed along. `None`: it is somebody's who waits.
-    pub fn descriptor(&self) -> Option<&Descriptor> {
-        if let Counter::Luggage(descriptor) = &self.0 { Some(descriptor) } else { None }
-    }
 }
 
 impl session::Ticket for Ticket {
     type Listing = ListTicket;
+    type Luggage = Descriptor;
 
     fn is_void(&self) -> bool {
         match &self.0 {
             Counter::Answer(desk) => Arc::strong_count(desk) == 1,
             Counter::Reply(desk) => Arc::strong_count(desk) == 1,
-            Counter::Unattended(_) | Counter::Luggage(_) => false,
+            Counter::Unattended(_) => false,
         }
     }
 }
@@ -122,7 +111,7 @@ impl Drop for Ticket {
         match &self.0 {
             Counter::Answer(desk) => desk.put(Err(stopped())),
             Counter::Reply(desk) => desk.put(Err(stopped())),
-            Counter::Unattended(_) | Counter::Luggage(_) => {}
+            Counter::Unattended(_) => {}
         }
     }
 }

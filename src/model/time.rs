@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// The host's clock, as QEMU writes it beside an event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timestamp {
     pub seconds: i64,
     pub microseconds: i64,
@@ -33,7 +33,7 @@ impl Timestamp {
         ))
     }
 
-    /// For comparing.
+    /// As one number, to be written down.
     pub fn micros(self) -> i128 {
         i128::from(self.seconds) * 1_000_000 + i128::from(self.microseconds)
     }

@@ -12,7 +12,7 @@ pub enum Act<T: Ticket> {
     FindHolder,
     Send(Vec<u8>),
     /// The same, and with its first byte what the command passes along.
-    SendWith(Vec<u8>, T),
+    SendWith(Vec<u8>, T::Luggage),
     Disconnect,
     /// The monitor stands differently now.
     Stands(State, Option<Version>),

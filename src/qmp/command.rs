@@ -16,15 +16,15 @@ use crate::model::{Code, Error, Now, Response};
 
 /// A command that was looked through.
 #[derive(Debug)]
-pub struct Command<T> {
+pub struct Command<L> {
     /// Unique at its listener.
     pub number: i64,
     pub name: String,
     pub arguments: Option<String>,
     /// Out of band.
     pub oob: bool,
-    /// What is passed along; whoever holds the sockets knows what it is.
-    pub luggage: Option<T>,
+    /// What is passed along.
+    pub luggage: Option<L>,
     /// After this its ticket is answered. `None`: whoever waits keeps the time himself.
     pub timeout: Option<Duration>,
 }
@@ -45,7 +45,7 @@ impl<'a> Heard<'a> {
     }
 }
 
-impl<T> Command<T> {
+impl<L> Command<L> {
     /// Checks name and arguments, so that QEMU can read them.
     pub fn new(number: i64, name: &str, arguments: Option<&str>) -> Result<Self, Error> {
         check_name(name)?;
@@ -94,7 +94,13 @@ impl<T: Ticket> Session<T> {
     }
 
     /// Sends a command of the program's; the ticket gets the reply.
-    pub fn execute(&mut self, command: Command<T>, ticket: T, now: Now, acts: &mut Vec<Act<T>>) {
+    pub fn execute(
+        &mut self,
+        command: Command<T::Luggage>,
+        ticket: T,
+        now: Now,
+        acts: &mut Vec<Act<T>>,
+    ) {
         if let Err(error) = self.check_command(&command) {
             return acts.push(Act::Reply(ticket, Err(error)));
         }
@@ -184,7 +190,7 @@ impl<T: Ticket> Session<T> {
         }
     }
 
-    fn check_command(&self, command: &Command<T>) -> Result<(), Error> {
+    fn check_command(&self, command: &Command<T::Luggage>) -> Result<(), Error> {
         if matches!(self.stage, Stage::Closed) {
             let text = "it was closed; make a new one for this address";
             return Err(Error::new(Code::Shutdown, text));

@@ -6,7 +6,7 @@ use super::{
     jobs::{End, Jobs, Told},
     position::Bookmark,
 };
-use crate::model::{Event, Kind, Loss, Origin, Outcome, Status, Timestamp, Word};
+use crate::model::{Event, Kind, Loss, Origin, Outcome, Status, Word};
 
 impl Jobs {
     /// It never ran: QEMU cancels what it undoes, and says nothing of it.
@@ -75,7 +75,7 @@ impl Jobs {
         let others = |(other, job): (&u64, &Job)| *other != number && job.waits_for_journal();
         if self.forgotten == Inquiry::None && !self.all.iter().any(others) {
             let at = event.timestamp.filter(|_| event.get(Word::Json).is_some());
-            self.told_until = later(self.told_until, at);
+            self.told_until = self.told_until.max(at);
         }
         if let Some(bookmark) = self.bookmark() {
             event.set(Word::Position, &bookmark);
@@ -87,8 +87,4 @@ impl Jobs {
         let until = self.told_until;
         self.position.map(|position| Bookmark { position, until }.to_string())
     }
-}
-
-fn later(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {
-    if one.map(Timestamp::micros) < other.map(Timestamp::micros) { other } else { one }
 }

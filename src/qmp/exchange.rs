@@ -14,7 +14,7 @@ use super::{control::Control, encode, job::Verb, message::string, session::Ticke
 use crate::model::{Code, Error};
 
 #[derive(Debug)]
-pub struct Exchange<T> {
+pub struct Exchange<T: Ticket> {
     /// Begins every id, so that it is unique over all connections and clients: QEMU may hand us
     /// the reply to a former client's command.
     prefix: String,
@@ -93,7 +93,7 @@ pub enum Purpose {
 
 /// A command, to be sent as soon as QEMU takes it.
 #[derive(Debug)]
-pub struct Order<'a, T> {
+pub struct Order<'a, T: Ticket> {
     pub name: &'a str,
     pub arguments: Option<&'a str>,
     pub purpose: Purpose,
@@ -101,26 +101,26 @@ pub struct Order<'a, T> {
     /// It overtakes the others.
     pub oob: bool,
     /// What goes along with its first byte.
-    pub luggage: Option<T>,
+    pub luggage: Option<T::Luggage>,
     pub deadline: Option<Duration>,
 }
 
 /// What is to be sent now.
 #[derive(Debug)]
-pub struct Sending<T> {
+pub struct Sending<T: Ticket> {
     pub bytes: Vec<u8>,
-    pub luggage: Option<T>,
+    pub luggage: Option<T::Luggage>,
 }
 
 /// What the line has come to.
 #[derive(Debug)]
-pub enum Next<T> {
+pub enum Next<T: Ticket> {
     Send(Sending<T>),
     /// Nobody waits for it any more: it is not sent.
     Drop(Pending<T>),
 }
 
-impl<T> Exchange<T> {
+impl<T: Ticket> Exchange<T> {
     pub fn new(prefix: String) -> Self {
         Self {
             prefix,
@@ -253,9 +253,7 @@ impl<T> Exchange<T> {
         }
         Some(pending)
     }
-}
 
-impl<T: Ticket> Exchange<T> {
     /// The first of the line that QEMU takes now.
     pub fn advance(&mut self) -> Option<Next<T>> {
         loop {

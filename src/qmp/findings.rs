@@ -1,6 +1,6 @@
 //! What became of jobs by QEMU's event journal. Part of [`Jobs`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     job::{Inquiry, Job, Stage},
@@ -86,7 +86,7 @@ impl Jobs {
     }
 
     fn handle_found(&mut self, number: u64, events: Vec<Event>) {
-        let asked = self.listing_asked.map(Timestamp::micros);
+        let asked = self.listing_asked;
         let Some(job) = self.all.get_mut(&number) else { return };
         if job.inquiry != Inquiry::Made {
             // It is to be asked for once more, since more is known of it than when this was.
@@ -98,33 +98,15 @@ impl Jobs {
             Stage::Starting | Stage::Living => None,
             Stage::Expected { .. } | Stage::Ended { .. } => return,
         };
-        // A job that was heard of before does not begin again: that is another, and this one died
-        // with its QEMU.
-        let lived = job.since().filter(|(_, lived)| *lived).map(|(since, _)| since.micros());
-        let begins = events.first().is_some_and(|event| {
-            event.status == Status::Created && event.timestamp.map(Timestamp::micros) > lived
-        }) && lived.is_some();
-        // And what the wire told of another is not this one's.
-        let digest_of = |event: &Event| event.text(Word::Json).map(digest);
+        let (events, heir) = own(job, events, &self.said);
         let held = job.held.as_ref().and_then(digest_of);
-        let told = |event: &Event| {
-            digest_of(event).is_some_and(|it| Some(it) != held && self.said.contains(&it))
-        };
-        let others = begins || events.iter().any(told);
-        let anew = events.first().filter(|_| begins).cloned();
-        let mut events = if others { Vec::new() } else { events };
-        // Behind what it did stands how another one began: it had died with its QEMU.
-        let follows =
-            events.len() > 1 && events.last().is_some_and(|event| event.status == Status::Created);
-        let followed = if follows { events.pop() } else { anew };
         let end = events.iter().find(|event| event.kind.is_final());
         let is_held = end.is_some_and(|end| held == digest_of(end));
-        let micros = |event: &Event| event.timestamp.map(Timestamp::micros);
-        let before = |event: &Event| micros(event) < asked;
+        let before = |event: &Event| event.timestamp < asked;
         // One that was undone has no end of its own either.
-        let gone = events.last().filter(|event| event.status == Status::Null);
-        let followed = followed.as_ref().or(gone).is_some_and(before);
-        if missing.is_none() && !followed && (end.is_none() || is_held) {
+        let undone = events.last().filter(|event| event.status == Status::Null);
+        let is_over = heir.as_ref().or(undone).is_some_and(before);
+        if missing.is_none() && !is_over && (end.is_none() || is_held) {
             // It is the one that it was before the gap.
             (job.doubt, job.gap) = (false, None);
             job.ran |= events.iter().any(|event| has_run(event.status));
@@ -132,9 +114,9 @@ impl Jobs {
         }
         // What QEMU listed under this id may be the job that has ended since it was asked; else it
         // is one that began after the known one had ended.
-        let since = job.last_heard.map(Timestamp::micros);
-        let is_seen = job.listed == self.connection || since > end.and_then(micros);
-        let is_over = followed || end.is_some_and(before) && is_seen || job.held.is_some();
+        let ended = end.and_then(|end| end.timestamp);
+        let is_seen = job.listed == self.connection || job.last_heard > ended;
+        let is_over = is_over || end.is_some_and(before) && is_seen || job.held.is_some();
         let another = missing.is_none() && is_over;
         if !another {
             // The wire may still have it under way.
@@ -145,33 +127,45 @@ impl Jobs {
         (job.held, job.doubt) = (None, false);
         let until = events.last().and_then(|event| event.timestamp);
         self.end_by_journal(number, events, missing.unwrap_or(Loss::Gone));
-        let known = |job: &Job| matches!(job.stage, Stage::Ended { lost: false, .. });
-        if let Some(until) = until.filter(|_| self.all.get(&number).is_none_or(known)) {
-            if self.read_until.len() >= self.limit {
-                self.read_until.pop_first();
-            }
-            self.read_until.insert(id.clone(), (until, self.connection));
+        self.note_read(number, &id, until);
+        match later {
+            Some(later) => self.succeed(number, &id, later),
+            None => self.let_go(number, &id, missing),
         }
-        let Some(mut later) = later else {
-            // What its id does from now on, another job does.
-            if let Some(job) = self.all.get_mut(&number) {
-                job.doubt = !job.once;
-            }
-            // QEMU does not have it any more, unless it could only not be asked.
-            let lost = Stage::Ended { acknowledged: false, lost: true };
-            let kept = self.all.get(&number).is_none_or(|job| job.stage == lost);
-            if missing.is_some_and(|loss| loss != Loss::NoConnection) && !kept {
-                self.remove_number(number, &id);
-            }
-            return;
-        };
-        self.remove_number(number, &id);
+    }
+
+    /// Up to then the wire may still bring what the journal has told of a job.
+    fn note_read(&mut self, number: u64, id: &str, until: Option<Timestamp>) {
+        let known = |job: &Job| matches!(job.stage, Stage::Ended { lost: false, .. });
+        let Some(until) = until.filter(|_| self.all.get(&number).is_none_or(known)) else { return };
+        if self.read_until.len() >= self.limit {
+            self.read_until.pop_first();
+        }
+        self.read_until.insert(id.to_owned(), (until, self.connection));
+    }
+
+    /// In its place QEMU has another one of its id.
+    fn succeed(&mut self, number: u64, id: &str, mut later: Job) {
+        self.remove_number(number, id);
         if self.check_room().is_ok() {
-            later.ours = self.is_owners(&id);
+            later.ours = self.is_owners(id);
             // It lived when QEMU was asked, and the former one did not.
             later.last_heard = self.listing_asked.or(later.last_heard);
-            *self.add(&id, Stage::Living) = later;
+            *self.add(id, Stage::Living) = later;
             self.release(self.last);
+        }
+    }
+
+    /// What its id does from now on, another job does.
+    fn let_go(&mut self, number: u64, id: &str, missing: Option<Loss>) {
+        if let Some(job) = self.all.get_mut(&number) {
+            job.doubt = !job.once;
+        }
+        // QEMU does not have it any more, unless it could only not be asked.
+        let lost = Stage::Ended { acknowledged: false, lost: true };
+        let kept = self.all.get(&number).is_none_or(|job| job.stage == lost);
+        if missing.is_some_and(|loss| loss != Loss::NoConnection) && !kept {
+            self.remove_number(number, id);
         }
     }
 
@@ -226,8 +220,8 @@ impl Jobs {
         for (id, events) in jobs {
             // One that QEMU has, or that was told already, is known better than by its journal.
             let end = events.iter().find(|event| event.kind.is_final());
-            let known = self.known_until.map(Timestamp::micros);
-            let new = |end: &Event| known.is_none() || end.timestamp.map(Timestamp::micros) > known;
+            let known = self.known_until;
+            let new = |end: &Event| known.is_none() || end.timestamp > known;
             if !end.is_some_and(new) || self.current.contains_key(&id) || self.buried(&id).is_some()
             {
                 continue;
@@ -242,6 +236,32 @@ impl Jobs {
             self.remove_number(number, &id);
         }
     }
+}
+
+/// What is a job's own of what the journal holds from the moment on at which it was last heard of,
+/// and how another one of its id began behind that, which says that it had died with its QEMU.
+fn own(job: &Job, mut events: Vec<Event>, said: &BTreeSet<u64>) -> (Vec<Event>, Option<Event>) {
+    let creates = |event: &Event| event.status == Status::Created;
+    // One that was heard of before does not begin again.
+    let lived = job.since().filter(|(_, lived)| *lived).map(|(since, _)| since);
+    let later = |event: &Event| creates(event) && event.timestamp > lived;
+    if lived.is_some() && events.first().is_some_and(later) {
+        return (Vec::new(), Some(events.swap_remove(0)));
+    }
+    // What the wire told of another is not this one's.
+    let held = job.held.as_ref().and_then(digest_of);
+    let told =
+        |event: &Event| digest_of(event).is_some_and(|it| Some(it) != held && said.contains(&it));
+    if events.iter().any(told) {
+        return (Vec::new(), None);
+    }
+    let has_heir = events.len() > 1 && events.last().is_some_and(creates);
+    let heir = if has_heir { events.pop() } else { None };
+    (events, heir)
+}
+
+fn digest_of(event: &Event) -> Option<u64> {
+    event.text(Word::Json).map(digest)
 }
 
 /// None comes to such a status without having run.

@@ -6,7 +6,7 @@ use super::{
     job::{Inquiry, Job, Stage},
     jobs::{Jobs, Told, Wish, digest},
 };
-use crate::model::{Event, Kind, Loss, Origin, Status, Timestamp, Word};
+use crate::model::{Event, Kind, Loss, Origin, Status, Word};
 
 impl Jobs {
     /// QEMU said something of a job. `sure`: in a session that hears everything.
@@ -44,7 +44,7 @@ impl Jobs {
         let Some((until, connection)) = self.read_until.get(id) else { return false };
         let is_last = matches!(event.status, Status::Concluded | Status::Null);
         let is_its = *connection == self.connection && !self.current.contains_key(id);
-        is_last && is_its || event.timestamp.map(Timestamp::micros) <= Some(until.micros())
+        is_last && is_its || event.timestamp <= Some(*until)
     }
 
     /// A `created` was heard: an incarnation begins. False when there is no room for it.

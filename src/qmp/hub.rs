@@ -76,7 +76,7 @@ impl<T: Ticket> Hub<T> {
     }
 
     /// A command of the program's is to be sent.
-    pub fn execute(&mut self, id: MonitorId, command: Command<T>, ticket: T, now: Now) {
+    pub fn execute(&mut self, id: MonitorId, command: Command<T::Luggage>, ticket: T, now: Now) {
         self.with(id, |session, acts| session.execute(command, ticket, now, acts));
     }
 

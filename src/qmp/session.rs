@@ -30,6 +30,9 @@ pub trait Ticket {
     /// The ticket of somebody who waits for a list of jobs.
     type Listing: Debug;
 
+    /// What goes along with a command; whoever holds the sockets knows what it is.
+    type Luggage: Debug;
+
     /// Nobody waits for its answer any more.
     fn is_void(&self) -> bool;
 }
@@ -352,6 +355,7 @@ mod tests {
     /// Void when it is odd and over 100.
     impl Ticket for u8 {
         type Listing = u8;
+        type Luggage = u8;
 
         fn is_void(&self) -> bool {
             *self > 100 && self % 2 == 1

@@ -81,7 +81,7 @@ impl Sought {
                 self.reached = true;
                 return;
             }
-            (Some(since), Some(time)) => created && is_before(time, since),
+            (Some(since), Some(time)) => created && time < since,
             (Some(_), None) => false,
             // A QEMU that tells no status tells no beginning.
             (None, _) => created || is_terminal(event) && !self.has_status,
@@ -94,7 +94,7 @@ impl Sought {
     pub fn is_after(&self, time: Timestamp) -> bool {
         self.since.is_some_and(|since| {
             let seconds = since.seconds.saturating_sub(SLACK);
-            is_before(time, Timestamp { seconds, ..since })
+            time < Timestamp { seconds, ..since }
         })
     }
 }
@@ -146,7 +146,7 @@ impl Trail {
 
     fn has_begun(&mut self, event: &Event) -> bool {
         if let (Some(since), Some(time)) = (self.since, event.timestamp) {
-            if is_before(time, since) {
+            if time < since {
                 return false;
             }
         }
@@ -243,10 +243,6 @@ fn is_end(event: &Event) -> bool {
 
 fn is_terminal(event: &Event) -> bool {
     matches!(event.kind, Kind::Completed | Kind::Cancelled)
-}
-
-fn is_before(one: Timestamp, other: Timestamp) -> bool {
-    (one.seconds, one.microseconds) < (other.seconds, other.microseconds)
 }
 
 fn closes(event: &Event) -> bool {

@@ -24,6 +24,7 @@ pub struct Number(pub u32);
 
 impl Ticket for Number {
     type Listing = Number;
+    type Luggage = ();
 
     fn is_void(&self) -> bool {
         false

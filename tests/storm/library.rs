@@ -26,6 +26,7 @@ pub struct Ticket {
 
 impl session::Ticket for Ticket {
     type Listing = ();
+    type Luggage = ();
 
     fn is_void(&self) -> bool {
         false
