@@ -11,14 +11,13 @@ use std::{
     net::SocketAddr,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
-    thread::JoinHandle,
 };
 
 use super::{
     dial,
     holder::{self, Whom},
     lock::Mutex,
-    thread,
+    thread::{self, Threads},
 };
 use crate::model::{Code, Error, MonitorId};
 
@@ -61,6 +60,7 @@ struct Shared<E: Errand> {
     name: &'static str,
     most: usize,
     state: Mutex<State<E>>,
+    threads: Threads,
     tell: Tell<E>,
 }
 
@@ -68,20 +68,20 @@ struct State<E> {
     waiting: VecDeque<E>,
     /// Whose errands are at work, one thread each.
     busy: Vec<MonitorId>,
-    threads: Vec<JoinHandle<()>>,
     stopped: bool,
 }
 
 impl<E: Errand> Helpers<E> {
     /// At most `most` threads of this name.
     pub fn new(name: &'static str, most: usize, tell: Tell<E>) -> Self {
-        let state = State {
-            waiting: VecDeque::new(),
-            busy: Vec::new(),
-            threads: Vec::new(),
-            stopped: false,
-        };
-        Self(Arc::new(Shared { name, most, state: Mutex::new(state), tell }))
+        let state = State { waiting: VecDeque::new(), busy: Vec::new(), stopped: false };
+        Self(Arc::new(Shared {
+            name,
+            most,
+            state: Mutex::new(state),
+            threads: Threads::default(),
+            tell,
+        }))
     }
 
     /// Never waits; after `stop` it does nothing.
@@ -114,11 +114,7 @@ impl<E: Errand> Helpers<E> {
 
     /// Waits for what is at work; to be called after `stop`.
     pub fn join(&self) {
-        let threads = std::mem::take(&mut self.0.state.lock().threads);
-        for thread in threads {
-            // Its panics were caught.
-            let _ = thread.join();
-        }
+        self.0.threads.join();
     }
 
     fn start(&self, errand: E) {
@@ -135,11 +131,7 @@ impl<E: Errand> Helpers<E> {
             }
         };
         match thread::spawn(self.0.name, STACK, body) {
-            Ok(thread) => {
-                let mut state = self.0.state.lock();
-                state.threads.retain(|thread| !thread.is_finished());
-                state.threads.push(thread);
-            }
+            Ok(thread) => self.0.threads.keep(thread),
             Err(error) => {
                 let errand = parcel.lock().take();
                 if let Some(errand) = errand {

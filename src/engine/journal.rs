@@ -16,10 +16,13 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::Arc,
-    thread::JoinHandle,
 };
 
-use super::{fork::Held, lock::Mutex, thread};
+use super::{
+    fork::Held,
+    lock::Mutex,
+    thread::{self, Threads},
+};
 use crate::{
     model::MonitorId,
     qmp::journal::{Findings, Request, SLICE, Search, Want},
@@ -34,6 +37,8 @@ pub struct Journals(Arc<Shared>);
 
 struct Shared {
     state: Mutex<State>,
+    /// The present one, and former ones that may not have ended yet.
+    threads: Threads,
     tell: Tell,
 }
 
@@ -43,8 +48,6 @@ struct State {
     waiting: VecDeque<Errand>,
     /// There is a thread that will look at `waiting` again.
     running: bool,
-    /// The present thread, and former ones that may not have ended yet.
-    threads: Vec<JoinHandle<()>>,
     stopped: bool,
 }
 
@@ -63,7 +66,7 @@ struct Reading {
 
 impl Journals {
     pub fn new(tell: Tell) -> Self {
-        Self(Arc::new(Shared { state: Mutex::default(), tell }))
+        Self(Arc::new(Shared { state: Mutex::default(), threads: Threads::default(), tell }))
     }
 
     /// Asks for a journal to be read. Never waits for a disk; after `stop` it does nothing.
@@ -85,24 +88,16 @@ impl Journals {
     }
 
     /// Waits until there is no thread any more; to be called after `stop`, and when nobody can be
-    /// in `submit` any more. A disk that does not
-    /// answer keeps it waiting for as long as the kernel waits.
+    /// in `submit` any more. A disk that does not answer keeps it waiting for as long as the kernel
+    /// waits.
     pub fn join(&self) {
-        let threads = std::mem::take(&mut self.0.state.lock().threads);
-        for thread in threads {
-            // Its panics were caught.
-            let _ = thread.join();
-        }
+        self.0.threads.join();
     }
 
     fn start(&self) {
         let shared = Arc::clone(&self.0);
         match thread::spawn(THREAD, STACK, move || shared.run()) {
-            Ok(thread) => {
-                let mut state = self.0.state.lock();
-                state.threads.retain(|thread| !thread.is_finished());
-                state.threads.push(thread);
-            }
+            Ok(thread) => self.0.threads.keep(thread),
             Err(error) => self.0.give_up(Vec::new(), &error.text),
         }
     }

@@ -9,6 +9,7 @@ use std::{
     thread::{Builder, JoinHandle},
 };
 
+use super::lock::Mutex;
 use crate::model::{Code, Error};
 
 /// Starts a thread in which all signals are blocked but those that a fault of its own raises.
@@ -24,6 +25,26 @@ pub fn spawn(
     thread.map_err(|error: io::Error| {
         Error::new(Code::NoThread, format!("cannot start the thread {name}: {error}"))
     })
+}
+
+/// Threads that come and go, until somebody waits for the last of them.
+#[derive(Debug, Default)]
+pub struct Threads(Mutex<Vec<JoinHandle<()>>>);
+
+impl Threads {
+    pub fn keep(&self, thread: JoinHandle<()>) {
+        let mut threads = self.0.lock();
+        threads.retain(|thread| !thread.is_finished());
+        threads.push(thread);
+    }
+
+    /// Waits until all have ended. Each catches its panics.
+    pub fn join(&self) {
+        let threads = std::mem::take(&mut *self.0.lock());
+        for thread in threads {
+            let _ = thread.join();
+        }
+    }
 }
 
 /// The calling thread's former signal mask; put back on drop.
