@@ -17,6 +17,16 @@ fn journaled() -> World {
     World::connected_with("7.2", with)
 }
 
+/// A job ran before a gap, and one of its id does after it; the journal is asked which.
+fn doubted(id: &str) -> World {
+    let mut world = journaled();
+    world.status(id, "created running");
+    world.drops_and_meets(ONE);
+    let job = format!(r#"{{"id": "{id}", "type": "stream", "status": "running"}}"#);
+    world.reconciles(&job, "");
+    world
+}
+
 /// Events as the journal has them.
 fn found(job: u64, lines: &[String]) -> Findings {
     let event = |line: &String| -> Event {
@@ -84,10 +94,7 @@ fn it_is_asked_when_qemu_is_dead_and_when_it_is_given_up() {
 /// What it is asked for then is what counts, not what it said before.
 #[test]
 fn a_qemu_that_dies_while_its_journal_is_read_is_asked_for_again() {
-    let mut world = journaled();
-    world.status("theirs", "created running");
-    world.drops_and_meets(ONE);
-    world.reconciles(r#"{"id": "theirs", "type": "stream", "status": "running"}"#, "");
+    let mut world = doubted("theirs");
     assert_eq!(world.story().last().unwrap(), "read for theirs");
     world.drops();
     world.process_ends();
@@ -115,10 +122,7 @@ fn a_name_used_again_in_the_gap_is_two_jobs() {
 
 #[test]
 fn the_journal_clears_a_doubt() {
-    let mut world = journaled();
-    world.status("drive0", "created running");
-    world.drops_and_meets(ONE);
-    world.reconciles(r#"{"id": "drive0", "type": "stream", "status": "running"}"#, "");
+    let mut world = doubted("drive0");
     world.finds(Findings::default());
     world.completed("drive0", "stream", None);
     assert_eq!(world.ends(), ["end 1 drive0 succeeded"]);
@@ -126,10 +130,7 @@ fn the_journal_clears_a_doubt() {
 
 #[test]
 fn an_end_that_both_the_wire_and_the_journal_tell_is_told_once() {
-    let mut world = journaled();
-    world.status("drive0", "created running");
-    world.drops_and_meets(ONE);
-    world.reconciles(r#"{"id": "drive0", "type": "stream", "status": "running"}"#, "");
+    let mut world = doubted("drive0");
     // The journal has it already, the wire still has it under way.
     let line = world.line("BLOCK_JOB_COMPLETED", r#"{"device": "drive0", "type": "stream"}"#);
     world.finds(found(1, std::slice::from_ref(&line)));
@@ -203,10 +204,7 @@ fn a_remembered_job_does_not_hide_those_that_nobody_remembers() {
 /// What the wire still brings of it begins no other job.
 #[test]
 fn an_end_that_the_journal_tells_covers_what_the_wire_still_has_of_the_job() {
-    let mut world = journaled();
-    world.status("theirs", "created running");
-    world.drops_and_meets(ONE);
-    world.reconciles(r#"{"id": "theirs", "type": "stream", "status": "running"}"#, "");
+    let mut world = doubted("theirs");
     let late = world.line("JOB_STATUS_CHANGE", r#"{"id": "theirs", "status": "waiting"}"#);
     let end = world.line("BLOCK_JOB_COMPLETED", r#"{"device": "theirs", "type": "stream"}"#);
     world.finds(found(1, &[late.clone(), end.clone()]));
