@@ -11,6 +11,7 @@
 set -euo pipefail
 export LC_ALL=C
 cd "$(dirname "$0")/.."
+. scripts/sources.sh
 
 work=${CARGO_TARGET_DIR:-target}/tsan
 mkdir -p "$work"
@@ -91,9 +92,7 @@ clang-"$llvm" -g -O1 -fsanitize=thread -Iinclude -o "$work/planted" tests/tsan/p
 planted "C" "$work/logs/planted-c.log" on_event "$work/planted"
 
 tree=$work/tree
-rm -rf "$tree"
-mkdir -p "$tree"
-cp -Rp src benches build.rs blockjob.map Cargo.toml Cargo.lock "$tree"
+copy_sources "$tree"
 patch --batch --fuzz=3 -p1 -d "$tree" <tests/tsan/unguarded-figures.patch
 touch "$tree/src/lib.rs"
 build "$tree"

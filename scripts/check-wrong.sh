@@ -8,6 +8,7 @@
 set -euo pipefail
 export LC_ALL=C
 cd "$(dirname "$0")/.."
+. scripts/sources.sh
 
 # Worlds that a wrong design is played in, and the right one.
 seeds=${SEEDS:-4000}
@@ -27,9 +28,8 @@ fi
 # Only the storm is built in the copy, and it links the rlib. Its files keep their times, but what
 # was built last may be of a patch.
 copy() {
-    rm -rf "$tree"
+    copy_sources "$tree"
     mkdir -p "$tree/tests"
-    cp -Rp src benches build.rs Cargo.toml Cargo.lock "$tree"
     cp -Rp tests/storm "$tree/tests"
     sed -i 's/^crate-type = .*/crate-type = ["rlib"]/' "$tree/Cargo.toml"
     touch -r Cargo.toml "$tree/Cargo.toml"
