@@ -1904,13 +1904,11 @@ int blockjob_monitor_execute(blockjob_monitor *monitor,
 
 /**
  * Sends a command to QEMU together with a descriptor, and waits for its reply: "getfd" names the
- * descriptor in QEMU, "add-fd" adds it to a set of them.
+ * descriptor in QEMU, "add-fd" adds it to a set of them. One command with a descriptor is at QEMU
+ * at a time; what is sent after another one waits for that.
  *
  * @param fd what is passed; a duplicate of it, made before this returns. It stays the caller's,
- *        and may be closed at once.
- *
- * The rest is as with blockjob_monitor_execute(). One command with a descriptor is at QEMU at a
- * time; what is sent after another one waits for that.
+ *        and may be closed at once. The other parameters are those of blockjob_monitor_execute().
  *
  * Returns: 0. Errors: as blockjob_monitor_execute(), and -EBADF (fd is not open), -EMFILE,
  * -EOPNOTSUPP (also: the monitor's address is no unix socket).

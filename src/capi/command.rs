@@ -12,7 +12,6 @@
 use std::{
     ffi::{c_char, c_int, c_void},
     sync::Arc,
-    time::Duration,
 };
 
 use super::{
@@ -61,22 +60,19 @@ pub unsafe extern "C" fn blockjob_monitor_execute(
     guard(|| {
         // SAFETY: the header asks for a handle of ours.
         let monitor = unsafe { shared(monitor) }?;
-        let limit = timeout(timeout_ms);
         // SAFETY: the header asks for text.
-        let order = limit.and_then(|limit| unsafe { order(command, json, flags, limit) });
+        let order = unsafe { order(command, json, flags, timeout_ms) };
         // SAFETY: the header asks for a place to write to.
         unsafe { execute(&monitor, order, out_reply) }
     })
 }
 
 /// Sends a command to QEMU together with a descriptor, and waits for its reply: "getfd" names the
-/// descriptor in QEMU, "add-fd" adds it to a set of them.
+/// descriptor in QEMU, "add-fd" adds it to a set of them. One command with a descriptor is at QEMU
+/// at a time; what is sent after another one waits for that.
 ///
 /// @param fd what is passed; a duplicate of it, made before this returns. It stays the caller's,
-///        and may be closed at once.
-///
-/// The rest is as with blockjob_monitor_execute(). One command with a descriptor is at QEMU at a
-/// time; what is sent after another one waits for that.
+///        and may be closed at once. The other parameters are those of blockjob_monitor_execute().
 ///
 /// Returns: 0. Errors: as blockjob_monitor_execute(), and -EBADF (fd is not open), -EMFILE,
 /// -EOPNOTSUPP (also: the monitor's address is no unix socket).
@@ -95,9 +91,8 @@ pub unsafe extern "C" fn blockjob_monitor_execute_with_fd(
     guard(|| {
         // SAFETY: the header asks for a handle of ours.
         let monitor = unsafe { shared(monitor) }?;
-        let limit = timeout(timeout_ms);
         // SAFETY: the header asks for text.
-        let order = limit.and_then(|limit| unsafe { order(command, json, flags, limit) });
+        let order = unsafe { order(command, json, flags, timeout_ms) };
         let order = order.map(|order| Order { fd: Some(fd), ..order });
         // SAFETY: the header asks for a place to write to.
         unsafe { execute(&monitor, order, out_reply) }
@@ -147,9 +142,8 @@ pub unsafe extern "C" fn blockjob_monitor_execute_async(
     let number = guard(|| {
         // SAFETY: the header asks for a handle of ours.
         let monitor = unsafe { shared(monitor) }?;
-        let limit = timeout(timeout_ms);
         // SAFETY: the header asks for text.
-        let order = limit.and_then(|limit| unsafe { order(command, json, flags, limit) });
+        let order = unsafe { order(command, json, flags, timeout_ms) };
         let foreign = foreign.take().expect("it was made above and is taken once");
         let has_callback = callback.is_some();
         let callback: ReplyCallback = Box::new(move |reply| {
@@ -175,8 +169,9 @@ unsafe fn order<'a>(
     command: *const c_char,
     json: *const c_char,
     flags: u32,
-    timeout: Option<Duration>,
+    timeout_ms: c_int,
 ) -> Result<Order<'a>, Error> {
+    let timeout = timeout(timeout_ms)?;
     if flags & !BLOCKJOB_EXECUTE_OOB != 0 {
         let text = format!("flags is {flags:#x}; wanted 0 or BLOCKJOB_EXECUTE_OOB");
         return Err(Error::new(Code::Invalid, text));
