@@ -207,8 +207,8 @@ pub unsafe extern "C" fn blockjob_monitor_set_peer(
 
 /// Sets how often the progress of running jobs is told, as PROGRESS events: for progress bars.
 /// While a job is known to run QEMU is asked for all of them at once, and each whose numbers have
-/// changed is told. Block jobs are: of other types QEMU counts no progress to speak of. A PROGRESS
-/// may be a little older than events before it, but none comes after its job's end.
+/// changed is told. That is for block jobs: of other types QEMU counts no progress to speak of. A
+/// PROGRESS may be a little older than events before it, but none comes after its job's end.
 ///
 /// @param interval_ms milliseconds between an answer and the next question, from 1; -1 for never,
 ///        as it is without this call
