@@ -270,10 +270,13 @@ static void too_many_without_an_answer_are_refused(void **state)
     struct world *world = *state;
     blockjob_job *job = handle_of(world, "j", 0);
     blockjob_list *all = NULL;
+    int result;
 
-    for (int i = 0; i < 8192; i++) {
-        assert_result(blockjob_monitor_list_jobs(world->monitor, 0, &all), -ETIMEDOUT);
-    }
+    /* Each has taken no time, so the refusal may come to one of them already. */
+    do {
+        result = blockjob_monitor_list_jobs(world->monitor, 0, &all);
+    } while (result == -ETIMEDOUT);
+    assert_result(result, -ENOBUFS);
     assert_result(list(world->monitor), -ENOBUFS);
     assert_result(look(job), -ENOBUFS);
     blockjob_job_free(job);

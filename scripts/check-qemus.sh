@@ -91,7 +91,7 @@ prepare() {
     rm -f "$made/version"
     for program in "${programs[@]}"; do
         options=()
-        [[ $program != qemu-system-* ]] || options=(-L "$root/usr/share/qemu")
+        [[ $program != qemu-system-* ]] || options=(-L "$root/usr/share/qemu" -L "$root/usr/share/seabios")
         cat >"$made/bin/$program" <<EOF
 #!/bin/sh
 export QEMU_MODULE_DIR=${libraries@Q}/qemu

@@ -1,7 +1,7 @@
 //! A QMP client that shares nothing with the library: it drives a QEMU and keeps every event as
 //! the bytes that came. It reads only while it waits for something; QEMU keeps the rest for it.
 
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, ErrorKind, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
@@ -24,21 +24,23 @@ pub struct Qmp {
 }
 
 impl Qmp {
-    /// Connects and negotiates; an error is that of connecting alone.
+    /// Connects and negotiates; an error is that of connecting, or that QEMU has ended.
     pub fn connect(socket: &Path) -> io::Result<Self> {
         let stream = UnixStream::connect(socket)?;
         stream.set_read_timeout(Some(DEADLINE))?;
         let mut stream = BufReader::new(stream);
         // The event of having started may precede the greeting, in QEMU 5.2 at least.
         let greeting = loop {
-            let message = read(&mut stream).expect("QEMU greets before it hangs up");
+            let message = read(&mut stream).ok_or(ErrorKind::UnexpectedEof)?;
             if !message.value["event"].is_string() {
                 break message;
             }
         };
         assert!(greeting.value["QMP"].is_object(), "this is no greeting: {}", greeting.text);
         let mut qmp = Self { stream, greeting, events: Vec::new(), commands: 0 };
-        qmp.execute("qmp_capabilities", &json!({}));
+        let id = qmp.send("qmp_capabilities", &json!({}));
+        let reply = qmp.reply_to(&id).ok_or(ErrorKind::UnexpectedEof)?;
+        assert!(reply.value["error"].is_null(), "QEMU refused to agree: {}", reply.text);
         Ok(qmp)
     }
 
@@ -84,14 +86,17 @@ impl Qmp {
 
     fn reply(&mut self, command: &str, arguments: &Value) -> Message {
         let id = self.send(command, arguments);
+        self.reply_to(&id).unwrap_or_else(|| panic!("QEMU hung up on {command} {arguments}"))
+    }
+
+    /// `None` when QEMU hung up.
+    fn reply_to(&mut self, id: &Value) -> Option<Message> {
         loop {
-            let Some(reply) = read(&mut self.stream) else {
-                panic!("QEMU hung up on {command} {arguments}");
-            };
-            if reply.value["event"].is_string() {
-                self.events.push(reply);
-            } else if reply.value["id"] == id {
-                return reply;
+            let message = read(&mut self.stream)?;
+            if message.value["event"].is_string() {
+                self.events.push(message);
+            } else if message.value["id"] == *id {
+                return Some(message);
             }
         }
     }
