@@ -1,9 +1,10 @@
 //! A QMP client that shares nothing with the library: it drives a QEMU and keeps every event as
 //! the bytes that came. It reads only while it waits for something; QEMU keeps the rest for it.
 
-use std::io::{self, BufRead, BufReader, ErrorKind, Write};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read as _, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -109,6 +110,15 @@ impl Qmp {
             }
         }
     }
+}
+
+/// Does QEMU say anything to a client within so much time?
+pub fn greets(socket: &Path, limit: Duration) -> bool {
+    let greeted = UnixStream::connect(socket).and_then(|mut stream| {
+        stream.set_read_timeout(Some(limit))?;
+        stream.read(&mut [0])
+    });
+    greeted.is_ok_and(|bytes| bytes > 0)
 }
 
 /// The next message, or `None` at the end. A plain monitor writes each on a line of its own, a
