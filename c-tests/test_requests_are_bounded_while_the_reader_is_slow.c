@@ -29,14 +29,30 @@ int epoll_wait(int epoll, struct epoll_event *events, int most, int timeout)
 /* From here on nothing is taken that the reader is asked for. */
 static void hold_reader(struct world *world)
 {
+    blockjob_job *alarm_clock = handle_of(world, "to-wake-the-reader", 0);
+
     atomic_store(&stands, true);
-    blockjob_job_free(handle_of(world, "to-wake-the-reader", 0));
+    blockjob_job_free(alarm_clock);
     wait_until(atomic_load(&is_there));
 }
 
-static void let_reader_go(void)
+/* When this returns, all has been taken that it was asked for. */
+static void let_reader_go(struct world *world)
 {
     atomic_store(&stands, false);
+    blockjob_job_free(handle_of(world, "to-come-after-all-else", 0));
+}
+
+/* The handle of a job that has ended: what is asked of it the reader answers by itself. */
+static blockjob_job *ended_job(struct world *world)
+{
+    blockjob_job *job = handle_of(world, "over", 0);
+    blockjob_event *event = NULL;
+
+    say_completed(world->qemu, "over");
+    assert_result(blockjob_job_wait(job, -1, &event), 0);
+    blockjob_event_unref(event);
+    return job;
 }
 
 /* Asks until it is refused, each time without waiting; says how often it was not. */
@@ -55,8 +71,9 @@ static int fill(blockjob_job *job)
 static void too_many_are_refused_until_some_are_answered(void **state)
 {
     struct world *world = *state;
-    blockjob_job *job = handle_of(world, "unknown", 0);
+    blockjob_job *job = ended_job(world);
     struct scripted_monitor *second_qemu = scripted_monitor_new();
+    blockjob_job *freed = handle_of(world, "freed", 0);
     blockjob_monitor *second = NULL;
     blockjob_list *list = NULL;
 
@@ -74,13 +91,12 @@ static void too_many_are_refused_until_some_are_answered(void **state)
     assert_result(blockjob_monitor_connect(second, 0), -ETIMEDOUT);
     assert_result(blockjob_monitor_connect(second, 0), -ENOBUFS);
     assert_result(blockjob_monitor_close(second), 0);
-    blockjob_job_free(job);
+    blockjob_job_free(freed);
 
-    let_reader_go();
+    let_reader_go(world);
     while (blockjob_event_get_monitor(recorder_next_of(world->recorder, BLOCKJOB_EVENT_CLOSED))
            != second) {
     }
-    job = handle_of(world, "unknown", 0);
     assert_result(blockjob_job_pause(job, -1), -ENOENT);
     blockjob_job_free(job);
     expect_nothing_sent(world);
@@ -93,7 +109,7 @@ static void their_bytes_are_counted(void **state)
 {
     enum { LENGTH = 60000, MOST = 64 << 20 };
     struct world *world = *state;
-    blockjob_job *job = handle_of(world, "unknown", 0);
+    blockjob_job *job = ended_job(world);
     char *json = malloc(LENGTH + 1);
     int count = 0, result;
 
@@ -106,8 +122,8 @@ static void their_bytes_are_counted(void **state)
     }
     assert_int_equal(result, -ENOBUFS);
     assert_int_equal(count, MOST / (LENGTH + 1));
-    let_reader_go();
-    assert_result(blockjob_job_start(job, "x", json, -1), -EINVAL);
+    let_reader_go(world);
+    assert_result(blockjob_job_start(job, "x", json, -1), -EALREADY);
     blockjob_job_free(job);
     free(json);
     expect_nothing_sent(world);
@@ -126,7 +142,7 @@ static void an_end_is_acknowledged_all_the_same(void **state)
     taker_next(taker);
     end = taker_kept(taker);
     pass_fence(world, world->qemu);
-    job = handle_of(world, "unknown", 0);
+    job = ended_job(world);
     hold_reader(world);
     fill(job);
     for (int i = 0; i < 3; i++) {
@@ -134,7 +150,7 @@ static void an_end_is_acknowledged_all_the_same(void **state)
         assert_non_null(strstr(blockjob_last_error(), "but the end is acknowledged"));
     }
     then_dismiss(world->qemu, OWNER "-ended");
-    let_reader_go();
+    let_reader_go(world);
     script_done(world->qemu);
     expect_nothing_sent(world);
     blockjob_event_unref(end);
