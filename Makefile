@@ -153,6 +153,11 @@ $(TARGET)/c-tests/%.o: c-tests/%.c $(wildcard c-tests/*.h) $(HEADER)
 $(TARGET)/c-tests/%: $(TARGET)/c-tests/%.o $(C_HELPERS) | lib
 	$(CC) $(LDFLAGS) -o $@ $^ $(LINK) -lcmocka -pthread
 
+# It loads the library itself.
+$(TARGET)/c-tests/test_library_may_be_loaded_and_unloaded: \
+        $(TARGET)/c-tests/test_library_may_be_loaded_and_unloaded.o | lib
+	$(CC) $(LDFLAGS) -o $@ $< $(RPATH) -lcmocka -ldl -pthread
+
 # C++ programs stand alone.
 $(TARGET)/c-tests/%: c-tests/%.cc $(HEADER) | lib
 	@mkdir -p $(@D)

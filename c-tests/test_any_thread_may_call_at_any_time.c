@@ -158,10 +158,71 @@ static void all_at_once(void **state)
     assert_int_equal(recorder_misuses(world->recorder), 0);
 }
 
+enum { CROWD_THREADS = 8, CROWD = 400 };
+
+static atomic_int arrived; /* threads whose whole crowd is registered */
+
+/* Registers a crowd, waits until all crowds are there and somebody of its own was called. */
+static int crowd(void *listener)
+{
+    struct visit *visits = calloc(CROWD, sizeof *visits);
+    int64_t *ids = calloc(CROWD, sizeof *ids);
+    struct timespec end = patience_end();
+    int failures = 0;
+
+    for (size_t i = 0; i < CROWD; i++) {
+        ids[i] = blockjob_callback_add(listener, NULL, i % 100 == 0 ? NULL : "nobody",
+                                       BLOCKJOB_EVENT_COMPLETED, callback, &visits[i], release);
+        failures += ids[i] <= 0;
+        atomic_fetch_add(&tally.adds, 1);
+    }
+    atomic_fetch_add(&arrived, 1);
+    while ((atomic_load(&arrived) < CROWD_THREADS || atomic_load(&visits[0].calls) == 0)
+           && patience_pause(&end)) {
+    }
+    failures += atomic_load(&visits[0].calls) == 0;
+    for (size_t i = 0; i < CROWD; i++) {
+        failures += blockjob_callback_remove(listener, ids[i], 0) != 0;
+        failures += atomic_load(&visits[i].freed) != 1;
+    }
+    free(ids);
+    free(visits);
+    return failures;
+}
+
+/* Thousands are registered at a time, while events flow. */
+static void thousands_at_a_time(void **state)
+{
+    struct world *world = *state;
+    struct call calls[CROWD_THREADS];
+    int said = 0;
+
+    memset(&tally, 0, sizeof tally);
+    for (size_t i = 0; i < CROWD_THREADS; i++) {
+        call_start(&calls[i], crowd, world->listener);
+    }
+    for (size_t i = 0; i < CROWD_THREADS; i++) {
+        while (!atomic_load(&calls[i].returned)) {
+            char job_id[16];
+
+            snprintf(job_id, sizeof job_id, "c%d", said++);
+            say_completed(world->qemu, job_id);
+            recorder_next_of(world->recorder, BLOCKJOB_EVENT_COMPLETED);
+        }
+        assert_int_equal(call_join(&calls[i]), 0);
+    }
+    assert_int_equal(tally.adds, CROWD_THREADS * CROWD);
+    assert_int_equal(tally.frees, tally.adds);
+    assert_int_equal(tally.called_after_free, 0);
+    assert_int_equal(tally.freed_while_called, 0);
+    assert_int_equal(tally.freed_twice, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         test_connected(all_at_once),
+        test_connected(thousands_at_a_time),
     };
 
     return run_all(tests);

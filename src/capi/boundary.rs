@@ -266,6 +266,7 @@ pub fn errno(code: Code) -> c_int {
         Code::NoData => libc::ENODATA,
         Code::NoThread => libc::EAGAIN,
         Code::NoBuffers => libc::ENOBUFS,
+        Code::NoMemory => libc::ENOMEM,
         Code::Internal => libc::ENOTRECOVERABLE,
         Code::Os(number) => number,
     }

@@ -145,9 +145,10 @@ impl Roster {
         Err(busy("nobody was given how it ended: take that first, by a wait or a callback"))
     }
 
-    /// The program acknowledges an end now, whoever else still claims it.
-    pub fn acknowledge(&self, key: Key) {
-        self.inner.lock().ledger.acknowledge(key);
+    /// The program acknowledges an end now, whoever else still claims it. False when that was done
+    /// before.
+    pub fn acknowledge(&self, key: Key) -> bool {
+        self.inner.lock().ledger.acknowledge(key)
     }
 
     /// The last reference to a report of an end is gone.

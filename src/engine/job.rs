@@ -101,13 +101,14 @@ impl Job {
 
     pub fn begin_start(&self, command: &str, arguments: &str) -> Result<Stub, Error> {
         let (ticket, stub) = ticket();
-        self.monitor.post(Post::StartJob {
+        let post = Post::StartJob {
             monitor: self.monitor.id(),
             handle: self.handle,
             command: command.to_owned(),
             arguments: arguments.to_owned(),
             ticket,
-        })?;
+        };
+        self.monitor.request(post, command.len() + arguments.len())?;
         Ok(stub)
     }
 
@@ -151,7 +152,18 @@ impl Report {
             Error::new(Code::Invalid, "the event is no end of a job: there is nothing to take")
         })?;
         let (ticket, stub) = ticket();
-        self.monitor.post(Post::Acknowledge(key.monitor, key.job, Some(ticket)))?;
+        let acknowledge = |ticket| Post::Acknowledge(key.monitor, key.job, ticket);
+        match self.monitor.request(acknowledge(Some(ticket)), 0) {
+            // It is acknowledged all the same; only nobody waits.
+            Err(mut error) if error.code == Code::NoBuffers => {
+                if self.monitor.roster().acknowledge(key) {
+                    self.monitor.post(acknowledge(None))?;
+                }
+                error.text.push_str(", but the end is acknowledged");
+                return Err(error);
+            }
+            posted => posted?,
+        }
         self.monitor.roster().acknowledge(key);
         Ok(stub)
     }

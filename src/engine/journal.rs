@@ -120,8 +120,12 @@ impl State {
 impl Shared {
     fn run(&self) {
         let mut readings = VecDeque::new();
+        let mut buffer = Vec::new();
+        if buffer.try_reserve_exact(SLICE).is_err() {
+            return self.give_up(Vec::new(), "there is no memory for it");
+        }
         let turns = AssertUnwindSafe(|| {
-            let mut buffer = vec![0; SLICE].into_boxed_slice();
+            buffer.resize(SLICE, 0);
             while self.take_waiting(&mut readings) {
                 if let Some(reading) = readings.front_mut() {
                     let done = reading.step(&mut buffer);

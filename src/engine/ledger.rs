@@ -178,9 +178,11 @@ impl<P> Ledger<P> {
     }
 
     /// The program does so, whoever still claims it.
-    pub fn acknowledge(&mut self, key: Key) {
+    pub fn acknowledge(&mut self, key: Key) -> bool {
+        let is_new = self.ends.get(&key).is_some_and(|end| !end.acknowledged);
         self.change(key, |end| end.acknowledged = true);
         let _ = self.settle(key);
+        is_new
     }
 
     /// Its turn at delivery is over.

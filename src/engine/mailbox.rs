@@ -1,7 +1,10 @@
-//! What callers post to the reader. Bounded by its callers: a monitor is started once until it is
-//! down again and closed once, a handle is made and freed once, an end is acknowledged by itself
-//! once, a journal is read and a host looked up when that was asked for; and whoever posts a ticket
-//! waits for it, but for commands that nobody waits for, which `reply` bounds.
+//! What callers post to the reader, which takes all of it once a turn.
+//!
+//! A request is what a caller may make again and again without waiting for the answer, so there is
+//! a bound: who asks for more is refused. What must come through is never refused, and bounded by
+//! what it is about: a monitor is started once until it is down again and closed once, a handle is
+//! made by a call that waits and freed once, an end is acknowledged once, a journal is read and a
+//! host looked up when that was asked for, and `reply` bounds commands that nobody waits for.
 
 #![forbid(unsafe_code)]
 
@@ -11,13 +14,22 @@ use crate::model::{Code, Error};
 #[derive(Debug)]
 pub struct Mailbox<P> {
     /// `None` when the listener was stopped.
-    posts: Mutex<Option<Vec<P>>>,
+    posts: Mutex<Option<Posts<P>>>,
     wake: Wake,
+}
+
+#[derive(Debug)]
+struct Posts<P> {
+    all: Vec<P>,
+    /// So many of them are requests; at most `REQUESTS_MAX`.
+    requests: usize,
+    /// Of those; at most `REQUEST_BYTES_MAX`.
+    bytes: usize,
 }
 
 impl<P> Mailbox<P> {
     pub fn new() -> Result<Self, Error> {
-        Ok(Self { posts: Mutex::new(Some(Vec::new())), wake: Wake::new()? })
+        Ok(Self { posts: Mutex::new(Some(Posts::default())), wake: Wake::new()? })
     }
 
     /// Rings when a post has come or the listener was stopped.
@@ -25,9 +37,20 @@ impl<P> Mailbox<P> {
         &self.wake
     }
 
+    /// What must come through.
     pub fn post(&self, post: P) -> Result<(), Error> {
         match &mut *self.posts.lock() {
-            Some(posts) => posts.push(post),
+            Some(posts) => posts.all.push(post),
+            None => return Err(stopped()),
+        }
+        self.wake.ring();
+        Ok(())
+    }
+
+    /// A request with so many bytes of the caller's; it is refused when too much waits already.
+    pub fn request(&self, post: P, bytes: usize) -> Result<(), Error> {
+        match &mut *self.posts.lock() {
+            Some(posts) => posts.add_request(post, bytes)?,
             None => return Err(stopped()),
         }
         self.wake.ring();
@@ -37,7 +60,7 @@ impl<P> Mailbox<P> {
     /// All posts since the last call; `None` when the listener was stopped.
     pub fn take(&self) -> Option<Vec<P>> {
         // The wake is not read: each ring is a new edge for the poll, and costs a call less.
-        self.posts.lock().as_mut().map(std::mem::take)
+        self.posts.lock().as_mut().map(|posts| std::mem::take(posts).all)
     }
 
     /// Refuses further posts and drops the present ones, whose tickets answer by themselves.
@@ -53,6 +76,63 @@ impl<P> Mailbox<P> {
     }
 }
 
+impl<P> Posts<P> {
+    fn add_request(&mut self, post: P, bytes: usize) -> Result<(), Error> {
+        let all = self.bytes + bytes;
+        if self.requests >= REQUESTS_MAX || all > REQUEST_BYTES_MAX {
+            let text = format!(
+                "{} requests of {} bytes in all wait for the listener already: let some be \
+                 answered first; this one was not made",
+                self.requests, self.bytes
+            );
+            return Err(Error::new(Code::NoBuffers, text));
+        }
+        self.all.push(post);
+        (self.requests, self.bytes) = (self.requests + 1, all);
+        Ok(())
+    }
+}
+
+impl<P> Default for Posts<P> {
+    fn default() -> Self {
+        Self { all: Vec::new(), requests: 0, bytes: 0 }
+    }
+}
+
 pub fn stopped() -> Error {
     Error::new(Code::Shutdown, "the listener was stopped or freed; nothing works on it any more")
+}
+
+/// Far more than threads wait at a time; the reader takes them all in less than a tenth of a second.
+const REQUESTS_MAX: usize = 1 << 14;
+/// The longest commands of as many monitors.
+const REQUEST_BYTES_MAX: usize = 64 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_have_a_bound_until_they_are_taken_and_what_must_come_through_has_none() {
+        let mailbox = Mailbox::new().unwrap();
+        assert!((0..REQUESTS_MAX).all(|number| mailbox.request(number, 0).is_ok()));
+        let refused = mailbox.request(0, 0).unwrap_err();
+        assert_eq!(refused.code, Code::NoBuffers);
+        assert!(refused.text.starts_with("16384 requests of 0 bytes in all wait"), "{refused}");
+        assert_eq!(mailbox.post(0), Ok(()));
+        assert_eq!(mailbox.take().unwrap().len(), REQUESTS_MAX + 1);
+        assert_eq!(mailbox.request(0, 0), Ok(()));
+    }
+
+    #[test]
+    fn their_bytes_have_a_bound_as_well() {
+        let mailbox = Mailbox::new().unwrap();
+        assert_eq!(mailbox.request(1, REQUEST_BYTES_MAX), Ok(()));
+        assert_eq!(mailbox.request(2, 0), Ok(()));
+        assert_eq!(mailbox.request(3, 1).unwrap_err().code, Code::NoBuffers);
+        assert_eq!(mailbox.take(), Some(vec![1, 2]));
+        assert_eq!(mailbox.request(3, 1), Ok(()));
+        mailbox.stop();
+        assert_eq!(mailbox.request(4, 0).unwrap_err().code, Code::Shutdown);
+    }
 }

@@ -166,8 +166,14 @@ impl Monitor {
         }
     }
 
+    /// Posts what must come through.
     pub fn post(&self, post: Post) -> Result<(), Error> {
         self.mailbox.post(post)
+    }
+
+    /// Posts what may be refused, with so many bytes of the caller's.
+    pub fn request(&self, post: Post, bytes: usize) -> Result<(), Error> {
+        self.mailbox.request(post, bytes)
     }
 
     pub fn address(&self) -> &Address {
@@ -291,12 +297,15 @@ impl Monitor {
 
     /// Begins to connect unless that was done, and waits until the monitor is usable.
     pub fn connect(self: &Arc<Self>, timeout: Option<Duration>) -> Result<(), Error> {
-        if !self.begin()? && self.state() == State::Connected {
+        let begins = self.begin()?;
+        if !begins && self.state() == State::Connected {
             return Ok(());
         }
         let _waiting = self.life.wait();
         let (ticket, stub) = ticket();
-        self.mailbox.post(Post::Start(Arc::clone(self), Some(ticket)))?;
+        let post = Post::Start(Arc::clone(self), Some(ticket));
+        // What was begun must be gone on with.
+        if begins { self.post(post) } else { self.request(post, 0) }?;
         stub.wait(timeout).unwrap_or_else(|| {
             let limit = timeout.unwrap_or_default().as_millis();
             let text = format!(

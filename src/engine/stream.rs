@@ -81,6 +81,10 @@ impl Stream {
             let text = format!("QEMU has not read {} bytes of commands", self.unsent.len());
             return Err(Error::new(Code::NoBuffers, text));
         }
+        if self.unsent.try_reserve(bytes.len()).is_err() {
+            let text = format!("there is no memory for a command of {} bytes", bytes.len());
+            return Err(Error::new(Code::NoMemory, text));
+        }
         self.unsent.extend_from_slice(bytes);
         self.flush()
     }

@@ -54,6 +54,8 @@ pub enum Code {
     NoThread,
     /// A bound was reached: the program does not take what it asked for.
     NoBuffers,
+    /// There is no memory for it.
+    NoMemory,
     /// A fault of this library.
     Internal,
     /// What the operating system answered, as its errno.

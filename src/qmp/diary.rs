@@ -54,6 +54,7 @@ impl Diary {
             Stray::Garbage => "a line that does not begin with {",
             Stray::CutOff => "a message that broke off",
             Stray::TooDeep => "a message nested deeper than QEMU nests",
+            Stray::NoMemory => "a message for which there is no memory",
         };
         let times = self.counts.count(Stat::Malformed);
         self.skipped(what, times, acts);

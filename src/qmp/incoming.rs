@@ -5,32 +5,43 @@ use super::{
     command::Heard,
     decode::{self, decode},
     exchange::{Pending, Purpose},
-    line::{Frame, Framer},
+    line::{Frame, Framer, Stray, is_affordable},
     message::{Message, parse},
     session::{Session, Stage, Ticket},
 };
-use crate::model::Now;
+use crate::model::{Code, Error, Now};
 
 impl<T: Ticket> Session<T> {
     /// QEMU said something.
     pub fn handle_bytes(&mut self, mut bytes: &[u8], now: Now, acts: &mut Vec<Act<T>>) {
         // Taken out for the loop, since a frame borrows it while the session acts.
         let mut framer = std::mem::replace(&mut self.framer, Framer::new(0));
-        while !matches!(self.stage, Stage::Down | Stage::Closed) {
+        let mut starved = false;
+        while !starved && !matches!(self.stage, Stage::Down | Stage::Closed) {
             let (used, frame) = framer.next(bytes);
+            let Some(frame) = frame else {
+                starved = framer.is_starved();
+                break;
+            };
             match frame {
-                Some(Frame::Message(message)) => {
+                Frame::Message(message) if !is_affordable(message.len()) => starved = true,
+                Frame::Message(message) => {
                     self.handle_message(&String::from_utf8_lossy(message), now, acts);
                 }
-                Some(Frame::Stray(stray, excerpt)) => {
+                Frame::Stray(Stray::NoMemory, _) => starved = true,
+                Frame::Stray(stray, excerpt) => {
                     self.diary.pass_over(stray, acts);
                     self.handle_stray(excerpt);
                 }
-                None => break,
             }
             bytes = &bytes[used..];
         }
         self.framer = framer;
+        if starved {
+            // Passed over it could be an end, which a new connection learns of by asking.
+            let error = Error::new(Code::NoMemory, "there is no memory for what QEMU says");
+            self.handle_end(&error, now, acts);
+        }
     }
 
     fn handle_message(&mut self, text: &str, now: Now, acts: &mut Vec<Act<T>>) {

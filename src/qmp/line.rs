@@ -42,6 +42,8 @@ pub enum Stray {
     TooLong,
     /// A message nested deeper than QEMU nests, skipped.
     TooDeep,
+    /// A message for which there is no memory.
+    NoMemory,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,6 +112,11 @@ impl Framer {
         self.forget();
         self.stage = Stage::Between;
         lost
+    }
+
+    /// The current message is skipped because there is no memory for it.
+    pub fn is_starved(&self) -> bool {
+        self.stage == Stage::Skipping(Stray::NoMemory)
     }
 
     /// What has come of a line that is no message.
@@ -189,6 +196,8 @@ impl Framer {
         if self.stage == Stage::Message {
             if self.length > self.limit {
                 self.skip(Stray::TooLong);
+            } else if self.pending.try_reserve(part.len()).is_err() {
+                self.skip(Stray::NoMemory);
             } else {
                 self.pending.extend_from_slice(part);
             }
@@ -232,6 +241,16 @@ impl Framer {
     }
 }
 
+/// Is there memory to make something of a message of so many bytes? Whoever copies parts of it takes
+/// memory bit by bit, where a refusal would end the process; so all of it is asked for before.
+pub fn is_affordable(message: usize) -> bool {
+    message < SMALL || Vec::<u8>::new().try_reserve_exact(COPIES * message).is_ok()
+}
+
+/// A message of this size is made something of as everything else is.
+const SMALL: usize = 64 << 10;
+/// Its text, and as much for what is read out of it.
+const COPIES: usize = 3;
 /// QEMU's own parser ends at this nesting too.
 const DEPTH_MAX: usize = 1024;
 /// As much of a stray line as an error message can use.

@@ -62,7 +62,10 @@ impl<T: Ticket> Session<T> {
             Some(ticket) if !matches!(self.stage, Stage::Ready) => {
                 acts.push(Act::Answer(ticket, Err(not_dismissed())));
             }
-            Some(ticket) => self.dismissing.push((job, ticket)),
+            Some(ticket) => {
+                self.dismissing.retain(|(_, ticket)| !ticket.is_void());
+                self.dismissing.push((job, ticket));
+            }
             None => {}
         }
         self.pump(now, acts);
