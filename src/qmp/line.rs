@@ -88,9 +88,7 @@ impl Framer {
     /// Finds the next frame. Returns how many bytes of `input` it used; call again with the rest
     /// until there is no frame, which is after all of `input` has been used.
     pub fn next<'a>(&'a mut self, input: &'a [u8]) -> (usize, Option<Frame<'a>>) {
-        if self.given {
-            self.forget();
-        }
+        self.forget_given();
         if self.stage == Stage::Between {
             let skipped = input.iter().position(|byte| !byte.is_ascii_whitespace());
             let Some(start) = skipped else { return (input.len(), None) };
@@ -101,11 +99,16 @@ impl Framer {
         self.inside(input)
     }
 
-    /// The stream has ended: how many bytes of an unfinished message or line are lost with it.
-    pub fn finish(&mut self) -> usize {
+    /// The message that was given out is not needed any more.
+    pub fn forget_given(&mut self) {
         if self.given {
             self.forget();
         }
+    }
+
+    /// The stream has ended: how many bytes of an unfinished message or line are lost with it.
+    pub fn finish(&mut self) -> usize {
+        self.forget_given();
         let lost = self.length;
         self.forget();
         self.stage = Stage::Between;
@@ -190,8 +193,18 @@ impl Framer {
             if self.length > self.limit {
                 self.skip(Stray::TooLong);
             } else {
+                self.grow(part.len());
                 self.pending.extend_from_slice(part);
             }
+        }
+    }
+
+    /// Makes room, and never more than a message may have.
+    fn grow(&mut self, more: usize) {
+        let (len, room) = (self.pending.len(), self.pending.capacity());
+        if room - len < more {
+            let wanted = (2 * room).min(self.limit).max(len + more);
+            self.pending.reserve_exact(wanted - len);
         }
     }
 
