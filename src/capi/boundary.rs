@@ -11,7 +11,7 @@ use std::{
 use super::error;
 use crate::{
     engine::{Info, Job, JobList, Listener, Monitor, Reply, Report},
-    model::{Code, Error},
+    model::{Code, Error, job::JOB_ID_MAX},
 };
 
 /// What a function returns when it failed.
@@ -79,6 +79,16 @@ pub unsafe fn shared<T: Handle>(pointer: *const T) -> Result<Arc<T>, Error> {
 pub unsafe fn text<'a>(pointer: *const c_char, name: &str) -> Result<&'a str, Error> {
     // SAFETY: promised by the caller.
     unsafe { text_up_to(TEXT_MAX, pointer, name) }
+}
+
+/// The same for the id of a job, at most [`JOB_ID_MAX`] bytes.
+///
+/// # Safety
+///
+/// As for [`text`].
+pub unsafe fn job_id<'a>(pointer: *const c_char) -> Result<&'a str, Error> {
+    // SAFETY: promised by the caller.
+    unsafe { text_up_to(JOB_ID_MAX, pointer, "job_id") }
 }
 
 /// The same for the arguments of a command, at most [`ARGUMENTS_MAX`] bytes.

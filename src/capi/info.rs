@@ -209,8 +209,9 @@ pub unsafe extern "C" fn blockjob_info_get_auto_dismiss(info: *const Info) -> c_
 /// @param out_list set on success to the list, to be freed with blockjob_list_free()
 ///
 /// Returns: 0. Errors: -EREMOTEIO (QEMU refused), -ENOTCONN (also before it was started),
-/// -ECONNRESET (no answer came), -ETIMEDOUT, -ENOBUFS (too many commands are unanswered), -EPROTO
-/// (the answer is no list of jobs), -EINVAL, -ESHUTDOWN.
+/// -ECONNRESET (no answer came), -ETIMEDOUT, -ENOBUFS (too many commands are unanswered, or QEMU
+/// lists more jobs than blockjob_monitor_set_job_limit() lets the monitor know), -EPROTO (the
+/// answer is no list of jobs), -EINVAL, -ESHUTDOWN.
 ///
 /// Threads: any, also inside callbacks. Since: 0.1.
 #[unsafe(no_mangle)]

@@ -13,7 +13,7 @@ use std::{
 };
 
 use super::{
-    boundary::{arguments, guard, out, required, shared, text, timeout},
+    boundary::{arguments, guard, job_id as id_text, out, required, shared, text, timeout},
     constants::{BLOCKJOB_JOB_ADOPT, BLOCKJOB_JOB_EXISTS},
 };
 use crate::{
@@ -35,8 +35,8 @@ use crate::{
 /// @param flags 0 or a mask of BLOCKJOB_JOB_*
 /// @param out_job set on success to a handle to be freed with blockjob_job_free()
 ///
-/// Returns: 0. Errors: -EINVAL (unknown flags, EXISTS without an id), -EILSEQ and -ENAMETOOLONG
-/// (job_id), -ENOBUFS (the monitor knows as many jobs as blockjob_monitor_set_job_limit() lets it),
+/// Returns: 0. Errors: -EINVAL (unknown flags, EXISTS without an id), -EILSEQ, -ENAMETOOLONG (more
+/// than 1024 bytes; a job whose id is longer is passed over), -ENOBUFS (the monitor knows as many jobs as blockjob_monitor_set_job_limit() lets it),
 /// -EALREADY (the job has ended, and its end was acknowledged), -ESHUTDOWN (closed or stopped).
 ///
 /// Threads: any, also inside callbacks. Since: 0.1.
@@ -51,7 +51,7 @@ pub unsafe extern "C" fn blockjob_job_new(
         // SAFETY: the header asks for a handle of ours.
         let monitor = unsafe { shared(monitor) }?;
         // SAFETY: the header asks for text.
-        let id = (!job_id.is_null()).then(|| unsafe { text(job_id, "job_id") }).transpose()?;
+        let id = (!job_id.is_null()).then(|| unsafe { id_text(job_id) }).transpose()?;
         let purpose = purpose(flags, id)?;
         // SAFETY: the header asks for a place to write to.
         let place = unsafe { out(out_job, "out_job") }?;

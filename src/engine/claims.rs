@@ -6,7 +6,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use super::{
-    ledger::{Claimant, Key, Ledger},
+    ledger::{Claimant, Key, Ledger, Unclaimed},
     lock::Condvar,
     mailbox::stopped,
     monitor::Monitor,
@@ -48,7 +48,9 @@ impl Roster {
             given_out: false,
         };
         let report = Report::of_end(Arc::clone(monitor), Arc::clone(&told.event), tick, key);
-        let limit = monitor.job_limit().max(UNCLAIMED_MAX);
+        let ends = monitor.job_limit().max(UNCLAIMED_MAX);
+        let limit = Unclaimed { ends, bytes: UNCLAIMED_BYTES_MAX };
+        let weight = told.event.weight();
         let mut inner = self.inner.lock();
         let wants = |entry: &Entry| {
             !entry.leaving && !entry.filter.observes && told.passes(&entry.filter, key)
@@ -57,7 +59,7 @@ impl Roster {
         let mut claims: BTreeSet<_> = wanting.map(|(id, _)| Claimant::Registration(*id)).collect();
         let open = |handle: &u64| inner.watchers.contains_key(handle);
         claims.extend(end.handles.iter().copied().filter(open).map(Claimant::Handle));
-        inner.ledger.add(key, told, claims, limit);
+        inner.ledger.add(key, (told, weight), claims, limit);
         for handle in end.handles {
             inner.decide(handle, key);
         }
@@ -207,6 +209,8 @@ impl Told {
 /// Ends of a monitor that nobody claims, such as those of other clients' jobs: as many as jobs are
 /// tracked. Whoever wants them asks sooner.
 const UNCLAIMED_MAX: usize = 4096;
+/// As much as may wait of what can be dropped.
+const UNCLAIMED_BYTES_MAX: usize = 16 << 20;
 
 #[cfg(test)]
 mod tests {

@@ -34,12 +34,21 @@ pub struct Ledger<P> {
     passed: BTreeMap<u64, Key>,
     last_passed: u64,
     /// Invariant: how many of a monitor's ends nobody claims; no zeros.
-    unclaimed: HashMap<MonitorId, usize>,
+    unclaimed: HashMap<MonitorId, Unclaimed>,
+}
+
+/// What is kept of a monitor's ends that nobody claims.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Unclaimed {
+    pub ends: usize,
+    pub bytes: usize,
 }
 
 #[derive(Debug)]
 struct End<P> {
     kept: P,
+    /// Bytes of that, about.
+    weight: usize,
     /// Neither served nor withdrawn.
     claims: BTreeSet<Claimant>,
     /// Somebody who claimed it was.
@@ -53,12 +62,20 @@ struct End<P> {
 }
 
 impl<P> Ledger<P> {
-    /// Takes an end in, to which one reference is made. Of a monitor's ends that nobody claims at
-    /// most `limit` are kept: then the one of the oldest job is forgotten.
-    pub fn add(&mut self, key: Key, kept: P, claims: BTreeSet<Claimant>, limit: usize) {
+    /// Takes an end of so many bytes in, to which one reference is made. Of a monitor's ends that
+    /// nobody claims no more are kept than `limit` says, but for one: those of the oldest jobs are
+    /// forgotten.
+    pub fn add(
+        &mut self,
+        key: Key,
+        (kept, weight): (P, usize),
+        claims: BTreeSet<Claimant>,
+        limit: Unclaimed,
+    ) {
         let holders = claims.iter().filter_map(|claimant| claimant.handle()).collect();
         let end = End {
             kept,
+            weight,
             claims,
             served: false,
             holders,
@@ -66,13 +83,14 @@ impl<P> Ledger<P> {
             acknowledged: false,
             passed: None,
         };
-        self.count(key.monitor, false, end.is_unclaimed());
+        self.count(key.monitor, weight, false, end.is_unclaimed());
         self.ends.insert(key, end);
-        if self.unclaimed.get(&key.monitor).is_some_and(|count| *count > limit) {
+        let is_over =
+            |kept: &Unclaimed| kept.ends > limit.ends || kept.bytes > limit.bytes && kept.ends > 1;
+        while self.unclaimed.get(&key.monitor).is_some_and(is_over) {
             let oldest = self.of(key.monitor).find(|(_, end)| end.is_unclaimed());
-            if let Some(key) = oldest.map(|(key, _)| *key) {
-                self.remove(key);
-            }
+            let Some(oldest) = oldest.map(|(key, _)| *key) else { break };
+            self.remove(oldest);
         }
     }
 
@@ -237,25 +255,29 @@ impl<P> Ledger<P> {
         let Some(end) = self.ends.get_mut(&key) else { return };
         let before = end.is_unclaimed();
         change(end);
-        let after = end.is_unclaimed();
-        self.count(key.monitor, before, after);
+        let (after, weight) = (end.is_unclaimed(), end.weight);
+        self.count(key.monitor, weight, before, after);
     }
 
     fn remove(&mut self, key: Key) {
         let Some(end) = self.ends.remove(&key) else { return };
-        self.count(key.monitor, end.is_unclaimed(), false);
+        self.count(key.monitor, end.weight, end.is_unclaimed(), false);
         if let Some(number) = end.passed {
             self.passed.remove(&number);
         }
     }
 
-    fn count(&mut self, monitor: MonitorId, before: bool, after: bool) {
+    fn count(&mut self, monitor: MonitorId, weight: usize, before: bool, after: bool) {
         if before == after {
             return;
         }
-        let count = self.unclaimed.entry(monitor).or_default();
-        *count = if after { *count + 1 } else { count.saturating_sub(1) };
-        if *count == 0 {
+        let Unclaimed { ends, bytes } = self.unclaimed.entry(monitor).or_default();
+        (*ends, *bytes) = if after {
+            (*ends + 1, *bytes + weight)
+        } else {
+            (ends.saturating_sub(1), bytes.saturating_sub(weight))
+        };
+        if *ends == 0 {
             self.unclaimed.remove(&monitor);
         }
     }
@@ -301,6 +323,10 @@ mod tests {
     const ONE: Key = key(1);
     const TWO: Key = key(2);
 
+    const fn most(ends: usize) -> Unclaimed {
+        Unclaimed { ends, bytes: usize::MAX }
+    }
+
     const fn key(job: u64) -> Key {
         Key { monitor: MonitorId(1), job }
     }
@@ -308,7 +334,7 @@ mod tests {
     /// One end, that these claim, and that the program holds no reference to.
     fn told<const N: usize>(claims: [Claimant; N]) -> Ledger<&'static str> {
         let mut ledger = Ledger::default();
-        ledger.add(ONE, "one", BTreeSet::from(claims), 9);
+        ledger.add(ONE, ("one", 1), BTreeSet::from(claims), most(9));
         assert!(!ledger.release(ONE));
         ledger
     }
@@ -364,7 +390,7 @@ mod tests {
     #[test]
     fn a_registration_that_leaves_while_it_is_served_keeps_that_claim() {
         let mut ledger = told([Registration(1)]);
-        ledger.add(TWO, "two", BTreeSet::from([Registration(1)]), 9);
+        ledger.add(TWO, ("two", 1), BTreeSet::from([Registration(1)]), most(9));
         assert!(ledger.withdraw_registration(1, Some(ONE)).is_empty());
         assert!(ledger.serve(ONE, Registration(1)));
         assert!(!ledger.release(TWO));
@@ -396,7 +422,7 @@ mod tests {
     #[test]
     fn those_that_have_passed_are_found_in_that_order() {
         let mut ledger = told([]);
-        ledger.add(TWO, "two", BTreeSet::new(), 9);
+        ledger.add(TWO, ("two", 1), BTreeSet::new(), most(9));
         ledger.pass(TWO);
         ledger.pass(ONE);
         let found = |first, last| -> Vec<_> {
@@ -412,27 +438,44 @@ mod tests {
     fn of_those_that_nobody_claims_the_oldest_is_forgotten_over_the_limit() {
         let mut ledger = told([]);
         ledger.pass(ONE);
-        ledger.add(TWO, "two", BTreeSet::from([Registration(1)]), 2);
-        ledger.add(key(3), "three", BTreeSet::new(), 2);
+        ledger.add(TWO, ("two", 1), BTreeSet::from([Registration(1)]), most(2));
+        ledger.add(key(3), ("three", 1), BTreeSet::new(), most(2));
         assert!(ledger.has(ONE));
-        ledger.add(key(4), "four", BTreeSet::new(), 2);
+        ledger.add(key(4), ("four", 1), BTreeSet::new(), most(2));
         assert!(!ledger.has(ONE));
         assert!(ledger.has(TWO) && ledger.has(key(3)));
         assert_eq!(ledger.passed(1, 9).count(), 0);
         // Another monitor has its own.
         let other = Key { monitor: MonitorId(2), job: 1 };
-        ledger.add(other, "other", BTreeSet::new(), 2);
+        ledger.add(other, ("other", 1), BTreeSet::new(), most(2));
         assert!(ledger.has(key(3)));
         // Claimed, one of them leaves room.
         ledger.claim(key(3), Registration(5));
-        ledger.add(key(5), "five", BTreeSet::new(), 2);
+        ledger.add(key(5), ("five", 1), BTreeSet::new(), most(2));
         assert!(ledger.has(key(3)) && ledger.has(key(4)));
+    }
+
+    #[test]
+    fn over_the_limit_of_bytes_it_is_so_too_but_the_latest_is_kept() {
+        let limit = Unclaimed { ends: 9, bytes: 10 };
+        let mut ledger = Ledger::default();
+        for (job, weight) in [(1, 5), (2, 5), (3, 1)] {
+            ledger.add(key(job), ("", weight), BTreeSet::new(), limit);
+        }
+        assert!(!ledger.has(ONE) && ledger.has(TWO) && ledger.has(key(3)));
+        // What is claimed is no part of it.
+        ledger.claim(TWO, Registration(1));
+        ledger.add(key(4), ("", 9), BTreeSet::new(), limit);
+        assert!(ledger.has(key(3)));
+        ledger.add(key(5), ("", 99), BTreeSet::new(), limit);
+        let left: Vec<u64> = ledger.iter().map(|(key, _)| key.job).collect();
+        assert_eq!(left, [2, 5]);
     }
 
     #[test]
     fn of_a_closed_monitor_only_what_handles_hold_is_left() {
         let mut ledger = told([Registration(1)]);
-        ledger.add(TWO, "two", BTreeSet::from([Handle(2)]), 9);
+        ledger.add(TWO, ("two", 1), BTreeSet::from([Handle(2)]), most(9));
         ledger.forget(MonitorId(1));
         assert!(!ledger.has(ONE) && ledger.has(TWO));
         assert!(!ledger.withdraw_handle(TWO, 2));
@@ -443,8 +486,8 @@ mod tests {
     #[test]
     fn the_latest_end_of_an_id_is_found() {
         let mut ledger = told([]);
-        ledger.add(TWO, "one", BTreeSet::new(), 9);
-        ledger.add(key(3), "three", BTreeSet::new(), 9);
+        ledger.add(TWO, ("one", 1), BTreeSet::new(), most(9));
+        ledger.add(key(3), ("three", 1), BTreeSet::new(), most(9));
         assert_eq!(ledger.latest(MonitorId(1), |kept| *kept == "one"), Some(TWO));
         assert_eq!(ledger.latest(MonitorId(2), |_| true), None);
     }

@@ -3,6 +3,10 @@
 
 use std::ffi::CStr;
 
+/// The longest id of a job that is known. QEMU sets no limit; each is kept twice, for as many jobs
+/// as may be known.
+pub(crate) const JOB_ID_MAX: usize = 1024;
+
 /// Makes an enum of QEMU's words. Numbers have been seen by C and are never used again.
 macro_rules! words {
     (

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_json::value::RawValue;
 
-use super::message::{integer, members, string};
+use super::message::{PROSE_MAX, integer, job_id, members, prose_of, word};
 use crate::model::{Event, JobType, Kind, Outcome, Status, Timestamp, Word};
 
 /// Decodes an event of the given name; `json` is the whole message. `None` for what is no event of
@@ -39,6 +39,11 @@ pub fn raw(name: &str, timestamp: Option<Timestamp>, json: &str) -> Event {
     event
 }
 
+/// Does an event of this name speak of a job?
+pub fn is_of_job(name: &str) -> bool {
+    kind(name).is_some()
+}
+
 fn kind(name: &str) -> Option<Kind> {
     Some(match name {
         "BLOCK_JOB_COMPLETED" => Kind::Completed,
@@ -66,21 +71,24 @@ fn fields(
     )
     .ok()?;
 
-    // The strings together are no longer than the message, but for the NULs behind them.
-    let mut event = Event::new(kind, name, timestamp, 2 * json.len() + 16);
-    event.set(Word::JobId, &string(job?)?);
+    let job = job_id(job?)?;
+    // The strings together are no longer than the message, but for the NULs behind them; and words
+    // are short.
+    let words = json.len().min(PROSE_MAX + (4 << 10));
+    let mut event = Event::new(kind, name, timestamp, json.len() + words + 16);
+    event.set(Word::JobId, &job);
     event.set(Word::Json, json);
-    if let Some(word) = job_type.and_then(string) {
-        event.set(Word::TypeName, &word);
-        event.job_type = JobType::from_word(&word);
+    if let Some(text) = job_type.and_then(word) {
+        event.set(Word::TypeName, &text);
+        event.job_type = JobType::from_word(&text);
     }
-    if let Some(word) = status.and_then(string) {
-        event.set(Word::StatusName, &word);
-        event.status = Status::from_word(&word);
+    if let Some(text) = status.and_then(word) {
+        event.set(Word::StatusName, &text);
+        event.status = Status::from_word(&text);
     }
-    for (word, raw) in [(Word::Action, action), (Word::Operation, operation)] {
-        if let Some(text) = raw.and_then(string) {
-            event.set(word, &text);
+    for (what, raw) in [(Word::Action, action), (Word::Operation, operation)] {
+        if let Some(text) = raw.and_then(word) {
+            event.set(what, &text);
         }
     }
     event.len = len.and_then(integer);
@@ -88,7 +96,7 @@ fn fields(
     event.speed = speed.and_then(integer);
     if let Some(error) = error {
         // Its presence is what says "failed", so it is kept even when it is no string.
-        event.set(Word::Error, &string(error).unwrap_or_else(|| error.get().into()));
+        event.set(Word::Error, &prose_of(error));
     }
     event.outcome = outcome(kind, error.is_some());
     Some(event)

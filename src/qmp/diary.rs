@@ -156,7 +156,8 @@ impl Diary {
         Some((Level::Warning, format!("job {id}: how it ended cannot be known: {reason}")))
     }
 
-    fn malformed<T: Ticket>(&mut self, what: &str, size: usize, acts: &mut Vec<Act<T>>) {
+    /// Something was a message by its form alone.
+    pub fn malformed<T: Ticket>(&mut self, what: &str, size: usize, acts: &mut Vec<Act<T>>) {
         let times = self.counts.count(Stat::Malformed);
         self.skipped(&format!("what {what} ({size} bytes)"), times, acts);
     }

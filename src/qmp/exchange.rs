@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::value::RawValue;
 
-use super::{control::Control, encode, job::Verb, message::string, session::Ticket};
+use super::{control::Control, encode, job::Verb, message::word, session::Ticket};
 use crate::model::{Code, Error};
 
 #[derive(Debug)]
@@ -186,7 +186,7 @@ impl<T: Ticket> Exchange<T> {
 
     /// The command that a reply answers. A reply to nobody, or to another, is `None`.
     pub fn take(&mut self, id: Option<&RawValue>) -> Option<Pending<T>> {
-        let id = string(id?)?;
+        let id = word(id?)?;
         let number = id.strip_prefix(&self.prefix)?;
         // As it was written: no sign, no zeros before it.
         let number = number.parse().ok().filter(|parsed: &u64| parsed.to_string() == number)?;

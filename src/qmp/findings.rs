@@ -227,7 +227,7 @@ impl Jobs {
                 continue;
             }
             if self.check_room().is_err() {
-                self.told.push(super::jobs::Told::Dropped);
+                self.told.push(super::jobs::Told::Dropped(1));
                 continue;
             }
             self.add(&id, Stage::Living);

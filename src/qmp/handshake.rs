@@ -11,8 +11,8 @@ use super::{
     command::OOB_IN_BAND_MAX,
     encode,
     exchange::Purpose,
-    listing::{self, Listed},
-    message::{members, string},
+    listing::{self, Listing},
+    message::{members, word},
     session::{List, Session, Stage, Ticket, own},
 };
 use crate::model::{Code, Error, Kind, Link, Now, Process, State, Version, Word};
@@ -59,12 +59,17 @@ impl<T: Ticket> Session<T> {
     pub(super) fn handle_list(
         &mut self,
         purpose: Purpose,
-        list: Option<Vec<Listed>>,
+        list: Option<Listing>,
         now: Now,
         acts: &mut Vec<Act<T>>,
     ) {
         let Stage::Reconciling { greeting, jobs, block_jobs } = &mut self.stage else { return };
-        let list = list.map_or(List::Absent, List::Came);
+        // Block jobs stand in both lists.
+        let left_out = list.as_ref().map_or(0, |list| list.left_out);
+        if matches!(purpose, Purpose::Jobs) || matches!(jobs, List::Absent) {
+            self.jobs.handle_left_out(left_out);
+        }
+        let list = list.map_or(List::Absent, |list| List::Came(list.jobs));
         match purpose {
             Purpose::Jobs => *jobs = list,
             _ => *block_jobs = list,
@@ -210,7 +215,7 @@ fn offers(greeting: &str, capability: &str) -> bool {
         let [list] = members(qmp?.get(), ["capabilities"]).ok()?;
         serde_json::from_str::<Vec<&RawValue>>(list?.get()).ok()
     };
-    list().is_some_and(|list| list.into_iter().any(|it| string(it).as_deref() == Some(capability)))
+    list().is_some_and(|list| list.into_iter().any(|it| word(it).as_deref() == Some(capability)))
 }
 
 pub(super) fn not_qmp(stray: &str) -> Error {

@@ -28,7 +28,7 @@ impl Jobs {
             self.renew(&id);
         }
         let Some(number) = self.heard(&id, &event, sure).filter(|_| known) else {
-            self.told.push(Told::Dropped);
+            self.told.push(Told::Dropped(1));
             return;
         };
         let ask = self.note(number, &event);
@@ -140,7 +140,10 @@ impl Jobs {
                 return self.settle_read(id);
             }
             if self.is_reading || self.usable < self.connection {
-                self.said.insert(said);
+                // Of more than that a few may be told twice, by the journal as well.
+                if self.said.len() < SAID_MAX {
+                    self.said.insert(said);
+                }
             }
         }
         self.renew(id);
@@ -167,7 +170,7 @@ impl Jobs {
         let number = match number {
             Some(number) => number,
             None if self.check_room().is_err() => {
-                self.told.push(Told::Dropped);
+                self.told.push(Told::Dropped(1));
                 return;
             }
             None => {
@@ -201,9 +204,17 @@ impl Jobs {
     /// Tells the end that was held, unless something is still to come.
     pub(super) fn release_if_due(&mut self, number: u64) {
         let job = self.all.get(&number);
-        if job.is_some_and(|job| !job.held.as_ref().is_some_and(|end| job.holds(end))) {
+        if job.is_some_and(|job| !job.held.as_ref().is_some_and(|end| job.holds(end)))
+            || self.holds_too_much()
+        {
             self.release(number);
         }
+    }
+
+    /// What is held for a reply or for the journal has a bound: over it nothing waits any more.
+    fn holds_too_much(&self) -> bool {
+        let held = self.all.values().filter_map(|job| job.held.as_ref());
+        held.map(Event::weight).sum::<usize>() > HELD_BYTES_MAX
     }
 
     /// Tells the end that was held.
@@ -261,3 +272,8 @@ impl Jobs {
         self.end(number, event);
     }
 }
+
+/// The ends of as many jobs as may be known, as QEMU tells them.
+const HELD_BYTES_MAX: usize = 8 << 20;
+/// Ends in the time in which a journal is read. A QEMU that reaches it is flooding.
+const SAID_MAX: usize = 1 << 16;

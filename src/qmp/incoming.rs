@@ -1,5 +1,7 @@
 //! What QEMU says, message by message, and whose matter each is. Part of [`Session`].
 
+use std::str::{self, Utf8Chunk};
+
 use super::{
     act::Act,
     command::Heard,
@@ -26,7 +28,17 @@ impl<T: Ticket> Session<T> {
             match frame {
                 Frame::Message(message) if !is_affordable(message.len()) => starved = true,
                 Frame::Message(message) => {
-                    self.handle_message(&String::from_utf8_lossy(message), now, acts);
+                    if let Ok(text) = str::from_utf8(message) {
+                        self.handle_message(text, now, acts);
+                    } else {
+                        // Of the two that there are now one is forgotten before more is made of it.
+                        let copy = readable(message, self.settings.line_limit);
+                        framer.forget_given();
+                        match copy {
+                            Some(text) => self.handle_message(&text, now, acts),
+                            None => self.diary.pass_over(Stray::TooLong, acts),
+                        }
+                    }
                 }
                 Frame::Stray(Stray::NoMemory, _) => starved = true,
                 Frame::Stray(stray, excerpt) => {
@@ -59,7 +71,12 @@ impl<T: Ticket> Session<T> {
                     self.jobs.soft_shutdown = true;
                 }
                 // Also before the greeting: such events are genuine.
-                if let Some(event) = decode(&name, timestamp, data, text) {
+                let event = decode(&name, timestamp, data, text);
+                if event.is_none() && decode::is_of_job(&name) {
+                    let what = "is an event of a job, and does not say of which";
+                    self.diary.malformed(what, text.len(), acts);
+                }
+                if let Some(event) = event {
                     self.diary.job_event();
                     let sure = matches!(
                         self.stage,
@@ -105,3 +122,18 @@ impl<T: Ticket> Session<T> {
         self.send_more(acts);
     }
 }
+
+/// What can be read of bytes that are no UTF-8, unless that is over the limit: each that is not may
+/// become three.
+fn readable(bytes: &[u8], limit: usize) -> Option<String> {
+    let mark = |chunk: &Utf8Chunk<'_>| if chunk.invalid().is_empty() { "" } else { UNREADABLE };
+    let len = bytes.utf8_chunks().map(|it| it.valid().len() + mark(&it).len()).sum();
+    (len <= limit).then(|| {
+        let mut text = String::with_capacity(len);
+        bytes.utf8_chunks().for_each(|it| text.extend([it.valid(), mark(&it)]));
+        text
+    })
+}
+
+/// Stands for what is no UTF-8.
+const UNREADABLE: &str = "\u{FFFD}";

@@ -73,11 +73,23 @@ impl<T: Ticket> Session<T> {
         let waiting = &mut self.looks.waiting;
         let Some(at) = waiting.iter().position(|look| look.number == number) else { return };
         let look = &mut waiting[at];
+        let job = look.job.and_then(|job| self.jobs.id(job));
+        let mut room = self.jobs.limit;
+        let wanted = |listed: &Listed| {
+            let wanted = job.map_or(room > 0, |id| id == listed.id);
+            room -= usize::from(wanted && job.is_none());
+            wanted
+        };
         let list = reply.and_then(|value| {
-            let list = if blocks { listing::block_jobs(value) } else { listing::jobs(value) };
-            list.map_err(|error| {
+            let list = match blocks {
+                true => listing::block_jobs(value, wanted),
+                false => listing::jobs(value, wanted),
+            };
+            let list = list.map_err(|error| {
                 Error::new(Code::Protocol, format!("QEMU listed no jobs: {error}"))
-            })
+            })?;
+            let whole = job.is_some() || list.left_out == 0;
+            whole.then_some(list.jobs).ok_or_else(|| too_many(self.jobs.limit))
         });
         let list = list.map_or_else(
             |error| {
@@ -93,6 +105,8 @@ impl<T: Ticket> Session<T> {
         let look = waiting.remove(at);
         let (jobs, block_jobs) = (look.jobs.came(), look.block_jobs.came());
         let answer = match look.refusal {
+            // A part of them would look like all.
+            Some(error) if error.code == Code::NoBuffers => Err(error),
             Some(error) if jobs.is_none() && block_jobs.is_none() => Err(error),
             _ => {
                 let all = listing::merge(jobs, block_jobs.unwrap_or_default());
@@ -137,6 +151,11 @@ fn info(listed: &Listed) -> JobInfo {
     info.ready = listed.ready.or(is([Status::Ready, Status::Standby]));
     (info.auto_finalize, info.auto_dismiss) = (listed.auto_finalize, listed.auto_dismiss);
     info
+}
+
+fn too_many(limit: usize) -> Error {
+    let text = format!("QEMU lists more jobs than {limit}, which is the limit of the monitor");
+    Error::new(Code::NoBuffers, text)
 }
 
 fn no_such_job() -> Error {

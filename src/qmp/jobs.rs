@@ -12,6 +12,7 @@ use std::{
 
 use super::{
     job::{Asked, Inquiry, Job, Stage, Verb},
+    listing::Listed,
     position::{Bookmark, Position},
 };
 use crate::model::{Code, Error, Event, Now, Settings, Status, Timestamp};
@@ -23,7 +24,7 @@ pub enum Told {
     Event(Event),
     End(End),
     /// So many job events of others' were left out, for more jobs run than may be known.
-    Dropped,
+    Dropped(i64),
     /// What was learned of a job that was told as LOST. It is no second end.
     Late(String),
 }
@@ -336,6 +337,17 @@ impl Jobs {
             return Some(true);
         }
         self.graves.get(&digest(id)).copied()
+    }
+
+    /// Who of a list is worth keeping: those that are known, and as many others as may be known.
+    pub(super) fn wanted(&self) -> impl FnMut(&Listed) -> bool {
+        let mut room = self.limit;
+        move |listed| {
+            let known = self.current.contains_key(&listed.id);
+            let kept = known || room > 0;
+            room -= usize::from(kept && !known);
+            kept
+        }
     }
 
     pub(super) fn remove(&mut self, id: &str) {

@@ -90,9 +90,7 @@ impl Framer {
     /// Finds the next frame. Returns how many bytes of `input` it used; call again with the rest
     /// until there is no frame, which is after all of `input` has been used.
     pub fn next<'a>(&'a mut self, input: &'a [u8]) -> (usize, Option<Frame<'a>>) {
-        if self.given {
-            self.forget();
-        }
+        self.forget_given();
         if self.stage == Stage::Between {
             let skipped = input.iter().position(|byte| !byte.is_ascii_whitespace());
             let Some(start) = skipped else { return (input.len(), None) };
@@ -103,11 +101,16 @@ impl Framer {
         self.inside(input)
     }
 
-    /// The stream has ended: how many bytes of an unfinished message or line are lost with it.
-    pub fn finish(&mut self) -> usize {
+    /// The message that was given out is not needed any more.
+    pub fn forget_given(&mut self) {
         if self.given {
             self.forget();
         }
+    }
+
+    /// The stream has ended: how many bytes of an unfinished message or line are lost with it.
+    pub fn finish(&mut self) -> usize {
+        self.forget_given();
         let lost = self.length;
         self.forget();
         self.stage = Stage::Between;
@@ -199,8 +202,18 @@ impl Framer {
             } else if self.pending.try_reserve(part.len()).is_err() {
                 self.skip(Stray::NoMemory);
             } else {
+                self.grow(part.len());
                 self.pending.extend_from_slice(part);
             }
+        }
+    }
+
+    /// Makes room, and never more than a message may have.
+    fn grow(&mut self, more: usize) {
+        let (len, room) = (self.pending.len(), self.pending.capacity());
+        if room - len < more {
+            let wanted = (2 * room).min(self.limit).max(len + more);
+            self.pending.reserve_exact(wanted - len);
         }
     }
 
@@ -249,8 +262,8 @@ pub fn is_affordable(message: usize) -> bool {
 
 /// A message of this size is made something of as everything else is.
 const SMALL: usize = 64 << 10;
-/// Its text, and as much for what is read out of it.
-const COPIES: usize = 3;
+/// What a peer may cost beside the message itself: its text, and as much for what is read out of it.
+const COPIES: usize = 2;
 /// QEMU's own parser ends at this nesting too.
 const DEPTH_MAX: usize = 1024;
 /// As much of a stray line as an error message can use.

@@ -3,10 +3,12 @@
 
 use std::{borrow::Cow, fmt};
 
-use serde_core::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
+use serde_core::de::{
+    Deserialize, DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor,
+};
 use serde_json::value::RawValue;
 
-use crate::model::{Timestamp, Version};
+use crate::model::{Timestamp, Version, job::JOB_ID_MAX};
 
 /// A message of QEMU.
 #[derive(Debug)]
@@ -40,7 +42,7 @@ pub fn parse(text: &str) -> Result<Message<'_>> {
     let [greeting, event, timestamp, data, answer, error, id] =
         members(text, ["QMP", "event", "timestamp", "data", "return", "error", "id"])?;
     if let Some(name) = event {
-        let Some(name) = string(name) else { return Ok(Message::Unknown) };
+        let Some(name) = word(name) else { return Ok(Message::Unknown) };
         return Ok(Message::Event { name, timestamp: timestamp.and_then(moment), data });
     }
     if let Some(value) = answer {
@@ -48,10 +50,12 @@ pub fn parse(text: &str) -> Result<Message<'_>> {
     }
     if let Some(error) = error {
         let [class, description] = members(error.get(), ["class", "desc"])?;
-        let word = |raw: Option<_>| raw.and_then(string).unwrap_or_default();
-        let (class, description, json) = (word(class), word(description), error);
-        return Ok(Message::Error { id, class, description, json });
+        let class = class.and_then(word).unwrap_or_default();
+        let description = description.and_then(prose).unwrap_or_default();
+        return Ok(Message::Error { id, class, description, json: error });
     }
+    // It is kept as long as its connection.
+    let greeting = greeting.filter(|_| text.len() <= GREETING_MAX);
     Ok(greeting.and_then(version).map_or(Message::Unknown, Message::Greeting))
 }
 
@@ -75,6 +79,41 @@ pub fn integer(raw: &RawValue) -> Option<i64> {
 /// `true` or `false`; nothing else is one.
 pub fn boolean(raw: &RawValue) -> Option<bool> {
     raw.get().parse().ok()
+}
+
+/// A JSON string that is a word: a name, a type, a status. What is longer than any is none.
+pub fn word(raw: &RawValue) -> Option<Cow<'_, str>> {
+    (raw.get().len() <= WORD_MAX).then(|| string(raw)).flatten()
+}
+
+/// A JSON string that is the id of a job. What is longer than an id may be is none.
+pub fn job_id(raw: &RawValue) -> Option<Cow<'_, str>> {
+    // A byte of it is written with six at most.
+    let may_be = raw.get().len() <= 6 * JOB_ID_MAX + 2;
+    may_be.then(|| string(raw)).flatten().filter(|id| id.len() <= JOB_ID_MAX)
+}
+
+/// A JSON string for people, of which the beginning is enough when it is very long.
+pub fn prose(raw: &RawValue) -> Option<Cow<'_, str>> {
+    let text = raw.get();
+    if text.len() <= PROSE_MAX || !text.starts_with('"') {
+        return string(raw);
+    }
+    // An escape must not be cut, nor a pair of them, which has twelve bytes.
+    let beginning = |end| {
+        let beginning: String = serde_json::from_str(&format!("{}\"", text.get(..end)?)).ok()?;
+        Some(Cow::Owned(beginning + CUT))
+    };
+    (PROSE_MAX - 12..PROSE_MAX).rev().find_map(beginning)
+}
+
+/// The same of what is no string, to the letter.
+pub fn prose_of(raw: &RawValue) -> Cow<'_, str> {
+    prose(raw).unwrap_or_else(|| {
+        let text = raw.get();
+        let end = (0..=PROSE_MAX.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+        text[..end.unwrap_or_default()].into()
+    })
 }
 
 /// A JSON string, its escapes resolved; borrowed where it has none.
@@ -112,8 +151,8 @@ impl<'de, const N: usize> Visitor<'de> for Members<N> {
         mut map: A,
     ) -> std::result::Result<Self::Value, A::Error> {
         let mut found = [None; N];
-        while let Some(Text(key)) = map.next_key()? {
-            let Some(at) = self.0.iter().position(|name| *name == key) else {
+        while let Some(known) = map.next_key_seed(Key(&self.0))? {
+            let Some(at) = known else {
                 map.next_value::<IgnoredAny>()?;
                 continue;
             };
@@ -122,6 +161,32 @@ impl<'de, const N: usize> Visitor<'de> for Members<N> {
             }
         }
         Ok(found)
+    }
+}
+
+/// Which of these names a key is. It is looked at and not kept, however long it is.
+struct Key<'a>(&'a [&'static str]);
+
+impl<'de> DeserializeSeed<'de> for Key<'_> {
+    type Value = Option<usize>;
+
+    fn deserialize<D: Deserializer<'de>>(
+        self,
+        from: D,
+    ) -> std::result::Result<Self::Value, D::Error> {
+        from.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Key<'_> {
+    type Value = Option<usize>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the name of a member")
+    }
+
+    fn visit_str<E>(self, key: &str) -> std::result::Result<Self::Value, E> {
+        Ok(self.0.iter().position(|name| *name == key))
     }
 }
 
@@ -150,9 +215,76 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     }
 }
 
+/// Behind the beginning of a text that was cut.
+const CUT: &str = "...";
+/// Longer than any name, type, status, class or id of a command that QEMU has.
+const WORD_MAX: usize = 256;
+/// Of the text of an error. QEMU's have a sentence, and the names of a file or two.
+pub(crate) const PROSE_MAX: usize = 64 << 10;
+/// QEMU's has 200 bytes.
+const GREETING_MAX: usize = 64 << 10;
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn raw(text: &str) -> Box<RawValue> {
+        RawValue::from_string(text.to_owned()).unwrap()
+    }
+
+    #[test]
+    fn a_word_or_an_id_that_is_too_long_is_none() {
+        let of = |len: usize| raw(&format!("\"{}\"", "x".repeat(len)));
+        assert_eq!(word(&of(WORD_MAX - 2)).unwrap().len(), WORD_MAX - 2);
+        assert_eq!(word(&of(WORD_MAX - 1)), None);
+        assert_eq!(job_id(&of(JOB_ID_MAX)).unwrap().len(), JOB_ID_MAX);
+        assert_eq!(job_id(&of(JOB_ID_MAX + 1)), None);
+        let escaped = raw(&format!("\"{}\"", "\\u0061".repeat(JOB_ID_MAX)));
+        assert_eq!(job_id(&escaped).unwrap(), "a".repeat(JOB_ID_MAX));
+    }
+
+    #[test]
+    fn prose_that_is_very_long_is_cut_between_two_characters() {
+        let short = raw(&format!("\"{}\"", "x".repeat(PROSE_MAX - 2)));
+        assert_eq!(prose(&short).unwrap().len(), PROSE_MAX - 2);
+        for (written, character) in
+            [("x", "x"), ("é", "é"), ("\\\\", "\\"), ("\\ud83d\\ude00", "😀")]
+        {
+            for before in 0..12 {
+                let before = "-".repeat(before);
+                let long = raw(&format!("\"{before}{}\"", written.repeat(PROSE_MAX)));
+                let cut = prose(&long).unwrap();
+                let rest = cut.strip_prefix(&*before).unwrap().strip_suffix(CUT).unwrap();
+                assert!(rest.len() > PROSE_MAX / 4, "{written}");
+                assert_eq!(rest.replace(character, ""), "", "{written}");
+            }
+        }
+        assert_eq!(prose(&raw("7")), None);
+        assert_eq!(prose_of(&raw("7")), "7");
+        let list = raw(&format!("[{}1]", "1,".repeat(PROSE_MAX)));
+        assert_eq!(prose_of(&list).len(), PROSE_MAX);
+    }
+
+    #[test]
+    fn a_greeting_that_is_longer_than_any_is_none() {
+        let greeting = |package: usize| {
+            let text = format!(
+                r#"{{"QMP": {{"version": {{"qemu": {{"micro": 1, "minor": 2, "major": 3}},
+                "package": "{}"}}}}}}"#,
+                "x".repeat(package)
+            );
+            matches!(parse(&text).unwrap(), Message::Greeting(_))
+        };
+        assert!(greeting(1000));
+        assert!(!greeting(GREETING_MAX));
+    }
+
+    #[test]
+    fn a_key_is_known_by_what_it_says_and_not_by_how_it_is_written() {
+        let found = members(r#"{"\u0061": 1, "b\u0000": 2}"#, ["a", "b"]).unwrap();
+        assert_eq!(found.map(|raw| raw.map(RawValue::get)), [Some("1"), None]);
+        assert!(members(r#"{"\u0061": 1, "a": 2}"#, ["a"]).is_err());
+    }
 
     #[test]
     fn the_greeting_of_a_real_qemu_gives_its_version() {

@@ -1,6 +1,8 @@
 //! What became of jobs while there was no connection, by what QEMU lists, and by what can no more
 //! be heard. Part of [`Jobs`].
 
+use std::collections::BTreeSet;
+
 use super::{
     diary::listed_late,
     job::{Inquiry, Job, Stage},
@@ -162,14 +164,12 @@ impl Jobs {
         for listed in listing {
             self.handle_listed(listed, Origin::Recovered);
         }
+        let ids: BTreeSet<_> = listing.iter().map(|listed| listed.id.as_str()).collect();
         let gone: Vec<u64> =
             self.all.iter().filter(|(_, job)| job.awaited).map(|(number, _)| *number).collect();
         for number in gone {
             let Some(job) = self.all.get_mut(&number) else { continue };
-            if listing
-                .iter()
-                .any(|listed| listed.id == job.id && self.current.get(&job.id) == Some(&number))
-            {
+            if ids.contains(job.id.as_str()) && self.current.get(&job.id) == Some(&number) {
                 job.awaited = false;
                 continue;
             }
@@ -193,6 +193,12 @@ impl Jobs {
         for listed in listing.iter().filter(|listed| listed.status == Status::Concluded) {
             self.handle_listed(listed, Origin::Live);
         }
+    }
+
+    /// So many that QEMU has were not worth keeping, for more jobs run than may be known.
+    pub fn handle_left_out(&mut self, count: usize) {
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        self.told.extend((count > 0).then_some(Told::Dropped(count)));
     }
 
     /// A job that waits for the program since nobody listened: it must be told so.
@@ -244,7 +250,7 @@ impl Jobs {
         if fresh {
             self.supersede(&listed.id);
             if self.check_room().is_err() {
-                self.told.push(Told::Dropped);
+                self.told.push(Told::Dropped(1));
                 return;
             }
             self.add(&listed.id, Stage::Living).last_heard = self.listing_asked;

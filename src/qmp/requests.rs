@@ -7,11 +7,11 @@ use super::{
     encode::member,
     exchange::{Pending, Purpose},
     jobs::Watch,
-    listing,
+    listing::{self, Listed},
     session::{Session, Stage, Ticket},
     start::start,
 };
-use crate::model::{Code, Error, Now};
+use crate::model::{Code, Error, Now, Status};
 
 /// What QEMU answered: the value, or how it refused.
 type Reply<'a> = Result<&'a RawValue, Error>;
@@ -96,16 +96,24 @@ impl<T: Ticket> Session<T> {
             }
             Purpose::LeaveMarker => self.marker_left |= answer.is_ok(),
             Purpose::Jobs => {
-                let list = reply.ok().and_then(|value| listing::jobs(value).ok());
+                let wanted = self.jobs.wanted();
+                let list = reply.ok().and_then(|value| listing::jobs(value, wanted).ok());
                 self.handle_list(pending.purpose, list, now, acts);
             }
             Purpose::BlockJobs => {
-                let list = reply.ok().and_then(|value| listing::block_jobs(value).ok());
+                let wanted = self.jobs.wanted();
+                let list = reply.ok().and_then(|value| listing::block_jobs(value, wanted).ok());
                 self.handle_list(pending.purpose, list, now, acts);
             }
             Purpose::Conclusions => {
-                let list = reply.ok().and_then(|value| listing::jobs(value).ok());
-                self.jobs.handle_conclusions(&list.unwrap_or_default());
+                let list = {
+                    let mut wanted = self.jobs.wanted();
+                    let concluded =
+                        |listed: &Listed| listed.status == Status::Concluded && wanted(listed);
+                    reply.ok().and_then(|value| listing::jobs(value, concluded).ok())
+                };
+                let list = list.map(|list| list.jobs).unwrap_or_default();
+                self.jobs.handle_conclusions(&list);
             }
             Purpose::Start { job } => self.jobs.started(job, answer.is_ok()),
             Purpose::Ask { job, control, again } => {
@@ -122,8 +130,10 @@ impl<T: Ticket> Session<T> {
             }
             Purpose::Keepalive => self.handle_alive(now, acts),
             Purpose::Progress => {
-                let list = reply.ok().and_then(|value| listing::block_jobs(value).ok());
-                self.handle_progress(&list.unwrap_or_default(), now);
+                let known = |listed: &Listed| self.jobs.current.contains_key(&listed.id);
+                let list = reply.ok().and_then(|value| listing::block_jobs(value, known).ok());
+                let list = list.map(|list| list.jobs).unwrap_or_default();
+                self.handle_progress(&list, now);
             }
             Purpose::Look { number, blocks } => self.handle_look(number, blocks, reply, acts),
             // `handle_response` is for these.

@@ -288,7 +288,7 @@ impl<T: Ticket> Session<T> {
             acts.push(match told {
                 Told::Event(event) => Act::Tell(event),
                 Told::End(end) => Act::End(end),
-                Told::Dropped => Act::Tell(dropped(now.wall)),
+                Told::Dropped(more) => Act::Tell(dropped(more, now.wall)),
                 Told::Late(text) => Act::Log(Level::Warning, text),
             });
         }
@@ -337,10 +337,10 @@ pub(super) fn own(kind: Kind, name: &str, word: Word, text: &str, now: Now) -> E
     event
 }
 
-/// An event of a job that is not known, for there are too many.
-fn dropped(at: Timestamp) -> Event {
+/// Events of jobs that are not known, for there are too many.
+fn dropped(more: i64, at: Timestamp) -> Event {
     let mut event = Event::new(Kind::Overflow, "OVERFLOW", Some(at), 0);
-    event.dropped = Some(1);
+    event.dropped = Some(more);
     event
 }
 

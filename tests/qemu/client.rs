@@ -9,6 +9,7 @@ mod command;
 mod event;
 mod info;
 mod job;
+mod limits;
 pub mod number;
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
@@ -24,6 +25,7 @@ use crate::{DEADLINE, library};
 pub use event::Event;
 pub use info::Info;
 pub use job::Job;
+pub use limits::Counted;
 
 #[repr(C)]
 struct RawListener {
@@ -95,6 +97,9 @@ functions! {
     blockjob_monitor_set_keepalive: fn(*mut RawMonitor, c_int, c_int) -> c_int;
     blockjob_monitor_set_marker: fn(*mut RawMonitor, c_int) -> c_int;
     blockjob_monitor_set_progress: fn(*mut RawMonitor, c_int) -> c_int;
+    blockjob_monitor_set_line_limit: fn(*mut RawMonitor, i64) -> c_int;
+    blockjob_monitor_set_job_limit: fn(*mut RawMonitor, c_int) -> c_int;
+    blockjob_monitor_start: fn(*mut RawMonitor) -> c_int;
     blockjob_monitor_set_journal: fn(*mut RawMonitor, *const c_char, *const c_char) -> c_int;
     blockjob_monitor_get_name: fn(*const RawMonitor) -> *const c_char;
     blockjob_monitor_set_peer: fn(*mut RawMonitor, i64, i64) -> c_int;
@@ -244,6 +249,11 @@ impl Listener {
     /// The same, without a claim: ends are not acknowledged by it.
     pub fn observe(&self, monitor: Option<&Monitor>) -> Receiver<Event> {
         self.receive(monitor, number::ALL | number::OBSERVE)
+    }
+
+    /// Events of these kinds, of one monitor.
+    pub fn events_of(&self, monitor: &Monitor, kinds: u32) -> Receiver<Event> {
+        self.receive(Some(monitor), kinds)
     }
 
     fn receive(&self, monitor: Option<&Monitor>, kinds: u32) -> Receiver<Event> {

@@ -13,6 +13,7 @@ pub const STATUS: c_int = 0x0040;
 pub const CONNECTED: c_int = 0x0080;
 pub const DISCONNECTED: c_int = 0x0100;
 pub const CLOSED: c_int = 0x0200;
+pub const OVERFLOW: c_int = 0x0400;
 pub const UNRESPONSIVE: c_int = 0x0800;
 pub const RESPONSIVE: c_int = 0x1000;
 pub const PROGRESS: c_int = 0x2000;
@@ -40,8 +41,12 @@ pub const STATE_UNRESPONSIVE: c_int = 6;
 
 pub const STAT_EVENTS: c_int = 4;
 pub const STAT_JOB_EVENTS: c_int = 5;
+pub const STAT_COMMANDS: c_int = 6;
+pub const STAT_REPLIES_UNASKED: c_int = 7;
 pub const STAT_MALFORMED: c_int = 10;
 pub const STAT_LINES_TOO_LONG: c_int = 11;
+pub const STAT_DROPPED: c_int = 12;
+pub const STAT_JOBS: c_int = 15;
 
 pub const MEMBER_LEN: c_int = 1;
 pub const MEMBER_OFFSET: c_int = 2;
