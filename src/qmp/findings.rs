@@ -96,6 +96,8 @@ impl Jobs {
         let missing = match job.stage {
             Stage::Missing(loss) => Some(loss),
             Stage::Starting | Stage::Living => None,
+            // It has come and gone, unless it is to begin yet or only seems to have.
+            Stage::Expected { .. } if events.iter().any(is_over) => Some(Loss::Gone),
             Stage::Expected { .. } | Stage::Ended { .. } => return,
         };
         let (events, heir) = own(job, events, &self.said);
@@ -105,8 +107,8 @@ impl Jobs {
         let before = |event: &Event| event.timestamp < asked;
         // One that was undone has no end of its own either.
         let undone = events.last().filter(|event| event.status == Status::Null);
-        let is_over = heir.as_ref().or(undone).is_some_and(before);
-        if missing.is_none() && !is_over && (end.is_none() || is_held) {
+        let was_over = heir.as_ref().or(undone).is_some_and(before);
+        if missing.is_none() && !was_over && (end.is_none() || is_held) {
             // It is the one that it was before the gap.
             (job.doubt, job.gap) = (false, None);
             job.ran |= events.iter().any(|event| has_run(event.status));
@@ -116,8 +118,8 @@ impl Jobs {
         // is one that began after the known one had ended.
         let ended = end.and_then(|end| end.timestamp);
         let is_seen = job.listed == self.connection || job.last_heard > ended;
-        let is_over = is_over || end.is_some_and(before) && is_seen || job.held.is_some();
-        let another = missing.is_none() && is_over;
+        let was_over = was_over || end.is_some_and(before) && is_seen || job.held.is_some();
+        let another = missing.is_none() && was_over;
         if !another {
             // The wire may still have it under way.
             self.read.extend(end.and_then(digest_of));
@@ -262,6 +264,11 @@ fn own(job: &Job, mut events: Vec<Event>, said: &BTreeSet<u64>) -> (Vec<Event>, 
 
 fn digest_of(event: &Event) -> Option<u64> {
     event.text(Word::Json).map(digest)
+}
+
+/// Nothing more comes of the job behind this.
+fn is_over(event: &Event) -> bool {
+    event.kind.is_final() || event.status == Status::Null
 }
 
 /// None comes to such a status without having run.

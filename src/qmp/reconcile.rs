@@ -164,6 +164,7 @@ impl Jobs {
         for listed in listing {
             self.handle_listed(listed, Origin::Recovered);
         }
+        self.ask_for_expected();
         let ids: BTreeSet<_> = listing.iter().map(|listed| listed.id.as_str()).collect();
         let gone: Vec<u64> =
             self.all.iter().filter(|(_, job)| job.awaited).map(|(number, _)| *number).collect();
@@ -185,6 +186,16 @@ impl Jobs {
                 }
                 _ => self.miss(number, loss),
             }
+        }
+    }
+
+    /// A handle was made while nobody could hear of its job, which may be yet to come, or have come
+    /// and gone: a journal knows.
+    fn ask_for_expected(&mut self) {
+        let unheard = Stage::Expected { exists: false, made: false };
+        let has_journal = self.has_journal;
+        for job in self.all.values_mut().filter(|job| has_journal && job.stage == unheard) {
+            job.inquiry = Inquiry::Wanted;
         }
     }
 

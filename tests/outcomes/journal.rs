@@ -91,6 +91,45 @@ fn it_is_asked_when_qemu_is_dead_and_when_it_is_given_up() {
     assert_eq!(world.ends(), ["end 1 theirs lost NoConnection inferred"]);
 }
 
+/// Nobody has heard of it, and a handle was made for it before it began.
+#[test]
+fn a_job_that_comes_and_goes_in_the_gap_in_which_it_was_asked_for_is_told() {
+    let mut world = journaled();
+    world.drops();
+    world.watches(1, "theirs", &[]);
+    let status = |world: &mut World, word| {
+        world.line("JOB_STATUS_CHANGE", &format!(r#"{{"id": "theirs", "status": "{word}"}}"#))
+    };
+    let mut lines = vec![status(&mut world, "created"), status(&mut world, "running")];
+    lines.push(world.line("BLOCK_JOB_COMPLETED", r#"{"device": "theirs", "type": "stream"}"#));
+    world.later(6);
+    world.meets(ONE);
+    world.story();
+    world.reconciles("", "");
+    assert_eq!(world.story(), ["read for theirs"], "CONNECTED waits for it");
+    world.finds(found(1, &lines));
+    assert_eq!(world.ends(), ["end 1 theirs succeeded recovered for [1]"]);
+    // The next one of its name is another handle's.
+    world.status("theirs", "created running");
+    world.completed("theirs", "stream", Some("EIO"));
+    assert_eq!(world.ends(), ["end 2 theirs failed \"EIO\""]);
+}
+
+#[test]
+fn a_job_that_was_asked_for_in_a_gap_may_be_yet_to_come() {
+    let mut world = journaled();
+    world.drops();
+    world.watches(1, "theirs", &[]);
+    world.later(6);
+    world.meets(ONE);
+    world.reconciles("", "");
+    world.finds(Findings::default());
+    assert_eq!(world.ends(), [""; 0], "nobody has had it");
+    world.status("theirs", "created running");
+    world.completed("theirs", "stream", None);
+    assert_eq!(world.ends(), ["end 1 theirs succeeded for [1]"]);
+}
+
 /// What it is asked for then is what counts, not what it said before.
 #[test]
 fn a_qemu_that_dies_while_its_journal_is_read_is_asked_for_again() {

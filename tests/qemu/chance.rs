@@ -16,6 +16,12 @@ impl Chance {
         Self(u64::wrapping_mul(seed, 1 << 32).wrapping_add(story))
     }
 
+    /// One for somebody else, who draws at his own time.
+    #[allow(dead_code, reason = "a story is one thread; the soak is not")]
+    pub fn another(&mut self) -> Self {
+        Self(self.below(u64::MAX))
+    }
+
     /// A number from 0 up to, and not including, `limit`.
     pub fn below(&mut self, limit: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);

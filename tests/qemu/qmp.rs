@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::DEADLINE;
 
 /// One message as it came, without the end of its line, and what it means.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Message {
     pub text: String,
     pub value: Value,

@@ -192,14 +192,23 @@ functions! {
 
 fn functions() -> &'static Functions {
     static FUNCTIONS: OnceLock<Functions> = OnceLock::new();
-    FUNCTIONS.get_or_init(|| {
+    FUNCTIONS.get_or_init(|| Functions::find(loaded()))
+}
+
+fn loaded() -> &'static libloading::Library {
+    static LOADED: OnceLock<libloading::Library> = OnceLock::new();
+    LOADED.get_or_init(|| {
         let path = library::path();
         // SAFETY: it is our own library, and loading it runs no code of its own.
         let loaded = unsafe { libloading::Library::new(&path) };
-        let loaded = loaded.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        Functions::find(Box::leak(Box::new(loaded)))
+        loaded.unwrap_or_else(|error| panic!("{}: {error}", path.display()))
     })
 }
+
+// Behind the macro that it uses.
+#[allow(dead_code, reason = "the stories are short; the soak is not")]
+pub mod lifetimes;
+
 
 /// All monitors of one test, and the thread that tells their events.
 pub struct Listener {
