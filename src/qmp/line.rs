@@ -101,6 +101,16 @@ impl Framer {
         self.inside(input)
     }
 
+    /// Nothing has come of the next message. Whoever finds a whole one in what comes may take it
+    /// without asking here; `limit` holds for it.
+    pub fn is_between(&self) -> bool {
+        self.stage == Stage::Between
+    }
+
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
     /// The stream has ended: how many bytes of an unfinished message or line are lost with it.
     pub fn finish(&mut self) -> usize {
         if self.given {

@@ -33,6 +33,20 @@ pub enum Message<'a> {
     Unknown,
 }
 
+/// What an event says of a job, as far as it says so.
+#[derive(Debug, PartialEq)]
+pub struct Fields<'a> {
+    pub job: Cow<'a, str>,
+    pub type_name: Option<Cow<'a, str>>,
+    pub error: Option<Cow<'a, str>>,
+    pub status: Option<Cow<'a, str>>,
+    pub action: Option<Cow<'a, str>>,
+    pub operation: Option<Cow<'a, str>>,
+    pub len: Option<i64>,
+    pub offset: Option<i64>,
+    pub speed: Option<i64>,
+}
+
 pub type Result<T> = std::result::Result<T, serde_json::Error>;
 
 /// Reads one framed message.
