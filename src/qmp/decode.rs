@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_json::value::RawValue;
 
-use super::message::{PROSE_MAX, integer, job_id, members, prose_of, word};
+use super::message::{Fields, PROSE_MAX, integer, job_id, members, prose_of, word};
 use crate::model::{Event, JobType, Kind, Outcome, Status, Timestamp, Word};
 
 /// Decodes an event of the given name; `json` is the whole message. `None` for what is no event of
@@ -16,7 +16,8 @@ pub fn decode(
     data: Option<&RawValue>,
     json: &str,
 ) -> Option<Event> {
-    fields(kind(name)?, name, timestamp, data?, json)
+    let kind = kind(name)?;
+    Some(event(kind, timestamp, &fields(kind, data?)?, json))
 }
 
 /// Which events are wanted as they are, whatever they say.
@@ -44,7 +45,7 @@ pub fn is_of_job(name: &str) -> bool {
     kind(name).is_some()
 }
 
-fn kind(name: &str) -> Option<Kind> {
+pub fn kind(name: &str) -> Option<Kind> {
     Some(match name {
         "BLOCK_JOB_COMPLETED" => Kind::Completed,
         "BLOCK_JOB_CANCELLED" => Kind::Cancelled,
@@ -56,50 +57,69 @@ fn kind(name: &str) -> Option<Kind> {
     })
 }
 
-fn fields(
-    kind: Kind,
-    name: &str,
-    timestamp: Option<Timestamp>,
-    data: &RawValue,
-    json: &str,
-) -> Option<Event> {
+/// QEMU's name of an event of this kind.
+fn name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Completed => "BLOCK_JOB_COMPLETED",
+        Kind::Cancelled => "BLOCK_JOB_CANCELLED",
+        Kind::Ready => "BLOCK_JOB_READY",
+        Kind::Pending => "BLOCK_JOB_PENDING",
+        Kind::Error => "BLOCK_JOB_ERROR",
+        _ => "JOB_STATUS_CHANGE",
+    }
+}
+
+fn fields(kind: Kind, data: &RawValue) -> Option<Fields<'_>> {
     // Two of the events name the job `id`, the others `device`.
     let job = if matches!(kind, Kind::Pending | Kind::Status) { "id" } else { "device" };
-    let [job, job_type, len, offset, speed, error, status, action, operation] = members(
+    let [job, type_name, len, offset, speed, error, status, action, operation] = members(
         data.get(),
         [job, "type", "len", "offset", "speed", "error", "status", "action", "operation"],
     )
     .ok()?;
+    Some(Fields {
+        job: job_id(job?)?,
+        type_name: type_name.and_then(word),
+        // Its presence is what says "failed", so it is kept even when it is no string.
+        error: error.map(prose_of),
+        status: status.and_then(word),
+        action: action.and_then(word),
+        operation: operation.and_then(word),
+        len: len.and_then(integer),
+        offset: offset.and_then(integer),
+        speed: speed.and_then(integer),
+    })
+}
 
-    let job = job_id(job?)?;
+/// The event of a job that says this; `json` is the whole message.
+pub fn event(kind: Kind, timestamp: Option<Timestamp>, fields: &Fields<'_>, json: &str) -> Event {
     // The strings together are no longer than the message, but for the NULs behind them; and words
     // are short.
     let words = json.len().min(PROSE_MAX + (4 << 10));
-    let mut event = Event::new(kind, name, timestamp, json.len() + words + 16);
-    event.set(Word::JobId, &job);
+    let mut event = Event::new(kind, name(kind), timestamp, json.len() + words + 16);
+    event.set(Word::JobId, &fields.job);
     event.set(Word::Json, json);
-    if let Some(text) = job_type.and_then(word) {
-        event.set(Word::TypeName, &text);
-        event.job_type = JobType::from_word(&text);
+    if let Some(word) = &fields.type_name {
+        event.set(Word::TypeName, word);
+        event.job_type = JobType::from_word(word);
     }
-    if let Some(text) = status.and_then(word) {
-        event.set(Word::StatusName, &text);
-        event.status = Status::from_word(&text);
+    if let Some(word) = &fields.status {
+        event.set(Word::StatusName, word);
+        event.status = Status::from_word(word);
     }
-    for (what, raw) in [(Word::Action, action), (Word::Operation, operation)] {
-        if let Some(text) = raw.and_then(word) {
-            event.set(what, &text);
+    let others = [
+        (Word::Action, &fields.action),
+        (Word::Operation, &fields.operation),
+        (Word::Error, &fields.error),
+    ];
+    for (word, text) in others {
+        if let Some(text) = text {
+            event.set(word, text);
         }
     }
-    event.len = len.and_then(integer);
-    event.offset = offset.and_then(integer);
-    event.speed = speed.and_then(integer);
-    if let Some(error) = error {
-        // Its presence is what says "failed", so it is kept even when it is no string.
-        event.set(Word::Error, &prose_of(error));
-    }
-    event.outcome = outcome(kind, error.is_some());
-    Some(event)
+    (event.len, event.offset, event.speed) = (fields.len, fields.offset, fields.speed);
+    event.outcome = outcome(kind, fields.error.is_some());
+    event
 }
 
 /// QEMU's rule: only an `error` tells failure, never a comparison of offset and len. An old QEMU

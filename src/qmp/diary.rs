@@ -43,6 +43,12 @@ impl Diary {
         }
     }
 
+    /// An event came, which nobody wants to see.
+    pub fn hear_event(&mut self) {
+        self.counts.count(Stat::Messages);
+        self.counts.count(Stat::Events);
+    }
+
     /// Something came that is no message, and was passed over.
     pub fn pass_over<T: Ticket>(&mut self, stray: Stray, acts: &mut Vec<Act<T>>) {
         let what = match stray {

@@ -6,12 +6,13 @@ use super::{
     act::Act,
     command::Heard,
     decode::{self, decode},
+    event::{Plain, plain},
     exchange::{Pending, Purpose},
     line::{Frame, Framer, Stray, is_affordable},
     message::{Message, parse},
     session::{Session, Stage, Ticket},
 };
-use crate::model::{Code, Error, Now};
+use crate::model::{Code, Error, Event, Now, Timestamp};
 
 impl<T: Ticket> Session<T> {
     /// QEMU said something.
@@ -20,6 +21,14 @@ impl<T: Ticket> Session<T> {
         let mut framer = std::mem::replace(&mut self.framer, Framer::new(0));
         let mut starved = false;
         while !starved && !matches!(self.stage, Stage::Down | Stage::Closed) {
+            // The wire is shown message by message.
+            if framer.is_between() && !self.diary.traces {
+                if let Some((used, event)) = plain(bytes, framer.limit()) {
+                    self.handle_plain(&event, now, acts);
+                    bytes = &bytes[used..];
+                    continue;
+                }
+            }
             let (used, frame) = framer.next(bytes);
             let Some(frame) = frame else {
                 starved = framer.is_starved();
@@ -61,29 +70,12 @@ impl<T: Ticket> Session<T> {
         self.diary.hear(&message, text, acts);
         match message {
             Ok(Message::Event { name, timestamp, data }) => {
-                if self.raw.has(&name) {
-                    acts.push(Act::Tell(decode::raw(&name, timestamp, text)));
-                }
-                // A QEMU before 6.2 completes ready mirrors when it is quit, without a pivot.
-                if name == "SHUTDOWN"
-                    && self.version.is_some_and(|it| (it.major, it.minor) < (6, 2))
-                {
-                    self.jobs.soft_shutdown = true;
-                }
-                // Also before the greeting: such events are genuine.
-                let event = decode(&name, timestamp, data, text);
-                if event.is_none() && decode::is_of_job(&name) {
+                self.handle_event_of(&name, timestamp, text, acts);
+                if let Some(event) = decode(&name, timestamp, data, text) {
+                    self.handle_job_event(event, now, acts);
+                } else if decode::is_of_job(&name) {
                     let what = "is an event of a job, and does not say of which";
                     self.diary.malformed(what, text.len(), acts);
-                }
-                if let Some(event) = event {
-                    self.diary.job_event();
-                    let sure = matches!(
-                        self.stage,
-                        Stage::Reconciling { .. } | Stage::Recovering { .. } | Stage::Ready
-                    );
-                    self.jobs.handle_event(event, sure);
-                    self.pump(now, acts);
                 }
             }
             Ok(Message::Greeting(version)) => self.handle_greeting(version, text, acts),
@@ -105,6 +97,44 @@ impl<T: Ticket> Session<T> {
             }
             Ok(Message::Unknown) | Err(_) => self.handle_stray(text.as_bytes()),
         }
+    }
+
+    /// An event came that needs no closer look.
+    fn handle_plain(&mut self, event: &Plain<'_>, now: Now, acts: &mut Vec<Act<T>>) {
+        self.diary.hear_event();
+        self.handle_event_of(event.name, event.timestamp, event.text, acts);
+        if let Some((kind, fields)) = &event.job {
+            let event = decode::event(*kind, event.timestamp, fields, event.text);
+            self.handle_job_event(event, now, acts);
+        }
+    }
+
+    /// Any event, of a job or not.
+    fn handle_event_of(
+        &mut self,
+        name: &str,
+        timestamp: Option<Timestamp>,
+        text: &str,
+        acts: &mut Vec<Act<T>>,
+    ) {
+        if self.raw.has(name) {
+            acts.push(Act::Tell(decode::raw(name, timestamp, text)));
+        }
+        // A QEMU before 6.2 completes ready mirrors when it is quit, without a pivot.
+        if name == "SHUTDOWN" && self.version.is_some_and(|it| (it.major, it.minor) < (6, 2)) {
+            self.jobs.soft_shutdown = true;
+        }
+    }
+
+    /// Also before the greeting: such events are genuine.
+    fn handle_job_event(&mut self, event: Event, now: Now, acts: &mut Vec<Act<T>>) {
+        self.diary.job_event();
+        let sure = matches!(
+            self.stage,
+            Stage::Reconciling { .. } | Stage::Recovering { .. } | Stage::Ready
+        );
+        self.jobs.handle_event(event, sure);
+        self.pump(now, acts);
     }
 
     fn handle_answer(

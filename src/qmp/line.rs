@@ -101,6 +101,16 @@ impl Framer {
         self.inside(input)
     }
 
+    /// Nothing has come of the next message. Whoever finds a whole one in what comes may take it
+    /// without asking here; `limit` holds for it.
+    pub fn is_between(&self) -> bool {
+        self.stage == Stage::Between
+    }
+
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
     /// The message that was given out is not needed any more.
     pub fn forget_given(&mut self) {
         if self.given {

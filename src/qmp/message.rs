@@ -35,6 +35,20 @@ pub enum Message<'a> {
     Unknown,
 }
 
+/// What an event says of a job, as far as it says so.
+#[derive(Debug, PartialEq)]
+pub struct Fields<'a> {
+    pub job: Cow<'a, str>,
+    pub type_name: Option<Cow<'a, str>>,
+    pub error: Option<Cow<'a, str>>,
+    pub status: Option<Cow<'a, str>>,
+    pub action: Option<Cow<'a, str>>,
+    pub operation: Option<Cow<'a, str>>,
+    pub len: Option<i64>,
+    pub offset: Option<i64>,
+    pub speed: Option<i64>,
+}
+
 pub type Result<T> = std::result::Result<T, serde_json::Error>;
 
 /// Reads one framed message.
@@ -218,7 +232,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
 /// Behind the beginning of a text that was cut.
 const CUT: &str = "...";
 /// Longer than any name, type, status, class or id of a command that QEMU has.
-const WORD_MAX: usize = 256;
+pub(crate) const WORD_MAX: usize = 256;
 /// Of the text of an error. QEMU's have a sentence, and the names of a file or two.
 pub(crate) const PROSE_MAX: usize = 64 << 10;
 /// QEMU's has 200 bytes.

@@ -75,7 +75,8 @@ impl Figures {
     pub fn assert_true(&self) {
         self.judged.assert_faultless();
         assert_eq!(self.ends_heard, self.ends_told, "whoever listens to all hears the same ends");
-        let happened = [self.judged.jobs(), self.cuts, self.attacks(), self.restarts, self.children];
+        let happened =
+            [self.judged.jobs(), self.cuts, self.attacks(), self.restarts, self.children];
         assert!(!happened.contains(&0), "too little has happened: {}", self.line());
     }
 }

@@ -212,7 +212,8 @@ impl<'a> Room<'a> {
             .map(|_| {
                 let direction = DIRECTIONS[usize::from(chance.below(4) == 0)];
                 let limit = if direction == Direction::ToLibrary { 3000 } else { 800 };
-                let after = usize::try_from(chance.below(limit)).expect("it is below some thousand");
+                let after =
+                    usize::try_from(chance.below(limit)).expect("it is below some thousand");
                 Cut { direction, after }
             })
             .collect();
