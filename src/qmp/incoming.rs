@@ -5,11 +5,11 @@ use super::{
     command::Heard,
     decode::{self, decode},
     exchange::{Pending, Purpose},
-    line::{Frame, Framer, Stray, is_affordable},
+    line::{Frame, Framer, Stray},
     message::{Message, parse},
     session::{Session, Stage, Ticket},
 };
-use crate::model::{Code, Error, Now};
+use crate::model::{Code, Error, Now, is_affordable};
 
 impl<T: Ticket> Session<T> {
     /// QEMU said something.
@@ -24,7 +24,7 @@ impl<T: Ticket> Session<T> {
                 break;
             };
             match frame {
-                Frame::Message(message) if !is_affordable(message.len()) => starved = true,
+                Frame::Message(message) if !is_affordable(COPIES * message.len()) => starved = true,
                 Frame::Message(message) => {
                     self.handle_message(&String::from_utf8_lossy(message), now, acts);
                 }
@@ -105,3 +105,6 @@ impl<T: Ticket> Session<T> {
         self.send_more(acts);
     }
 }
+
+/// Of a message: its text for the program, and as much for what is read out of it.
+const COPIES: usize = 3;
