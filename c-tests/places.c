@@ -49,7 +49,8 @@ struct scripted_monitor *monitor_on_abstract(void)
 struct scripted_monitor *monitor_on_long_path(void)
 {
     static const char directory[] =
-        "/tmp/blockjob-a-directory-with-a-name-that-leaves-little-room-for-anything-else-at-all";
+        "/tmp/blockjob-a-directory-with-a-name-that-leaves-little-room-for-anything-else-at-all-"
+        "in-an-address";
     char address[128];
     int here = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC), listening;
 

@@ -11,7 +11,7 @@ use std::{
 use super::error;
 use crate::{
     engine::{Info, Job, JobList, Listener, Monitor, Reply, Report},
-    model::{Code, Error, job::JOB_ID_MAX},
+    model::{Code, Error, is_affordable, job::JOB_ID_MAX},
 };
 
 /// What a function returns when it failed.
@@ -128,6 +128,9 @@ unsafe fn text_up_to<'a>(max: usize, pointer: *const c_char, name: &str) -> Resu
     if bytes.len() > max {
         let what = format!("has {} bytes; at most {max} are taken", bytes.len());
         return refused(Code::TooLong, &what);
+    }
+    if !is_affordable(COPIES * bytes.len()) {
+        return refused(Code::NoMemory, "is long, and there is no memory for it");
     }
     text.to_str().or_else(|error| refused(Code::NotUtf8, &format!("is not UTF-8: {error}")))
 }
@@ -286,5 +289,8 @@ pub fn errno(code: Code) -> c_int {
 const TEXT_MAX: usize = 4096;
 /// Far more than a command for a job says, far less than what the socket's buffer is bound to.
 const ARGUMENTS_MAX: usize = 64 << 10;
+/// Of a text: one to keep, one for QEMU, and what the socket does not take at once may need as much
+/// again.
+const COPIES: usize = 4;
 /// Half of what may be unanswered at a monitor at once.
 const COMMAND_MAX: usize = 1 << 20;

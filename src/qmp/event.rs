@@ -310,9 +310,9 @@ mod tests {
     fn compare(input: &[u8]) -> bool {
         let Some((used, plain)) = plain(input, 1 << 10) else { return false };
         let mut framer = Framer::new(1 << 10);
-        let (framed, frame) = framer.next(input);
+        let (cut, frame) = framer.next(input);
         let Some(Frame::Message(bytes)) = frame else { panic!("{plain:?}: {frame:?}") };
-        assert_eq!((bytes, framed), (plain.text.as_bytes(), used));
+        assert_eq!((bytes, cut), (plain.text.as_bytes(), used));
         let parsed = parse(plain.text);
         let Ok(Message::Event { name, timestamp, data }) = parsed else { panic!("{parsed:?}") };
         assert_eq!((&*name, timestamp), (plain.name, plain.timestamp), "{}", plain.text);

@@ -8,11 +8,11 @@ use super::{
     decode::{self, decode},
     event::{Plain, plain},
     exchange::{Pending, Purpose},
-    line::{Frame, Framer, Stray, is_affordable},
+    line::{Frame, Framer, Stray},
     message::{Message, parse},
     session::{Session, Stage, Ticket},
 };
-use crate::model::{Code, Error, Event, Now, Timestamp};
+use crate::model::{Code, Error, Event, Now, Timestamp, is_affordable};
 
 impl<T: Ticket> Session<T> {
     /// QEMU said something.
@@ -35,7 +35,7 @@ impl<T: Ticket> Session<T> {
                 break;
             };
             match frame {
-                Frame::Message(message) if !is_affordable(message.len()) => starved = true,
+                Frame::Message(message) if !is_affordable(COPIES * message.len()) => starved = true,
                 Frame::Message(message) => {
                     if let Ok(text) = str::from_utf8(message) {
                         self.handle_message(text, now, acts);
@@ -160,10 +160,14 @@ fn readable(bytes: &[u8], limit: usize) -> Option<String> {
     let len = bytes.utf8_chunks().map(|it| it.valid().len() + mark(&it).len()).sum();
     (len <= limit).then(|| {
         let mut text = String::with_capacity(len);
-        bytes.utf8_chunks().for_each(|it| text.extend([it.valid(), mark(&it)]));
+        for it in bytes.utf8_chunks() {
+            text.extend([it.valid(), mark(&it)]);
+        }
         text
     })
 }
 
 /// Stands for what is no UTF-8.
 const UNREADABLE: &str = "\u{FFFD}";
+/// What a message may cost beside itself: its text, and as much for what is read out of it.
+const COPIES: usize = 2;

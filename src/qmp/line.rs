@@ -264,16 +264,6 @@ impl Framer {
     }
 }
 
-/// Is there memory to make something of a message of so many bytes? Whoever copies parts of it takes
-/// memory bit by bit, where a refusal would end the process; so all of it is asked for before.
-pub fn is_affordable(message: usize) -> bool {
-    message < SMALL || Vec::<u8>::new().try_reserve_exact(COPIES * message).is_ok()
-}
-
-/// A message of this size is made something of as everything else is.
-const SMALL: usize = 64 << 10;
-/// What a peer may cost beside the message itself: its text, and as much for what is read out of it.
-const COPIES: usize = 2;
 /// QEMU's own parser ends at this nesting too.
 const DEPTH_MAX: usize = 1024;
 /// As much of a stray line as an error message can use.

@@ -141,19 +141,6 @@ impl Listener {
     }
 }
 
-impl Monitor {
-    /// Without waiting for anything.
-    pub fn start(&self) {
-        succeeded(call!(blockjob_monitor_start(self.raw)), "blockjob_monitor_start");
-    }
-
-    /// The longest line that it takes.
-    pub fn set_line_limit(&self, bytes: i64) {
-        let result = call!(blockjob_monitor_set_line_limit(self.raw, bytes));
-        succeeded(result, "blockjob_monitor_set_line_limit");
-    }
-}
-
 // SAFETY: every function of the library may be called from any thread, and no value of the tests'
 // own stands behind the handle.
 unsafe impl Sync for Listener {}
