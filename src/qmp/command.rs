@@ -69,7 +69,7 @@ pub fn check_name(name: &str) -> Result<(), Error> {
     Err(Error::new(Code::Invalid, format!("{name:?} is no name of QEMU's")))
 }
 
-fn object(name: &str, json: &str) -> Result<String, Error> {
+pub(super) fn object(name: &str, json: &str) -> Result<String, Error> {
     // A newline is only layout here, and would end the line for who reads by lines.
     strict::check_object(json).map(|()| json.replace(['\n', '\r'], " ")).map_err(|error| {
         let text = format!("the arguments of {name} are no JSON object that QEMU reads: {error}");

@@ -2,7 +2,9 @@
 //! commands of a list show their arguments and replies, and of those, too, what is called like a
 //! secret or looks like one is left out.
 
-use super::message::string;
+use std::borrow::Cow;
+
+use super::{encode, message::string};
 
 /// May the arguments and the reply of this command be shown? A newer QEMU's new command may not,
 /// unless it is of a family that carries no secrets.
@@ -96,39 +98,49 @@ fn is_secret(name: &str) -> bool {
     ["data", "auth"].contains(&name.as_str()) || name.ends_with("key") || WORDS.iter().any(has)
 }
 
-/// A string that may hold a secret in its midst, still quoted: a URL with somebody's password, a
-/// list of `key=value`, a whole description of an image.
+/// A string that may hold a secret in its midst, still quoted. What its escapes stand for counts,
+/// and one that stands for no text is not shown.
 fn string_without_secret(raw: &str) -> String {
-    let text = raw.to_ascii_lowercase();
-    if text.starts_with("\"json:") {
-        return format!("\"json:{}\"", &LEFT_OUT[1..4]);
+    let text =
+        if raw.contains('\\') { decoded(raw) } else { raw.get(1..raw.len() - 1).map(Cow::from) };
+    text.map_or_else(|| LEFT_OUT.to_owned(), |text| encode::string(&text_without_secret(&text)))
+}
+
+/// A URL with somebody's password, a list of `key=value`, a whole description of an image.
+fn text_without_secret(text: &str) -> String {
+    let plain = text.to_ascii_lowercase();
+    if plain.starts_with("json:") {
+        return format!("json:{HIDDEN}");
     }
-    let body = raw.strip_suffix('"').unwrap_or(raw);
-    let mut cut = body.len();
+    let mut cut = text.len();
     for sign in SIGNS {
-        if let Some(at) = text.find(sign) {
+        if let Some(at) = plain.find(sign) {
             cut = cut.min(at + sign.len());
         }
     }
     let mut shown = String::new();
     let mut begin = 0;
-    if let Some(at) = text.find("://").map(|at| at + "://".len()) {
+    if let Some(at) = plain.find("://").map(|at| at + "://".len()) {
         cut = text[at..].find('?').map_or(cut, |query| cut.min(at + query + 1));
-        if let Some(host) = body[at..].rfind('@').map(|user| at + user) {
-            shown += &body[..at];
-            shown += &LEFT_OUT[1..4];
+        if let Some(host) = text[at..].rfind('@').map(|user| at + user) {
+            shown += &text[..at];
+            shown += HIDDEN;
             (begin, cut) = (host, cut.max(host + 1));
         }
     }
-    shown += &body[begin..cut];
-    if cut < body.len() {
-        shown += &LEFT_OUT[1..4];
+    shown += &text[begin..cut];
+    if cut < text.len() {
+        shown += HIDDEN;
     }
-    shown + "\""
+    shown
 }
 
-fn unquoted(raw: &str) -> String {
-    serde_json::from_str(raw).ok().and_then(string).map_or_else(|| raw.to_owned(), Into::into)
+fn unquoted(raw: &str) -> Cow<'_, str> {
+    decoded(raw).unwrap_or(raw.into())
+}
+
+fn decoded(raw: &str) -> Option<Cow<'_, str>> {
+    serde_json::from_str(raw).ok().and_then(string)
 }
 
 /// From a `"` to the one that ends it.
@@ -174,6 +186,7 @@ fn value_len(text: &str) -> usize {
 
 /// More than is shown of a whole message.
 const LOOKED_THROUGH_MAX: usize = 4 << 10;
+const HIDDEN: &str = "***";
 const LEFT_OUT: &str = "\"***\"";
 
 /// What commands begin with whose arguments and replies are about disks and jobs.
@@ -292,6 +305,17 @@ mod tests {
         assert_eq!(one("rbd:pool/image:id=admin:KEY=pw:x"), is("rbd:pool/image:id=admin:KEY=***"));
         assert_eq!(one(r#"json:{\"password\":\"pw\"}"#), is("json:***"));
         assert_eq!(one(r"x\\"), is(r"x\\"));
+    }
+
+    #[test]
+    fn a_secret_is_left_out_however_the_string_is_escaped() {
+        let one = |text: &str| shown(&format!("[\"{text}\"]"));
+        let is = |text: &str| format!("[\"{text}\"]");
+        assert_eq!(one(r"https:\/\/me:HIDDEN@host\/x"), is("https://***@host/x"));
+        assert_eq!(one(r"pool:k\u0065y=HIDDEN"), is("pool:key=***"));
+        assert_eq!(one(r"\u006ason:{'password':'HIDDEN'}"), is("json:***"));
+        assert_eq!(one(r"\u0048\n"), is(r"H\n"));
+        assert_eq!(one(r"key\ud800=HIDDEN"), is("***"));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! dismissed, where this QEMU's command knows that.
 
 use super::{
-    command::check_name,
+    command::{check_name, object},
     encode::string,
     message::{boolean, members, string as text_of},
 };
@@ -27,10 +27,9 @@ pub fn start(version: Version, command: &str, arguments: &str, id: &str) -> Resu
                 .into(),
         ));
     }
+    let arguments = &object(command, arguments)?;
     let [job_id, auto_dismiss, device] = members(arguments, ["job-id", "auto-dismiss", "device"])
-        .map_err(|error| {
-        invalid(format!("the arguments of {command} are no JSON object: {error}"))
-    })?;
+        .expect("it is an object, and no member stands in it twice");
     let mut ours = Vec::new();
     let given = job_id.map(|raw| text_of(raw).unwrap_or_default());
     if given.as_ref().is_some_and(|given| given != id) {
@@ -93,8 +92,7 @@ fn is_at_least(version: Version, major: i32, minor: i32) -> bool {
 fn with(ours: &[String], object: &str) -> String {
     let rest = object.trim_start().trim_start_matches('{').trim_start();
     let comma = if ours.is_empty() || rest.starts_with('}') { "" } else { "," };
-    // A newline is only layout here, and would end the line for who reads by lines.
-    format!("{{{}{comma}{}", ours.join(","), rest.replace(['\n', '\r'], " "))
+    format!("{{{}{comma}{rest}", ours.join(","))
 }
 
 #[cfg(test)]
@@ -146,6 +144,23 @@ mod tests {
         assert_eq!(by_device.arguments, r#"{"device": "j-1"}"#);
         let refused = start(OLD, "block-stream", r#"{"device": "d"}"#, "j-1").unwrap_err();
         assert_eq!(refused.code, Code::NotSupported);
+    }
+
+    /// It answers those without saying which command that was, and the start would wait in vain.
+    #[test]
+    fn arguments_that_qemu_cannot_read_are_refused() {
+        for arguments in [
+            r#"{"a": {"b": 1, "b": 2}}"#,
+            r#"{"a": 1e999}"#,
+            r#"{"a": "\ud800"}"#,
+            "{\"a\": \"\u{ffff}\"}",
+        ] {
+            let refused = start(NEW, "block-stream", arguments, "j-1").unwrap_err();
+            assert_eq!(refused.code, Code::Invalid, "{arguments}");
+            assert!(refused.text.contains("no JSON object that QEMU reads"), "{}", refused.text);
+        }
+        let start = start(NEW, "blockdev-create", "{\r\n\"a\":\n1}", "j-1").unwrap();
+        assert_eq!(start.arguments, r#"{"job-id":"j-1","a": 1}"#);
     }
 
     #[test]
