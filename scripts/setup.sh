@@ -5,7 +5,7 @@
 #     scripts/setup.sh build    a C compiler, binutils, pkg-config and Rust
 #     scripts/setup.sh demo     build, and a QEMU to show the library with
 #     scripts/setup.sh check    demo, and what the tests and linters need
-#     scripts/setup.sh tsan     build, and a Rust, its source and a clang of one LLVM, for check-tsan
+#     scripts/setup.sh sanitizers  build, and a Rust, its source and an LLVM that go together
 #     scripts/setup.sh roots    what makes the small Debian roots of check-fresh and check-msrv
 #
 # It looks for what will be used (a command, a header), not for packages, so that tools from
@@ -41,6 +41,8 @@ rust_is_new_enough() {
     at_least "$rust_wanted" "$(version_of cargo)" && at_least "$rust_wanted" "$(version_of rustc)"
 }
 
+is_debian() { grep -qx 'ID=debian' /etc/os-release; }
+
 # Of Debian's own Rust, whichever else there is: its source is there to build std from.
 debians_rust_is_new_enough() {
     at_least "$rust_wanted" "$(version_of /usr/bin/cargo)" &&
@@ -51,19 +53,26 @@ debians_rust_has_source() {
     test -d "$(/usr/bin/rustc --print sysroot)/lib/rustlib/src/rust/library"
 }
 
-# The LLVM that Debian's Rust is built with, or will be once it is installed.
+# The LLVM that Debian's Rust is built with, or will be once it is installed; apt must know of it.
 llvm_of_rust() {
     if debians_rust_is_new_enough; then
         /usr/bin/rustc -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p'
     else
         local web=-web
         ! apt_has_rust rustc || web=
-        apt-cache depends "rustc$web" | sed -n 's/.*libllvm\([0-9]*\).*/\1/p' | head -n 1
+        apt-cache depends --important --recurse "rustc$web" |
+            sed -n 's/.*libllvm\([0-9]*\).*/\1/p' | sort -u | tail -n 1
     fi
 }
 
+# tool_of_rusts_llvm NAME: of the same LLVM.
+tool_of_rusts_llvm() { debians_rust_is_new_enough && has "$1-$(llvm_of_rust)"; }
+
 clang_has_runtime() {
-    test -e "$("clang-$1" --print-resource-dir)/lib/linux/libclang_rt.tsan-$(uname -m).a"
+    debians_rust_is_new_enough &&
+        test -e "$("clang-$(llvm_of_rust)" --print-resource-dir)/lib/linux/libclang_rt.tsan-$(
+            uname -m
+        ).a"
 }
 
 look_for() {
@@ -96,6 +105,8 @@ look_for() {
         need libuv1-dev pkg-config --exists libuv
         need shellcheck has shellcheck
         need valgrind has valgrind
+        # Elsewhere their stages are skipped.
+        ! is_debian || look_for sanitizers
         # The linters must match the Rust. With one from elsewhere they are its owner's to add,
         # and without them their stages are skipped.
         if [ "$(command -v cargo || echo /usr/bin/cargo)" = /usr/bin/cargo ]; then
@@ -103,16 +114,17 @@ look_for() {
             need rust-clippy has cargo-clippy
         fi
         ;;
-    tsan)
+    # Of Debian's Rust, which may be another than the one that builds everything else, with the LLVM
+    # that goes with it. Of LLVM the names end in its number, which `packages` finds out.
+    sanitizers)
         look_for build
         need rustc debians_rust_is_new_enough
         need rust-src debians_rust_has_source
         need libcmocka-dev pkg-config --exists cmocka
         need patch has patch
-        local llvm
-        llvm=$(llvm_of_rust)
-        need "clang-$llvm" has "clang-$llvm"
-        need "libclang-rt-$llvm-dev" clang_has_runtime "$llvm"
+        need clang tool_of_rusts_llvm clang
+        need libclang-rt clang_has_runtime
+        need llvm tool_of_rusts_llvm llvm-symbolizer
         ;;
     roots)
         need ca-certificates test -e /etc/ssl/certs/ca-certificates.crt
@@ -120,7 +132,7 @@ look_for() {
         need mmdebstrap has mmdebstrap
         ;;
     *)
-        die "wanted build, demo, check, tsan or roots, but got '$1'"
+        die "wanted build, demo, check, sanitizers or roots, but got '$1'"
         ;;
     esac
 }
@@ -146,6 +158,9 @@ packages() {
         rustfmt) echo "rustfmt$web" ;;
         rust-src) echo "rust$web-src" ;;
         rust-clippy) echo "rust$web-clippy" ;;
+        clang) echo "clang-$(llvm_of_rust)" ;;
+        libclang-rt) echo "libclang-rt-$(llvm_of_rust)-dev" ;;
+        llvm) echo "llvm-$(llvm_of_rust)" ;;
         *) echo "$package" ;;
         esac
     done

@@ -8,11 +8,13 @@ use std::{
     os::fd::RawFd,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
-    thread::JoinHandle,
     time::{Duration, Instant},
 };
 
-use super::{lock::Mutex, pull::Taken, queue::Next, report::Report, shared::Shared, thread};
+use super::{
+    lock::Mutex, pull::Taken, queue::Next, report::Report, shared::Shared, thread,
+    thread::JoinHandle,
+};
 use crate::model::{Code, Error, Kind};
 
 /// Who takes events from the queue.

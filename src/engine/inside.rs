@@ -5,6 +5,8 @@
 
 use std::cell::Cell;
 
+use super::lock::thread_local;
+
 thread_local! {
     // Without a destructor, so that a thread of the program may end in any order with us.
     static DEPTH: Cell<u32> = const { Cell::new(0) };
@@ -15,18 +17,18 @@ thread_local! {
 pub struct Inside(());
 
 pub fn enter() -> Inside {
-    DEPTH.set(DEPTH.get() + 1);
+    DEPTH.with(|depth| depth.set(depth.get() + 1));
     Inside(())
 }
 
 pub fn is_inside() -> bool {
-    DEPTH.get() > 0
+    DEPTH.with(Cell::get) > 0
 }
 
 /// In the child of a fork the callback that forked is the parent's matter: what the child makes of
 /// its own may be waited for.
 pub fn forget() {
-    DEPTH.set(0);
+    DEPTH.with(|depth| depth.set(0));
 }
 
 /// Tells this thread from every other one that lives.
@@ -36,6 +38,6 @@ pub fn thread_mark() -> usize {
 
 impl Drop for Inside {
     fn drop(&mut self) {
-        DEPTH.set(DEPTH.get().saturating_sub(1));
+        DEPTH.with(|depth| depth.set(depth.get().saturating_sub(1)));
     }
 }

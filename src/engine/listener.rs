@@ -2,9 +2,15 @@
 
 #![forbid(unsafe_code)]
 
-use std::{sync::Arc, thread::JoinHandle};
+use std::sync::Arc;
 
-use super::{inside, lock::Mutex, reactor::Reactor, shared::Shared, thread};
+use super::{
+    inside,
+    lock::Mutex,
+    reactor::Reactor,
+    shared::Shared,
+    thread::{self, JoinHandle},
+};
 use crate::model::{Code, Error};
 
 /// Reads monitors, and runs callbacks or hands out events.

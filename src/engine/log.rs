@@ -5,18 +5,14 @@
 
 #![forbid(unsafe_code)]
 
-use std::{
-    collections::VecDeque,
-    ffi::CString,
-    sync::{
-        Arc,
-        atomic::{AtomicI32, Ordering::Relaxed},
-    },
-};
+use std::{collections::VecDeque, ffi::CString, sync::Arc};
 
 use super::{
     inside,
-    lock::{Condvar, Mutex},
+    lock::{
+        Condvar, Mutex,
+        atomic::{AtomicI32, Ordering::Relaxed},
+    },
     mailbox::stopped,
     monitor::Monitor,
     report::Report,

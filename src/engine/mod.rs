@@ -36,6 +36,8 @@ mod holder;
 mod inet;
 mod info;
 pub mod inside;
+#[cfg(all(test, shuttle))]
+mod interleavings;
 mod job;
 pub mod journal;
 mod ledger;

@@ -8,13 +8,13 @@
 use std::{
     collections::{HashMap, VecDeque},
     os::fd::RawFd,
-    sync::{Arc, MutexGuard},
+    sync::Arc,
     time::Duration,
 };
 
 use super::{
     bell::Bell,
-    lock::{Condvar, Mutex},
+    lock::{Condvar, Mutex, MutexGuard},
     log,
     mailbox::stopped,
     monitor::Monitor,

@@ -3,9 +3,10 @@
 
 #![forbid(unsafe_code)]
 
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
-
-use super::roster::{Entry, Filter, Roster};
+use super::{
+    lock::atomic::{AtomicU64, Ordering::SeqCst},
+    roster::{Entry, Filter, Roster},
+};
 use crate::{
     model::{Error, Kind, Kinds, MonitorId},
     qmp::{command::check_name, decode::Names},

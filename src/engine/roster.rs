@@ -7,17 +7,17 @@
 use std::{
     collections::{BTreeMap, HashMap},
     ops::Bound,
-    sync::{
-        Arc, MutexGuard,
-        atomic::{AtomicU64, Ordering::SeqCst},
-    },
+    sync::Arc,
 };
 
 use super::{
     claims::{Told, Watcher},
     inside,
     ledger::{Claimant, Key, Ledger},
-    lock::{Condvar, Mutex},
+    lock::{
+        Condvar, Mutex, MutexGuard,
+        atomic::{AtomicU64, Ordering::SeqCst},
+    },
     mailbox::{Mailbox, stopped},
     monitor::{Monitor, Post},
     raw::Raw,

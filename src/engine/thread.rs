@@ -2,14 +2,10 @@
 
 #![allow(unsafe_code)]
 
-use std::{
-    io,
-    mem::MaybeUninit,
-    ptr,
-    thread::{Builder, JoinHandle},
-};
+use std::{io, mem::MaybeUninit, ptr};
 
-use super::lock::Mutex;
+pub use super::lock::thread::JoinHandle;
+use super::lock::{self, Mutex, thread::Builder};
 use crate::model::{Code, Error};
 
 /// Starts a thread in which all signals are blocked but those that a fault of its own raises.
@@ -34,7 +30,7 @@ pub struct Threads(Mutex<Vec<JoinHandle<()>>>);
 impl Threads {
     pub fn keep(&self, thread: JoinHandle<()>) {
         let mut threads = self.0.lock();
-        threads.retain(|thread| !thread.is_finished());
+        threads.retain(|thread| !lock::is_finished(thread));
         threads.push(thread);
     }
 
