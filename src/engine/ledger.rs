@@ -7,8 +7,9 @@
 
 #![forbid(unsafe_code)]
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::few::Few;
 use crate::model::MonitorId;
 
 /// An end: the job that it is of, by its monitor and the incarnation's number there.
@@ -34,14 +35,14 @@ pub struct Ledger<P> {
     passed: BTreeMap<u64, Key>,
     last_passed: u64,
     /// Invariant: how many of a monitor's ends nobody claims; no zeros.
-    unclaimed: HashMap<MonitorId, usize>,
+    unclaimed: BTreeMap<MonitorId, usize>,
 }
 
 #[derive(Debug)]
 struct End<P> {
     kept: P,
     /// Neither served nor withdrawn.
-    claims: BTreeSet<Claimant>,
+    claims: Few<Claimant>,
     /// Somebody who claimed it was.
     served: bool,
     /// The open handles that it is for.
@@ -55,8 +56,15 @@ struct End<P> {
 impl<P> Ledger<P> {
     /// Takes an end in, to which one reference is made. Of a monitor's ends that nobody claims at
     /// most `limit` are kept: then the one of the oldest job is forgotten.
-    pub fn add(&mut self, key: Key, kept: P, claims: BTreeSet<Claimant>, limit: usize) {
-        let holders = claims.iter().filter_map(|claimant| claimant.handle()).collect();
+    pub fn add(
+        &mut self,
+        key: Key,
+        kept: P,
+        claims: impl IntoIterator<Item = Claimant>,
+        limit: usize,
+    ) {
+        let claims: Few<Claimant> = claims.into_iter().collect();
+        let holders = claims.iter().filter_map(Claimant::handle).collect();
         let end = End {
             kept,
             claims,
@@ -132,7 +140,7 @@ impl<P> Ledger<P> {
     /// A callback has returned, or a wait has given it out.
     #[must_use]
     pub fn serve(&mut self, key: Key, claimant: Claimant) -> bool {
-        self.change(key, |end| end.served |= end.claims.remove(&claimant));
+        self.change(key, |end| end.served |= end.claims.remove(claimant));
         self.settle(key)
     }
 
@@ -141,9 +149,8 @@ impl<P> Ledger<P> {
     pub fn serve_registrations(&mut self, key: Key) -> bool {
         let mut served = false;
         self.change(key, |end| {
-            let before = end.claims.len();
-            end.claims.retain(|claimant| claimant.handle().is_some());
-            served = end.claims.len() < before;
+            served = end.claims.iter().any(|claimant| claimant.handle().is_none());
+            end.claims = end.claims.iter().filter(|claimant| claimant.handle().is_some()).collect();
             end.served |= served;
         });
         served
@@ -154,7 +161,7 @@ impl<P> Ledger<P> {
     pub fn withdraw_handle(&mut self, key: Key, handle: u64) -> bool {
         self.change(key, |end| {
             end.holders.remove(&handle);
-            end.claims.remove(&Claimant::Handle(handle));
+            end.claims.remove(Claimant::Handle(handle));
         });
         self.settle(key)
     }
@@ -165,12 +172,12 @@ impl<P> Ledger<P> {
     pub fn withdraw_registration(&mut self, id: i64, but: Option<Key>) -> Vec<Key> {
         let claimant = Claimant::Registration(id);
         let claimed = |(key, end): (&Key, &End<P>)| {
-            (end.claims.contains(&claimant) && but != Some(*key)).then_some(*key)
+            (end.claims.contains(claimant) && but != Some(*key)).then_some(*key)
         };
         let mut keys: Vec<Key> = self.ends.iter().filter_map(claimed).collect();
         keys.retain(|key| {
             self.change(*key, |end| {
-                end.claims.remove(&claimant);
+                end.claims.remove(claimant);
             });
             self.settle(*key)
         });
@@ -280,7 +287,7 @@ impl<P> Default for Ledger<P> {
             ends: BTreeMap::new(),
             passed: BTreeMap::new(),
             last_passed: 0,
-            unclaimed: HashMap::new(),
+            unclaimed: BTreeMap::new(),
         }
     }
 }

@@ -26,11 +26,17 @@ impl<P> Mailbox<P> {
     }
 
     pub fn post(&self, post: P) -> Result<(), Error> {
-        match &mut *self.posts.lock() {
-            Some(posts) => posts.push(post),
+        let is_first = match &mut *self.posts.lock() {
+            Some(posts) => {
+                posts.push(post);
+                posts.len() == 1
+            }
             None => return Err(stopped()),
+        };
+        // The reader takes all at once, so who came first has rung for those behind.
+        if is_first {
+            self.wake.ring();
         }
-        self.wake.ring();
         Ok(())
     }
 
