@@ -27,8 +27,9 @@ impl Reactor {
             if acts.is_empty() && self.batch.is_empty() {
                 break;
             }
+            let now = self.clock.now();
             for (id, act) in acts {
-                self.act(id, act, self.clock.now());
+                self.act(id, act, now);
             }
             for id in std::mem::take(&mut self.gone) {
                 self.hub.handle_process_end(id, self.clock.now());

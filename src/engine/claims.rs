@@ -3,9 +3,10 @@
 
 #![forbid(unsafe_code)]
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use super::{
+    few::Few,
     ledger::{Claimant, Key, Ledger, Unclaimed},
     lock::Condvar,
     mailbox::stopped,
@@ -55,11 +56,16 @@ impl Roster {
         let wants = |entry: &Entry| {
             !entry.leaving && !entry.filter.observes && told.passes(&entry.filter, key)
         };
-        let wanting = inner.entries.iter().filter(|(_, entry)| wants(entry));
-        let mut claims: BTreeSet<_> = wanting.map(|(id, _)| Claimant::Registration(*id)).collect();
+        let mut claims: Few<Claimant> = Few::default();
+        let mut after = 0;
+        let next = |after| inner.entries.next(after, &told.event, key.monitor, wants);
+        while let Some((id, _)) = next(after) {
+            claims.insert(Claimant::Registration(id));
+            after = id;
+        }
         let open = |handle: &u64| inner.watchers.contains_key(handle);
         claims.extend(end.handles.iter().copied().filter(open).map(Claimant::Handle));
-        inner.ledger.add(key, (told, weight), claims, limit);
+        inner.ledger.add(key, (told, weight), claims.iter(), limit);
         for handle in end.handles {
             inner.decide(handle, key);
         }

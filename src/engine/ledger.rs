@@ -7,8 +7,9 @@
 
 #![forbid(unsafe_code)]
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::few::Few;
 use crate::model::MonitorId;
 
 /// An end: the job that it is of, by its monitor and the incarnation's number there.
@@ -34,7 +35,7 @@ pub struct Ledger<P> {
     passed: BTreeMap<u64, Key>,
     last_passed: u64,
     /// Invariant: how many of a monitor's ends nobody claims; no zeros.
-    unclaimed: HashMap<MonitorId, Unclaimed>,
+    unclaimed: BTreeMap<MonitorId, Unclaimed>,
 }
 
 /// What is kept of a monitor's ends that nobody claims.
@@ -50,7 +51,7 @@ struct End<P> {
     /// Bytes of that, about.
     weight: usize,
     /// Neither served nor withdrawn.
-    claims: BTreeSet<Claimant>,
+    claims: Few<Claimant>,
     /// Somebody who claimed it was.
     served: bool,
     /// The open handles that it is for.
@@ -69,10 +70,11 @@ impl<P> Ledger<P> {
         &mut self,
         key: Key,
         (kept, weight): (P, usize),
-        claims: BTreeSet<Claimant>,
+        claims: impl IntoIterator<Item = Claimant>,
         limit: Unclaimed,
     ) {
-        let holders = claims.iter().filter_map(|claimant| claimant.handle()).collect();
+        let claims: Few<Claimant> = claims.into_iter().collect();
+        let holders = claims.iter().filter_map(Claimant::handle).collect();
         let end = End {
             kept,
             weight,
@@ -150,7 +152,7 @@ impl<P> Ledger<P> {
     /// A callback has returned, or a wait has given it out.
     #[must_use]
     pub fn serve(&mut self, key: Key, claimant: Claimant) -> bool {
-        self.change(key, |end| end.served |= end.claims.remove(&claimant));
+        self.change(key, |end| end.served |= end.claims.remove(claimant));
         self.settle(key)
     }
 
@@ -159,9 +161,8 @@ impl<P> Ledger<P> {
     pub fn serve_registrations(&mut self, key: Key) -> bool {
         let mut served = false;
         self.change(key, |end| {
-            let before = end.claims.len();
-            end.claims.retain(|claimant| claimant.handle().is_some());
-            served = end.claims.len() < before;
+            served = end.claims.iter().any(|claimant| claimant.handle().is_none());
+            end.claims = end.claims.iter().filter(|claimant| claimant.handle().is_some()).collect();
             end.served |= served;
         });
         served
@@ -172,7 +173,7 @@ impl<P> Ledger<P> {
     pub fn withdraw_handle(&mut self, key: Key, handle: u64) -> bool {
         self.change(key, |end| {
             end.holders.remove(&handle);
-            end.claims.remove(&Claimant::Handle(handle));
+            end.claims.remove(Claimant::Handle(handle));
         });
         self.settle(key)
     }
@@ -183,12 +184,12 @@ impl<P> Ledger<P> {
     pub fn withdraw_registration(&mut self, id: i64, but: Option<Key>) -> Vec<Key> {
         let claimant = Claimant::Registration(id);
         let claimed = |(key, end): (&Key, &End<P>)| {
-            (end.claims.contains(&claimant) && but != Some(*key)).then_some(*key)
+            (end.claims.contains(claimant) && but != Some(*key)).then_some(*key)
         };
         let mut keys: Vec<Key> = self.ends.iter().filter_map(claimed).collect();
         keys.retain(|key| {
             self.change(*key, |end| {
-                end.claims.remove(&claimant);
+                end.claims.remove(claimant);
             });
             self.settle(*key)
         });
@@ -304,7 +305,7 @@ impl<P> Default for Ledger<P> {
             ends: BTreeMap::new(),
             passed: BTreeMap::new(),
             last_passed: 0,
-            unclaimed: HashMap::new(),
+            unclaimed: BTreeMap::new(),
         }
     }
 }

@@ -39,22 +39,29 @@ impl<P> Mailbox<P> {
 
     /// What must come through.
     pub fn post(&self, post: P) -> Result<(), Error> {
-        match &mut *self.posts.lock() {
-            Some(posts) => posts.all.push(post),
+        let is_first = match &mut *self.posts.lock() {
+            Some(posts) => posts.add(post),
             None => return Err(stopped()),
-        }
-        self.wake.ring();
+        };
+        self.ring_for(is_first);
         Ok(())
     }
 
     /// A request with so many bytes of the caller's; it is refused when too much waits already.
     pub fn request(&self, post: P, bytes: usize) -> Result<(), Error> {
-        match &mut *self.posts.lock() {
+        let is_first = match &mut *self.posts.lock() {
             Some(posts) => posts.add_request(post, bytes)?,
             None => return Err(stopped()),
-        }
-        self.wake.ring();
+        };
+        self.ring_for(is_first);
         Ok(())
+    }
+
+    /// The reader takes all at once, so who came first has rung for those behind.
+    fn ring_for(&self, is_first: bool) {
+        if is_first {
+            self.wake.ring();
+        }
     }
 
     /// All posts since the last call; `None` when the listener was stopped.
@@ -77,7 +84,13 @@ impl<P> Mailbox<P> {
 }
 
 impl<P> Posts<P> {
-    fn add_request(&mut self, post: P, bytes: usize) -> Result<(), Error> {
+    /// Returns whether it is the first one.
+    fn add(&mut self, post: P) -> bool {
+        self.all.push(post);
+        self.all.len() == 1
+    }
+
+    fn add_request(&mut self, post: P, bytes: usize) -> Result<bool, Error> {
         let all = self.bytes + bytes;
         if self.requests >= REQUESTS_MAX || all > REQUEST_BYTES_MAX {
             let text = format!(
@@ -87,9 +100,8 @@ impl<P> Posts<P> {
             );
             return Err(Error::new(Code::NoBuffers, text));
         }
-        self.all.push(post);
         (self.requests, self.bytes) = (self.requests + 1, all);
-        Ok(())
+        Ok(self.add(post))
     }
 }
 

@@ -30,6 +30,8 @@ pub mod delivery;
 mod descriptor;
 mod dial;
 mod door;
+mod entries;
+mod few;
 mod fork;
 mod helpers;
 mod holder;

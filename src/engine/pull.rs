@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::{
     ledger::Key,
     report::Report,
-    roster::{Inner, Roster},
+    roster::{Entry, Inner, Roster},
 };
 
 /// What becomes of an event.
@@ -32,7 +32,9 @@ impl Roster {
             return Taken::TooEarly;
         }
         let is_kept = report.key.is_some_and(|key| inner.ledger.has(key));
-        let wanted = inner.entries.values().any(|entry| entry.wants(report, is_kept));
+        let wants = |entry: &Entry| entry.wants(report, is_kept);
+        let from = report.monitor.id();
+        let wanted = inner.entries.next(0, &report.event, from, wants).is_some();
         if let Some(key) = report.key {
             if wanted {
                 inner.give_out(key);
@@ -50,7 +52,7 @@ impl Roster {
             return None;
         }
         let (number, key) = inner.missing()?;
-        for entry in inner.entries.values_mut() {
+        for (_, entry) in inner.entries.iter_mut() {
             // Nobody wants what stands before it, and nobody gets it a second time.
             entry.late = entry.late.map(|(first, last)| (first.max(number + 1), last));
         }
@@ -63,17 +65,25 @@ impl Roster {
 impl Inner {
     /// The first of the ends that subscriptions have missed, by the number that it has passed with.
     fn missing(&mut self) -> Option<(u64, Key)> {
+        if !self.late {
+            return None;
+        }
         let Self { entries, ledger, .. } = self;
         let late = || entries.values().filter(|entry| !entry.leaving && entry.late.is_some());
-        let first = late().filter_map(|entry| entry.late).map(|(first, _)| first).min()?;
-        let last = late().filter_map(|entry| entry.late).map(|(_, last)| last).max()?;
+        let first = late().filter_map(|entry| entry.late).map(|(first, _)| first).min();
+        let last = late().filter_map(|entry| entry.late).map(|(_, last)| last).max();
+        let Some((first, last)) = first.zip(last) else {
+            self.late = false;
+            return None;
+        };
         let found = ledger.passed(first, last).find_map(|(number, key, told)| {
             let misses = |(first, last)| (first..=last).contains(&number);
             let mut missing = late().filter(|entry| entry.late.is_some_and(misses));
             missing.any(|entry| told.passes(&entry.filter, key)).then_some((number, key))
         });
         if found.is_none() {
-            for entry in entries.values_mut() {
+            self.late = false;
+            for (_, entry) in entries.iter_mut() {
                 entry.late = None;
             }
         }

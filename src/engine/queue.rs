@@ -6,7 +6,7 @@
 #![forbid(unsafe_code)]
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, VecDeque},
     os::fd::RawFd,
     sync::Arc,
     time::Duration,
@@ -31,7 +31,7 @@ pub struct Queue {
 #[derive(Debug, Default)]
 struct Inner {
     /// Invariant: each line holds something, and its monitor stands once in `turns`.
-    lines: HashMap<MonitorId, Line>,
+    lines: BTreeMap<MonitorId, Line>,
     turns: VecDeque<MonitorId>,
     /// Somebody registered who has missed an end.
     late: bool,

@@ -4,6 +4,7 @@
 
 use std::{
     ffi::CString,
+    ops::Deref,
     sync::{Arc, OnceLock},
 };
 
@@ -14,7 +15,7 @@ use crate::model::{Code, Event, Kind, Now, Response, Word};
 #[derive(Debug)]
 pub struct Report {
     pub monitor: Arc<Monitor>,
-    pub event: Arc<Event>,
+    pub event: Content,
     /// When it was read, to be compared with registrations.
     pub tick: u64,
     /// Of a job's end, which is acknowledged only when nobody holds a report of it.
@@ -25,15 +26,33 @@ pub struct Report {
     pub line: OnceLock<CString>,
 }
 
+/// The event of a report. How a job ended is kept in the ledger as well.
+#[derive(Debug)]
+pub enum Content {
+    Alone(Event),
+    Shared(Arc<Event>),
+}
+
+impl Deref for Content {
+    type Target = Event;
+
+    fn deref(&self) -> &Event {
+        match self {
+            Self::Alone(event) => event,
+            Self::Shared(event) => event,
+        }
+    }
+}
+
 impl Report {
     pub fn new(monitor: Arc<Monitor>, event: Event, tick: u64) -> Arc<Self> {
-        let event = Arc::new(event);
+        let event = Content::Alone(event);
         Arc::new(Self { monitor, event, tick, key: None, reply: None, line: OnceLock::new() })
     }
 
     /// A job's end; the ledger has counted this report.
     pub fn of_end(monitor: Arc<Monitor>, event: Arc<Event>, tick: u64, key: Key) -> Arc<Self> {
-        let (key, reply) = (Some(key), None);
+        let (event, key, reply) = (Content::Shared(event), Some(key), None);
         Arc::new(Self { monitor, event, tick, key, reply, line: OnceLock::new() })
     }
 
@@ -44,7 +63,7 @@ impl Report {
             let refused = response.failure == Some(Code::Remote);
             event.set(if refused { Word::Error } else { Word::Reason }, &text);
         }
-        let event = Arc::new(event);
+        let event = Content::Alone(event);
         let reply = Some(Arc::new(Reply { monitor: Arc::clone(&monitor), response }));
         Arc::new(Self { monitor, event, tick, key: None, reply, line: OnceLock::new() })
     }

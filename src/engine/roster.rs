@@ -4,14 +4,11 @@
 
 #![forbid(unsafe_code)]
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    ops::Bound,
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
 use super::{
     claims::{Told, Watcher},
+    entries::Entries,
     inside,
     ledger::{Claimant, Key, Ledger},
     lock::{
@@ -69,7 +66,9 @@ pub struct Roster {
 #[derive(Default)]
 pub(super) struct Inner {
     last_id: i64,
-    pub(super) entries: BTreeMap<i64, Entry>,
+    pub(super) entries: Entries,
+    /// Somebody may have missed an end.
+    pub(super) late: bool,
     running: Option<Running>,
     pub(super) ledger: Ledger<Told>,
     /// The open handles of jobs.
@@ -79,7 +78,7 @@ pub(super) struct Inner {
     pub(super) deaf: bool,
 }
 
-pub(super) struct Entry {
+pub struct Entry {
     pub(super) filter: Filter,
     /// Events of this tick and later ones.
     since: u64,
@@ -161,6 +160,7 @@ impl Roster {
         }
         self.raw.note(&filter);
         let entry = Entry { filter, since, callback, leaving: false, late, known };
+        inner.late |= late.is_some();
         inner.entries.insert(id, entry);
         Ok((id, late.is_some()))
     }
@@ -168,7 +168,8 @@ impl Roster {
     /// Would anybody be called for this event?
     pub fn wants(&self, event: &Event, from: MonitorId) -> bool {
         let inner = self.inner.lock();
-        inner.entries.values().any(|entry| !entry.leaving && entry.filter.passes(event, from))
+        let wants = |entry: &Entry| !entry.leaving && entry.filter.passes(event, from);
+        inner.entries.next(0, event, from, wants).is_some()
     }
 
     /// Calls everybody who asked for this event, in the order of registration. Returns of how many
@@ -200,7 +201,7 @@ impl Roster {
         let unknown = || Error::new(Code::NotFound, format!("there is no callback with id {id}"));
         let mut inner = self.inner.lock();
         let running = inner.running.filter(|running| running.id == id);
-        let entry = inner.entries.get_mut(&id).ok_or_else(unknown)?;
+        let entry = inner.entries.get_mut(id).ok_or_else(unknown)?;
         if std::mem::replace(&mut entry.leaving, true) {
             // Somebody removes it already. Its end is waited for all the same, so that after this
             // call, too, nothing runs any more.
@@ -240,7 +241,7 @@ impl Roster {
             .filter(|(_, entry)| own(entry))
             .map(|(id, entry)| {
                 entry.leaving = true;
-                *id
+                id
             })
             .collect();
         drop(inner);
@@ -260,7 +261,7 @@ impl Roster {
     pub fn clear(&self) {
         loop {
             let mut inner = self.inner.lock();
-            let Some((&id, entry)) = inner.entries.iter_mut().find(|(_, entry)| !entry.leaving)
+            let Some((id, entry)) = inner.entries.iter_mut().find(|(_, entry)| !entry.leaving)
             else {
                 break;
             };
@@ -287,9 +288,9 @@ impl Roster {
         }
         // An end that is still to be had goes to those as well who came after it was read.
         let is_kept = report.key.is_some_and(|key| inner.ledger.has(key));
-        let later = (Bound::Excluded(after), Bound::Unbounded);
-        let next = inner.entries.range(later).find(|(_, entry)| entry.wants(report, is_kept));
-        let Some((&id, _)) = next else {
+        let wants = |entry: &Entry| entry.wants(report, is_kept);
+        let next = inner.entries.next(after, &report.event, report.monitor.id(), wants);
+        let Some((id, _)) = next else {
             if let Some(key) = report.key {
                 inner.ledger.pass(key);
             }
@@ -343,13 +344,13 @@ impl Roster {
     fn free(&self, id: i64) {
         let mut inner = self.inner.lock();
         let nothing: Callback = Arc::new(|_, _| {});
-        let callback = match inner.entries.get_mut(&id) {
+        let callback = match inner.entries.get_mut(id) {
             Some(entry) => std::mem::replace(&mut entry.callback, nothing),
             None => return,
         };
         drop(inner);
         drop(callback);
-        let gone = self.inner.lock().entries.remove(&id);
+        let gone = self.inner.lock().entries.remove(id);
         if let Some(entry) = gone {
             self.raw.note(&entry.filter);
         }
@@ -375,7 +376,7 @@ impl Inner {
     /// The next end that a registration has missed, as a report of its own.
     fn next_late(&mut self, id: i64) -> Option<Arc<Report>> {
         let Self { entries, ledger, .. } = self;
-        let entry = entries.get_mut(&id)?;
+        let entry = entries.get_mut(id)?;
         let (first, last) = entry.late?;
         let missed =
             |key: Key, told: &Told| entry.known != Some(key) && told.passes(&entry.filter, key);

@@ -6,7 +6,7 @@ use super::{
     job::{JobType, Loss, Origin, Outcome, Pivot, Status},
     log::Level,
     monitor::{Process, Version},
-    text::{Span, Texts},
+    text::{Place, Texts},
     time::Timestamp,
 };
 
@@ -37,7 +37,7 @@ pub struct Event {
     /// Of a line of the log.
     pub level: Option<Level>,
     texts: Texts,
-    words: [Option<Span>; Word::COUNT],
+    words: [Option<Place>; Word::COUNT],
 }
 
 /// The kinds, one bit each, so that they make a mask. C has seen these numbers.
@@ -120,7 +120,7 @@ impl Event {
     }
 
     pub fn get(&self, word: Word) -> Option<&CStr> {
-        self.words[word as usize].map(|span| self.texts.get(span))
+        self.words[word as usize].map(|place| self.texts.get(place))
     }
 
     /// The same for Rust.

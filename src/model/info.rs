@@ -4,7 +4,7 @@ use std::ffi::CStr;
 
 use super::{
     job::{JobType, Status},
-    text::{Span, Texts},
+    text::{Place, Texts},
 };
 
 /// A job at the moment at which QEMU was asked. A plain value; its strings can be handed to C as
@@ -21,10 +21,10 @@ pub struct JobInfo {
     pub auto_finalize: Option<bool>,
     pub auto_dismiss: Option<bool>,
     texts: Texts,
-    id: Span,
-    type_name: Option<Span>,
-    status_name: Option<Span>,
-    error: Option<Span>,
+    id: Place,
+    type_name: Option<Place>,
+    status_name: Option<Place>,
+    error: Option<Place>,
 }
 
 impl JobInfo {
@@ -73,7 +73,7 @@ impl JobInfo {
         self.text(self.error)
     }
 
-    fn text(&self, span: Option<Span>) -> Option<&CStr> {
+    fn text(&self, span: Option<Place>) -> Option<&CStr> {
         span.map(|span| self.texts.get(span))
     }
 }

@@ -4,7 +4,7 @@ use std::ffi::CStr;
 
 use super::{
     error::{Code, Error},
-    text::{Span, Texts},
+    text::{Place, Texts},
 };
 
 /// A plain value; its strings can be handed to C as they stand.
@@ -16,9 +16,9 @@ pub struct Response {
     pub failure: Option<Code>,
     texts: Texts,
     /// What QEMU returned, or its whole error.
-    json: Option<Span>,
-    class: Option<Span>,
-    text: Option<Span>,
+    json: Option<Place>,
+    class: Option<Place>,
+    text: Option<Place>,
 }
 
 impl Response {

@@ -1,22 +1,18 @@
 //! Text as C reads it: UTF-8, each string ended by a NUL, all strings of one event in one
 //! allocation. Not for text that is built up or changed.
 
-use std::ffi::CStr;
+use std::{ffi::CStr, num::NonZeroU32};
 
 /// Several strings laid one after another, each followed by its NUL.
 #[derive(Debug, Clone, Default)]
 pub struct Texts {
-    /// Invariant: each span that `push` gave out covers UTF-8 without NUL, and a NUL stands
-    /// right behind it. Bytes are only ever appended.
+    /// Invariant: at each place that `push` gave out a string of UTF-8 begins, which ends before
+    /// the next NUL. Bytes are only ever appended.
     bytes: Vec<u8>,
 }
 
-/// Where in its [`Texts`] a string stands.
-#[derive(Debug, Clone, Copy)]
-pub struct Span {
-    start: u32,
-    len: u32,
-}
+/// Where in its [`Texts`] a string begins, counted from 1.
+pub type Place = NonZeroU32;
 
 impl Texts {
     pub fn with_capacity(bytes: usize) -> Self {
@@ -24,27 +20,22 @@ impl Texts {
     }
 
     /// Adds a string. U+0000, which would end it early for C, becomes U+FFFD.
-    pub fn push(&mut self, text: &str) -> Span {
+    pub fn push(&mut self, text: &str) -> Place {
         let start = self.bytes.len();
-        for (i, part) in text.split('\0').enumerate() {
-            if i > 0 {
-                self.bytes.extend_from_slice("\u{FFFD}".as_bytes());
-            }
-            self.bytes.extend_from_slice(part.as_bytes());
+        if text.as_bytes().contains(&0) {
+            self.bytes.extend_from_slice(text.replace('\0', "\u{FFFD}").as_bytes());
+        } else {
+            self.bytes.extend_from_slice(text.as_bytes());
         }
-        let len = self.bytes.len() - start;
         self.bytes.push(0);
-        Span {
-            start: u32::try_from(start).expect("a message is at most LINE_LIMIT_MAX bytes long"),
-            len: u32::try_from(len).expect("a message is at most LINE_LIMIT_MAX bytes long"),
-        }
+        let place = u32::try_from(start + 1).ok().and_then(NonZeroU32::new);
+        place.expect("a message is at most LINE_LIMIT_MAX bytes long")
     }
 
     /// The string with its NUL, ready for C.
-    pub fn get(&self, span: Span) -> &CStr {
-        let start = span.start as usize;
-        CStr::from_bytes_with_nul(&self.bytes[start..=start + span.len as usize])
-            .expect("push replaced every NUL and put one at the end")
+    pub fn get(&self, place: Place) -> &CStr {
+        let rest = &self.bytes[place.get() as usize - 1..];
+        CStr::from_bytes_until_nul(rest).expect("push has put a NUL at the end")
     }
 
     /// Bytes held: what a bound on queued events counts.

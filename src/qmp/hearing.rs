@@ -135,7 +135,7 @@ impl Jobs {
 
     /// `BLOCK_JOB_COMPLETED` or _CANCELLED.
     fn handle_end(&mut self, id: &str, event: Event) {
-        if let Some(said) = event.text(Word::Json).map(digest).filter(|_| self.has_journal) {
+        if let Some(said) = event.text(Word::Json).filter(|_| self.has_journal).map(digest) {
             if self.read.remove(&said) {
                 return self.settle_read(id);
             }

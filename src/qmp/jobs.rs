@@ -65,6 +65,8 @@ pub struct Jobs {
     /// that, and whether the end was known. At most `GRAVES_MAX`; one more and nothing is believed
     /// to live by that listing.
     pub(super) graves: BTreeMap<u64, bool>,
+    /// QEMU is asked which jobs it has, and has not answered.
+    pub(super) is_listing: bool,
     /// Counts the connections, and which of them was usable last.
     pub(super) connection: u64,
     pub(super) usable: u64,
@@ -124,6 +126,7 @@ impl Jobs {
             told: Vec::new(),
             wishes: BTreeSet::new(),
             graves: BTreeMap::new(),
+            is_listing: false,
             connection: 1,
             usable: 0,
             listing_asked: None,
@@ -326,7 +329,8 @@ impl Jobs {
 
     /// An id has come to its end. `known`: also how.
     pub(super) fn bury(&mut self, id: &str, known: bool) {
-        if self.graves.len() <= GRAVES_MAX {
+        let matters = self.is_listing || self.has_journal;
+        if matters && self.graves.len() <= GRAVES_MAX {
             *self.graves.entry(digest(id)).or_default() |= known;
         }
     }

@@ -91,6 +91,7 @@ impl Jobs {
     /// The monitor is usable: what is known now is of the process that answers.
     pub fn handle_usable(&mut self) {
         self.usable = self.connection;
+        self.is_listing = false;
         if !self.is_reading {
             self.said.clear();
         }
@@ -145,10 +146,20 @@ impl Jobs {
         }
     }
 
+    /// A listing is being asked for, to know more of some jobs. What has ended before is not in it.
+    pub fn handle_conclusions_asked(&mut self) {
+        // The journal may still tell of those who ended earlier.
+        if !self.has_journal {
+            self.graves.clear();
+        }
+        self.is_listing = true;
+    }
+
     /// A listing is being asked for: it must speak of what lives now.
     pub fn handle_listing_asked(&mut self, now: Now) {
         self.listing_asked = Some(now.wall);
         self.graves.clear();
+        self.is_listing = true;
         for job in self.all.values_mut() {
             job.awaited = match job.stage {
                 Stage::Expected { exists, .. } => exists,
@@ -201,6 +212,7 @@ impl Jobs {
 
     /// What QEMU has, asked for because a job concluded without a word of how.
     pub fn handle_conclusions(&mut self, listing: &[Listed]) {
+        self.is_listing = false;
         for listed in listing.iter().filter(|listed| listed.status == Status::Concluded) {
             self.handle_listed(listed, Origin::Live);
         }

@@ -1,0 +1,106 @@
+//! The registrations, in the order in which they came, and an index by monitor and job: an event
+//! meets those that may want it, however many others there are. Part of `roster`.
+
+#![forbid(unsafe_code)]
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::{Bound, Deref},
+};
+
+use super::roster::{Entry, Filter};
+use crate::model::{Event, MonitorId, Word};
+
+#[derive(Default)]
+pub struct Entries {
+    /// By their ids.
+    all: BTreeMap<i64, Entry>,
+    /// By the monitor that they are for; `None`: those for every one.
+    index: BTreeMap<Option<MonitorId>, Group>,
+}
+
+/// The registrations for one monitor, or for every one.
+#[derive(Default)]
+struct Group {
+    any_job: BTreeSet<i64>,
+    by_job: BTreeMap<String, BTreeSet<i64>>,
+}
+
+impl Entries {
+    pub fn insert(&mut self, id: i64, entry: Entry) {
+        let Filter { monitor, job, .. } = &entry.filter;
+        let group = self.index.entry(*monitor).or_default();
+        match job {
+            Some(job) => group.by_job.entry(job.clone()).or_default().insert(id),
+            None => group.any_job.insert(id),
+        };
+        self.all.insert(id, entry);
+    }
+
+    pub fn remove(&mut self, id: i64) -> Option<Entry> {
+        let entry = self.all.remove(&id)?;
+        let Filter { monitor, job, .. } = &entry.filter;
+        let group = self.index.get_mut(monitor)?;
+        if let Some(job) = job {
+            let ids = group.by_job.get_mut(job)?;
+            ids.remove(&id);
+            if ids.is_empty() {
+                group.by_job.remove(job);
+            }
+        } else {
+            group.any_job.remove(&id);
+        }
+        if group.any_job.is_empty() && group.by_job.is_empty() {
+            self.index.remove(monitor);
+        }
+        Some(entry)
+    }
+
+    /// The first one behind `after` that this holds for, of those whose monitor and job an event is
+    /// of.
+    pub fn next(
+        &self,
+        after: i64,
+        event: &Event,
+        from: MonitorId,
+        holds: impl Fn(&Entry) -> bool,
+    ) -> Option<(i64, &Entry)> {
+        let behind = (Bound::Excluded(after), Bound::Unbounded);
+        let first =
+            |ids: &BTreeSet<i64>| ids.range(behind).find(|id| holds(&self.all[*id])).copied();
+        let mut next: Option<i64> = None;
+        let mut note = |ids: &BTreeSet<i64>| {
+            next = [next, first(ids)].into_iter().flatten().min();
+        };
+        let job = event.text(Word::JobId);
+        for group in [None, Some(from)].iter().filter_map(|monitor| self.index.get(monitor)) {
+            note(&group.any_job);
+            match job {
+                Some(job) => group.by_job.get(job).into_iter().for_each(&mut note),
+                // What is of no job passes any.
+                None => group.by_job.values().for_each(&mut note),
+            }
+        }
+        next.map(|id| (id, &self.all[&id]))
+    }
+}
+
+/// By their ids, whomever they are for.
+impl Deref for Entries {
+    type Target = BTreeMap<i64, Entry>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.all
+    }
+}
+
+impl Entries {
+    /// To change how it stands, and not whom it is for.
+    pub fn get_mut(&mut self, id: i64) -> Option<&mut Entry> {
+        self.all.get_mut(&id)
+    }
+
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (i64, &mut Entry)> {
+        self.all.iter_mut().map(|(id, entry)| (*id, entry))
+    }
+}
