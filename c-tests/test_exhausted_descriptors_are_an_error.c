@@ -11,6 +11,12 @@
 #include <fcntl.h>
 #include <sys/resource.h>
 
+#if __has_include(<valgrind/valgrind.h>)
+#include <valgrind/valgrind.h>
+#else
+#define RUNNING_ON_VALGRIND 0
+#endif
+
 enum { DESCRIPTORS = 256, PATIENCE = PATIENCE_SECONDS * 1000 };
 
 static bool is_open(int descriptor)
@@ -265,6 +271,12 @@ static void of_a_connection_that_is_taken(void **state)
     pid_t child;
 
     (void)state;
+    if (RUNNING_ON_VALGRIND) {
+        /* It lets the kernel take the connection, and then closes it. */
+        scripted_monitor_destroy(qemu);
+        scripted_monitor_destroy(home);
+        skip();
+    }
     snprintf(address, sizeof address, "unix:%s/door", scripted_monitor_directory(home));
     snprintf(full, sizeof full, "%s,server=on", address);
     guest.well = scripted_monitor_new();

@@ -103,6 +103,13 @@
  * NULL is not allowed. A fault of the library itself is -ENOTRECOVERABLE. A function that returns a
  * pointer returns NULL.
  *
+ * Bounds. A call that asks the listener for something and does not wait (a timeout of 0) may be made
+ * faster than the listener takes it: while 16384 such requests, or 67108864 bytes of them, wait for
+ * it, another one is refused with -ENOBUFS. Then nothing was done; only how a job ended is
+ * acknowledged all the same. Closing and freeing are never refused. Where memory is short, the
+ * arguments of a command are refused with -ENOMEM, and the connection to a QEMU ends that says more
+ * than can be held; where there is none for something small, the process is aborted.
+ *
  * Processes. Make the listener after daemonizing. In the child of a fork every call on an inherited
  * handle returns -ECHILD and touches nothing, and the library's descriptors are closed; the child
  * may make a listener of its own. All descriptors are close-on-exec. The library is never unmapped,
@@ -1207,7 +1214,7 @@ const char *blockjob_job_get_id(const blockjob_job *job);
  * whether the job was started will show), -ETIMEDOUT, -EALREADY (it was started, or has ended),
  * -EINVAL (no JSON object, a member that the library sets, no command that makes one job),
  * -EOPNOTSUPP (this QEMU's jobs have no ids), -ENOBUFS (too many commands are unanswered),
- * -EILSEQ, -ENAMETOOLONG, -ESHUTDOWN.
+ * -ENOMEM, -EILSEQ, -ENAMETOOLONG, -ESHUTDOWN.
  *
  * Threads: any, also inside callbacks. Since: 0.1.
  */
@@ -1852,7 +1859,8 @@ int blockjob_event_get_loss(const blockjob_event *event);
  * @param timeout_ms milliseconds to wait; -1 for as long as the connection lasts
  *
  * Returns: 0, also when it was acknowledged before. Errors: -EINVAL (no end of a job), -ENOTCONN
- * and -ETIMEDOUT (it is acknowledged, and the job is dismissed when QEMU can be reached),
+ * and -ETIMEDOUT (it is acknowledged, and the job is dismissed when QEMU can be reached), -ENOBUFS
+ * (it is acknowledged, and the listener has too many requests for another one to wait),
  * -ESHUTDOWN (the monitor was closed, or the listener stopped).
  *
  * Threads: any, also inside callbacks. Since: 0.1.
@@ -1890,8 +1898,8 @@ int blockjob_event_acknowledge(blockjob_event *event,
  * blockjob_last_error_class() at once), -ENOTCONN (there is no connection; nothing was sent),
  * -ECONNRESET (it ended before the reply, or the monitor was closed), -ETIMEDOUT, -EINVAL (no JSON
  * object, no name of a command, unknown flags), -EOPNOTSUPP (out of band was not agreed on with
- * QEMU), -ENOBUFS (8192 commands or 2097152 bytes of them are unanswered), -EILSEQ, -ENAMETOOLONG,
- * -ESHUTDOWN.
+ * QEMU), -ENOBUFS (8192 commands or 2097152 bytes of them are unanswered), -ENOMEM, -EILSEQ,
+ * -ENAMETOOLONG, -ESHUTDOWN.
  *
  * Threads: any, also inside callbacks. Since: 0.1.
  */

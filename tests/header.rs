@@ -46,6 +46,18 @@ fn every_exported_function_is_written_out() {
     }
 }
 
+/// No test can show what comes of these: they are forbidden, so nothing is promised.
+#[test]
+fn it_says_what_a_callback_must_not_do() {
+    let header = header().replace("\n * ", " ");
+    let (before, _) = header.split_once("typedef void (*blockjob_event_fn)").expect("its type");
+    let (_, manual) = before.rsplit_once("/**").expect("its manual");
+    let forbidden = manual.split_once("must not").expect("what it must not do").1;
+    for deed in ["throw", "longjmp", "pthread_exit", "be cancelled", "child of a fork()"] {
+        assert!(forbidden.contains(deed), "nothing is said of {deed}: {forbidden}");
+    }
+}
+
 #[test]
 fn every_name_has_the_prefix_and_every_function_its_manual() {
     let header = header();

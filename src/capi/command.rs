@@ -44,8 +44,8 @@ use crate::{
 /// blockjob_last_error_class() at once), -ENOTCONN (there is no connection; nothing was sent),
 /// -ECONNRESET (it ended before the reply, or the monitor was closed), -ETIMEDOUT, -EINVAL (no JSON
 /// object, no name of a command, unknown flags), -EOPNOTSUPP (out of band was not agreed on with
-/// QEMU), -ENOBUFS (8192 commands or 2097152 bytes of them are unanswered), -EILSEQ, -ENAMETOOLONG,
-/// -ESHUTDOWN.
+/// QEMU), -ENOBUFS (8192 commands or 2097152 bytes of them are unanswered), -ENOMEM, -EILSEQ,
+/// -ENAMETOOLONG, -ESHUTDOWN.
 ///
 /// Threads: any, also inside callbacks. Since: 0.1.
 #[unsafe(no_mangle)]

@@ -93,7 +93,7 @@ pub unsafe extern "C" fn blockjob_job_get_id(job: *const Job) -> *const c_char {
 /// whether the job was started will show), -ETIMEDOUT, -EALREADY (it was started, or has ended),
 /// -EINVAL (no JSON object, a member that the library sets, no command that makes one job),
 /// -EOPNOTSUPP (this QEMU's jobs have no ids), -ENOBUFS (too many commands are unanswered),
-/// -EILSEQ, -ENAMETOOLONG, -ESHUTDOWN.
+/// -ENOMEM, -EILSEQ, -ENAMETOOLONG, -ESHUTDOWN.
 ///
 /// Threads: any, also inside callbacks. Since: 0.1.
 #[unsafe(no_mangle)]

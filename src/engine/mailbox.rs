@@ -115,7 +115,7 @@ pub fn stopped() -> Error {
     Error::new(Code::Shutdown, "the listener was stopped or freed; nothing works on it any more")
 }
 
-/// Far more than threads wait at a time; the reader takes them all in less than a tenth of a second.
+/// Far more than threads wait at a time, and the reader takes them all at once.
 const REQUESTS_MAX: usize = 1 << 14;
 /// The longest commands of as many monitors.
 const REQUEST_BYTES_MAX: usize = 64 << 20;
