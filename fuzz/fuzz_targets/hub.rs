@@ -36,6 +36,7 @@ fn play(script: &str, crumbles: bool) -> (u64, usize) {
     for line in lines {
         let Some(first) = line.chars().next() else { continue };
         let rest = &line[first.len_utf8()..];
+        world.say(|| line.to_owned());
         match first {
             '1' => m = 0,
             '2' => m = machines - 1,
@@ -133,15 +134,15 @@ fn step(world: &mut World, m: usize, first: char, rest: &str) {
     }
 }
 
+/// A dismissal is asked for by its end's number, when that was taken.
 fn control(number: u32) -> Control {
-    match number % 8 {
+    match number % 7 {
         0 => Control::Pause,
         1 => Control::Resume,
         2 => Control::Complete,
         3 => Control::Cancel { force: false },
         4 => Control::Cancel { force: true },
         5 => Control::Finalize,
-        6 => Control::SetSpeed(-1),
-        _ => Control::Dismiss,
+        _ => Control::SetSpeed(-1),
     }
 }

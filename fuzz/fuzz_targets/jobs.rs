@@ -102,6 +102,7 @@ impl Peer {
         let at = usize::from(arg & 3);
         let (rest, number) = (usize::from(arg >> 2), usize::from(arg));
         let handle = u64::from(arg) % self.handles.max(1) + 1;
+        self.world.say(|| format!("{} {arg}: job {at}, handle {handle}, {rest}", what % 27));
         match what % 27 {
             0 | 1 => self.says_status(at, rest, true),
             2 | 3 => self.says_end(at, rest),
@@ -279,15 +280,15 @@ const ERRORS: [&str; 3] = [
     "\"error\": {\"class\": \"CommandNotFound\", \"desc\": \"no\"}",
 ];
 
+/// A dismissal is asked for by its end's number, when that was taken.
 fn control(number: usize) -> Control {
-    match number % 8 {
+    match number % 7 {
         0 => Control::Pause,
         1 => Control::Resume,
         2 => Control::Complete,
         3 => Control::Cancel { force: false },
         4 => Control::Cancel { force: true },
         5 => Control::Finalize,
-        6 => Control::SetSpeed(1 << 20),
-        _ => Control::Dismiss,
+        _ => Control::SetSpeed(1 << 20),
     }
 }

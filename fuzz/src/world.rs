@@ -69,6 +69,8 @@ pub struct World {
     /// The peer's words come byte by byte.
     crumbles: bool,
     tells: bool,
+    /// Somebody wants to read the story: STORY=1 is set.
+    shows: bool,
     /// All that was told and done, in one number, but for figures.
     story: Story,
 }
@@ -130,6 +132,7 @@ impl World {
             numbers: 0,
             crumbles: false,
             tells: false,
+            shows: std::env::var_os("STORY").is_some(),
             story: Story::default(),
         }
     }
@@ -137,6 +140,13 @@ impl World {
     /// Writes down what happens; the peer's words come whole, or byte by byte.
     pub fn telling(self, crumbles: bool) -> Self {
         Self { crumbles, tells: true, ..self }
+    }
+
+    /// For who reads the story of a failure.
+    pub fn say(&self, text: impl FnOnce() -> String) {
+        if self.shows {
+            eprintln!("{}", text());
+        }
     }
 
     /// What has happened, as two numbers.
@@ -302,10 +312,6 @@ impl World {
     }
 
     pub fn ask_job(&mut self, m: usize, handle: u64, control: Control) {
-        if control == Control::Dismiss {
-            let job = self.monitors[m].watching.get(&handle).map(|(job, _)| job.clone());
-            self.monitors[m].dismissing.extend(job);
-        }
         let ticket = self.ticket(false);
         self.hub.ask_job(id(m), handle, control, ticket);
         self.act();
@@ -386,6 +392,9 @@ impl World {
     fn act(&mut self) {
         for (monitor, act) in self.hub.acts() {
             let m = usize::try_from(monitor.0 - 1).expect("few monitors");
+            if self.shows {
+                show(m, &act);
+            }
             if self.tells && !matches!(act, Act::Count(_)) {
                 write!(self.story, "{m} {act:?}").expect("a hash takes all");
                 self.story.lines += 1;
@@ -521,6 +530,22 @@ fn check_end(event: &Event) {
     }
     let moved = event.pivoted == Pivot::Yes;
     assert!(!moved || event.outcome == Outcome::Succeeded, "a job that failed moved the disk");
+}
+
+/// An act in short.
+fn show(m: usize, act: &Act<Ticket>) {
+    match act {
+        Act::Send(bytes) | Act::SendWith(bytes, ()) => {
+            eprintln!("    {m} send {}", String::from_utf8_lossy(bytes).trim_end());
+        }
+        Act::Tell(event) => eprintln!("    {m} tell {event}"),
+        Act::End(End { job, handles, event }) => {
+            eprintln!("    {m} end of {job}, handles {handles:?}: {event}");
+        }
+        Act::Log(level, text) => eprintln!("    {m} {level:?} {}", Plain(text)),
+        Act::Count(_) => {}
+        act => eprintln!("    {m} {act:?}"),
+    }
 }
 
 fn search(request: Request, file: &[u8]) -> Findings {
