@@ -81,9 +81,10 @@ impl<T: Ticket> Session<T> {
             wanted
         };
         let list = reply.and_then(|value| {
-            let list = match blocks {
-                true => listing::block_jobs(value, wanted),
-                false => listing::jobs(value, wanted),
+            let list = if blocks {
+                listing::block_jobs(value, wanted)
+            } else {
+                listing::jobs(value, wanted)
             };
             let list = list.map_err(|error| {
                 Error::new(Code::Protocol, format!("QEMU listed no jobs: {error}"))
