@@ -150,7 +150,8 @@ pub unsafe extern "C" fn blockjob_event_get_speed(event: *const Report) -> i64 {
     unsafe { value(event, |event| event.speed) }
 }
 
-/// Why the job failed: QEMU's text for people, never to be interpreted.
+/// Why the job failed: QEMU's text for people, never to be interpreted. Of one that is longer than
+/// 64 KiB it is the beginning, and "..." behind that; blockjob_event_get_json() has all of it.
 ///
 /// Returns: text; NULL when QEMU sent no error. (QEMU up to 2.0 may send one with CANCELLED.)
 ///

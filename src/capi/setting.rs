@@ -61,7 +61,8 @@ pub unsafe extern "C" fn blockjob_monitor_set_connect_timeout(
     unsafe { on(monitor, set) }
 }
 
-/// Sets how long a message of QEMU may be. A longer one is skipped, and what follows is read.
+/// Sets how long a message of QEMU may be. A longer one is skipped, and what follows is read. While
+/// it is read a message costs at most three times as much memory.
 ///
 /// @param bytes from 1024 to 1073741824. Without this call 16777216.
 ///

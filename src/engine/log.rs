@@ -157,7 +157,9 @@ fn is(sink: Option<&(u64, Arc<Sink>)>, number: u64) -> bool {
 
 impl Line {
     pub fn new(monitor: &Arc<Monitor>, level: Level, text: &str, at: Timestamp) -> Self {
-        let text = CString::new(Plain(text).to_string());
+        // What QEMU says of an error may be long.
+        let end = (0..=TEXT_MAX.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+        let text = CString::new(Plain(&text[..end.unwrap_or_default()]).to_string());
         let text = text.expect("every control character is escaped");
         Self { monitor: Arc::clone(monitor), level, text, at }
     }
@@ -199,3 +201,5 @@ impl Lines {
 
 /// A line is about a hundred bytes, one that shows a message up to four thousand.
 const LINES_MAX: usize = 1024;
+/// Of a line.
+const TEXT_MAX: usize = 4 << 10;

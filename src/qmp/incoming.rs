@@ -160,8 +160,8 @@ fn readable(bytes: &[u8], limit: usize) -> Option<String> {
     let len = bytes.utf8_chunks().map(|it| it.valid().len() + mark(&it).len()).sum();
     (len <= limit).then(|| {
         let mut text = String::with_capacity(len);
-        for it in bytes.utf8_chunks() {
-            text.extend([it.valid(), mark(&it)]);
+        for chunk in bytes.utf8_chunks() {
+            text.extend([chunk.valid(), mark(&chunk)]);
         }
         text
     })

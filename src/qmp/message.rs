@@ -118,7 +118,7 @@ pub fn prose(raw: &RawValue) -> Option<Cow<'_, str>> {
         let beginning: String = serde_json::from_str(&format!("{}\"", text.get(..end)?)).ok()?;
         Some(Cow::Owned(beginning + CUT))
     };
-    (PROSE_MAX - 12..PROSE_MAX).rev().find_map(beginning)
+    (PROSE_MAX - 16..=PROSE_MAX - CUT.len()).rev().find_map(beginning)
 }
 
 /// The same of what is no string, to the letter.

@@ -98,6 +98,15 @@ impl Monitor {
         jobs
     }
 
+    /// The errno of a list that is not to be had.
+    pub fn fails_to_list(&self) -> c_int {
+        let mut raw: *mut RawList = ptr::null_mut();
+        let limit = milliseconds(DEADLINE);
+        let result = call!(blockjob_monitor_list_jobs(self.raw, limit, &raw mut raw));
+        assert!(raw.is_null(), "a list was given out with {result}");
+        result
+    }
+
     /// How often the progress of jobs is told, in milliseconds.
     pub fn set_progress(&self, interval: c_int) {
         let result = call!(blockjob_monitor_set_progress(self.raw, interval));

@@ -1,0 +1,63 @@
+//! A peer that writes what it likes, as a QEMU that its guest has taken over may: each attack by
+//! its name, to a monitor of a listener that serves a well-behaved QEMU at the same time. The jobs
+//! of that one run all along, and each of their ends must come and be true.
+//!
+//! docs/robustness.md has a row for each attack ("From the peer"); `table` holds it against what is
+//! here. All of it goes through the shared object as a C program would.
+
+// The client, the machine and what they lean on are those of the tests with real QEMUs.
+#[path = "../qemu"]
+mod qemu {
+    #![allow(dead_code, unused_imports, reason = "the other tests use the rest")]
+    pub mod client;
+    pub mod library;
+    pub mod machine;
+    pub mod qmp;
+}
+
+use qemu::{client, library, machine, qmp};
+
+mod attack;
+mod peer;
+mod scene;
+mod table;
+mod usage;
+
+mod closing;
+mod descriptors;
+mod floods;
+mod greeting;
+mod jobs;
+mod journal;
+mod members;
+mod memory;
+mod numbers;
+mod replies;
+mod silence;
+mod text;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// The longest wait for anything. A busy machine needs a second or two.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Asks until there is an answer; for what cannot be waited for in any other way.
+fn eventually<T>(what: &str, mut answer: impl FnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(answer) = answer() {
+            return answer;
+        }
+        assert!(started.elapsed() < DEADLINE, "waited {DEADLINE:?} in vain: {what}");
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Waits for its turn: memory and descriptors are the process's, so one test runs at a time.
+fn one_at_a_time() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    // One that failed is over as well.
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
