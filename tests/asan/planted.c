@@ -19,9 +19,9 @@ static void on_event(blockjob_event *event, void *opaque)
     atomic_store(&kept, *keeps ? blockjob_event_ref(event) : event);
 }
 
-static int __attribute__((noinline)) use_late(const blockjob_event *event)
+static __attribute__((noinline)) void use_late(const blockjob_event *event)
 {
-    return blockjob_event_get_kind(event);
+    printf("%d\n", blockjob_event_get_kind(event));
 }
 
 int main(int argc, char **argv)
@@ -30,7 +30,6 @@ int main(int argc, char **argv)
     blockjob_listener *listener = NULL;
     blockjob_monitor *monitor = NULL;
     int keeps = argc > 1 && strcmp(argv[1], "kept") == 0;
-    int kind;
 
     if (blockjob_listener_new(&listener) < 0 ||
         blockjob_callback_add(listener, NULL, NULL, BLOCKJOB_EVENT_ALL, on_event, &keeps, NULL) <
@@ -45,8 +44,9 @@ int main(int argc, char **argv)
     }
     blockjob_monitor_unref(monitor);
     blockjob_listener_free(listener);
-    kind = keeps ? 0 : use_late(kept);
+    if (!keeps) {
+        use_late(kept);
+    }
     atomic_store(&kept, NULL);
-    printf("%d\n", kind);
     return 0;
 }
