@@ -22,13 +22,14 @@ use crate::{
 impl Reactor {
     /// Does what the hub wants done, until it wants nothing more.
     pub(super) fn carry_out(&mut self) {
+        let mut acts = std::mem::take(&mut self.room);
         loop {
-            let acts = self.hub.acts();
+            acts = self.hub.acts_in(acts);
             if acts.is_empty() && self.batch.is_empty() {
                 break;
             }
             let now = self.clock.now();
-            for (id, act) in acts {
+            for (id, act) in acts.drain(..) {
                 self.act(id, act, now);
             }
             for id in std::mem::take(&mut self.gone) {
@@ -36,6 +37,7 @@ impl Reactor {
             }
             self.hand_over();
         }
+        self.room = acts;
     }
 
     fn act(&mut self, id: MonitorId, act: Act<Ticket>, now: Now) {
@@ -140,8 +142,7 @@ impl Reactor {
 
     /// One wake-up of delivery for all that a read has brought.
     fn hand_over(&mut self) {
-        let batch = std::mem::take(&mut self.batch);
-        for monitor in self.shared.queue.push(batch) {
+        for monitor in self.shared.queue.push(self.batch.drain(..)) {
             let reason = "the program does not take its events: too many outcomes wait for it";
             self.hub.close(monitor.id(), reason, self.clock.now());
         }

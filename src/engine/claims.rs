@@ -110,7 +110,7 @@ impl Roster {
             return;
         };
         if inner.ledger.withdraw_handle(key, handle) {
-            self.acknowledge_all(&inner, vec![key]);
+            self.acknowledge_all(&inner, [key]);
         }
     }
 
@@ -164,7 +164,7 @@ impl Roster {
         let mut inner = self.inner.lock();
         // What a stopped listener gives up was not taken.
         if !inner.stopped && inner.ledger.release(key) {
-            self.acknowledge_all(&inner, vec![key]);
+            self.acknowledge_all(&inner, [key]);
         }
     }
 

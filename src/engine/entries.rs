@@ -23,7 +23,8 @@ pub struct Entries {
 #[derive(Default)]
 struct Group {
     any_job: BTreeSet<i64>,
-    by_job: BTreeMap<String, BTreeSet<i64>>,
+    /// By the id of the job, as bytes.
+    by_job: BTreeMap<Vec<u8>, BTreeSet<i64>>,
 }
 
 impl Entries {
@@ -31,7 +32,7 @@ impl Entries {
         let Filter { monitor, job, .. } = &entry.filter;
         let group = self.index.entry(*monitor).or_default();
         match job {
-            Some(job) => group.by_job.entry(job.clone()).or_default().insert(id),
+            Some(job) => group.by_job.entry(job.clone().into()).or_default().insert(id),
             None => group.any_job.insert(id),
         };
         self.all.insert(id, entry);
@@ -42,10 +43,10 @@ impl Entries {
         let Filter { monitor, job, .. } = &entry.filter;
         let group = self.index.get_mut(monitor)?;
         if let Some(job) = job {
-            let ids = group.by_job.get_mut(job)?;
+            let ids = group.by_job.get_mut(job.as_bytes())?;
             ids.remove(&id);
             if ids.is_empty() {
-                group.by_job.remove(job);
+                group.by_job.remove(job.as_bytes());
             }
         } else {
             group.any_job.remove(&id);
@@ -72,10 +73,12 @@ impl Entries {
         let mut note = |ids: &BTreeSet<i64>| {
             next = [next, first(ids)].into_iter().flatten().min();
         };
-        let job = event.text(Word::JobId);
         for group in [None, Some(from)].iter().filter_map(|monitor| self.index.get(monitor)) {
             note(&group.any_job);
-            match job {
+            if group.by_job.is_empty() {
+                continue;
+            }
+            match event.bytes(Word::JobId) {
                 Some(job) => group.by_job.get(job).into_iter().for_each(&mut note),
                 // What is of no job passes any.
                 None => group.by_job.values().for_each(&mut note),

@@ -7,7 +7,7 @@
 
 #![forbid(unsafe_code)]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
 use super::few::Few;
 use crate::model::MonitorId;
@@ -145,15 +145,13 @@ impl<P> Ledger<P> {
     /// A report of it is gone. Like all that follows: true when with this it is acknowledged.
     #[must_use]
     pub fn release(&mut self, key: Key) -> bool {
-        self.change(key, |end| end.references = end.references.saturating_sub(1));
-        self.settle(key)
+        self.settle_after(key, |end| end.references = end.references.saturating_sub(1))
     }
 
     /// A callback has returned, or a wait has given it out.
     #[must_use]
     pub fn serve(&mut self, key: Key, claimant: Claimant) -> bool {
-        self.change(key, |end| end.served |= end.claims.remove(claimant));
-        self.settle(key)
+        self.settle_after(key, |end| end.served |= end.claims.remove(claimant))
     }
 
     /// All registrations that claim it are served at once, with a report that lives. True when
@@ -171,11 +169,10 @@ impl<P> Ledger<P> {
     /// A handle was freed.
     #[must_use]
     pub fn withdraw_handle(&mut self, key: Key, handle: u64) -> bool {
-        self.change(key, |end| {
+        self.settle_after(key, |end| {
             end.holders.remove(&handle);
             end.claims.remove(Claimant::Handle(handle));
-        });
-        self.settle(key)
+        })
     }
 
     /// A registration was removed, which is being served by `but`. Returns all that are
@@ -188,10 +185,9 @@ impl<P> Ledger<P> {
         };
         let mut keys: Vec<Key> = self.ends.iter().filter_map(claimed).collect();
         keys.retain(|key| {
-            self.change(*key, |end| {
+            self.settle_after(*key, |end| {
                 end.claims.remove(claimant);
-            });
-            self.settle(*key)
+            })
         });
         keys
     }
@@ -199,8 +195,7 @@ impl<P> Ledger<P> {
     /// The program does so, whoever still claims it.
     pub fn acknowledge(&mut self, key: Key) -> bool {
         let is_new = self.ends.get(&key).is_some_and(|end| !end.acknowledged);
-        self.change(key, |end| end.acknowledged = true);
-        let _ = self.settle(key);
+        let _ = self.settle_after(key, |end| end.acknowledged = true);
         is_new
     }
 
@@ -236,15 +231,22 @@ impl<P> Ledger<P> {
         self.unclaimed.remove(&monitor);
     }
 
-    fn settle(&mut self, key: Key) -> bool {
-        let Some(end) = self.ends.get(&key) else { return false };
+    /// True when with this change it is acknowledged.
+    fn settle_after(&mut self, key: Key, change: impl FnOnce(&mut End<P>)) -> bool {
+        let Entry::Occupied(mut entry) = self.ends.entry(key) else { return false };
+        let end = entry.get_mut();
+        let (before, weight) = (end.is_unclaimed(), end.weight);
+        change(end);
         let done = !end.acknowledged && end.served && end.claims.is_empty() && end.references == 0;
-        if done {
-            self.change(key, |end| end.acknowledged = true);
+        end.acknowledged |= done;
+        let mut after = end.is_unclaimed();
+        if end.acknowledged && end.holders.is_empty() {
+            if let Some(number) = entry.remove().passed {
+                self.passed.remove(&number);
+            }
+            after = false;
         }
-        if self.ends.get(&key).is_some_and(|end| end.acknowledged && end.holders.is_empty()) {
-            self.remove(key);
-        }
+        self.count(key.monitor, weight, before, after);
         done
     }
 

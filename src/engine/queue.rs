@@ -85,10 +85,13 @@ struct Overflow {
 
 impl Queue {
     /// Takes a turn's reports. Returns the monitors whose program is too slow even for outcomes.
-    pub fn push(&self, batch: Vec<Arc<Report>>) -> Vec<Arc<Monitor>> {
+    pub fn push(&self, batch: impl IntoIterator<Item = Arc<Report>>) -> Vec<Arc<Monitor>> {
         let mut full = Vec::new();
+        let mut batch = batch.into_iter().peekable();
         let mut inner = self.inner.lock();
-        if inner.stopped || batch.is_empty() {
+        if inner.stopped || batch.peek().is_none() {
+            // What is given up asks for the roster's lock, so not under this one.
+            drop(inner);
             return full;
         }
         for report in batch {

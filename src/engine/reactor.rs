@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     io,
     os::fd::AsRawFd as _,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -27,8 +27,8 @@ use super::{
     ticket::Ticket,
 };
 use crate::{
-    model::{Error, Event, Kind, Level, MonitorId, Now, Stat, Word},
-    qmp::hub::Hub,
+    model::{ByMonitor, Error, Event, Kind, Level, MonitorId, Now, Stat, Word},
+    qmp::{act::Act, hub::Hub},
 };
 
 pub struct Reactor {
@@ -40,7 +40,7 @@ pub struct Reactor {
     pub(super) journals: Journals,
     pub(super) names: Helpers<LookUp>,
     pub(super) holders: Helpers<FindHolder>,
-    pub(super) slots: HashMap<MonitorId, Slot>,
+    pub(super) slots: ByMonitor<Slot>,
     /// Monitors that may have more to read. Each at most once.
     pub(super) readable: VecDeque<MonitorId>,
     pub(super) buffer: Box<[u8]>,
@@ -50,6 +50,8 @@ pub struct Reactor {
     pub(super) too_late: Option<u64>,
     /// What this turn has to tell.
     pub(super) batch: Vec<Arc<Report>>,
+    /// Room for what the hub wants done.
+    pub(super) room: Vec<(MonitorId, Act<Ticket>)>,
     /// When what is told now was read.
     pub(super) tick: u64,
     /// Which raw events the hub tells, by the roster's count of changes.
@@ -95,12 +97,13 @@ impl Reactor {
             journals,
             names,
             holders,
-            slots: HashMap::new(),
+            slots: ByMonitor::default(),
             readable: VecDeque::new(),
             buffer: vec![0; READ_MAX].into(),
             gone: Vec::new(),
             too_late: None,
             batch: Vec::new(),
+            room: Vec::new(),
             tick: 0,
             raw: 0,
         })
@@ -305,7 +308,7 @@ impl Reactor {
             event.set(Word::Reason, reason);
             Report::new(slot.monitor, event, self.tick)
         });
-        self.shared.queue.push(closed.collect());
+        self.shared.queue.push(closed);
         self.shared.mailbox.stop();
         self.shared.roster.go_deaf();
     }

@@ -275,7 +275,11 @@ impl Roster {
     }
 
     /// Tells the reader. Those of a stopped listener stay as they are.
-    pub(super) fn acknowledge_all(&self, inner: &MutexGuard<'_, Inner>, keys: Vec<Key>) {
+    pub(super) fn acknowledge_all(
+        &self,
+        inner: &MutexGuard<'_, Inner>,
+        keys: impl IntoIterator<Item = Key>,
+    ) {
         for key in keys.into_iter().filter(|_| !inner.stopped) {
             let _ = self.mailbox.post(Post::Acknowledge(key.monitor, key.job, None));
         }
@@ -329,7 +333,7 @@ impl Roster {
         let key = inner.running.take().and_then(|running| running.key);
         if let Some(key) = key {
             if inner.ledger.serve(key, Claimant::Registration(id)) {
-                self.acknowledge_all(&inner, vec![key]);
+                self.acknowledge_all(&inner, [key]);
             }
         }
         let leaving = inner.entries.get(&id).is_some_and(|entry| entry.leaving);
@@ -404,9 +408,8 @@ impl Filter {
         self.kinds.contains(event.kind)
             && self.monitor.is_none_or(|monitor| monitor == from)
             && self.name.as_deref().is_none_or(|name| event.text(Word::Name) == Some(name))
-            && match (&self.job, event.get(Word::JobId)) {
-                (Some(wanted), Some(job)) => wanted.as_bytes() == job.to_bytes(),
-                _ => true,
-            }
+            && self.job.as_ref().is_none_or(|wanted| {
+                event.bytes(Word::JobId).is_none_or(|job| job == wanted.as_bytes())
+            })
     }
 }

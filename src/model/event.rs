@@ -123,6 +123,11 @@ impl Event {
         self.words[word as usize].map(|place| self.texts.get(place))
     }
 
+    /// The same without its NUL.
+    pub fn bytes(&self, word: Word) -> Option<&[u8]> {
+        self.get(word).map(CStr::to_bytes)
+    }
+
     /// The same for Rust.
     pub fn text(&self, word: Word) -> Option<&str> {
         self.get(word).map(|text| text.to_str().expect("it came from a &str"))

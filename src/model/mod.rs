@@ -23,7 +23,7 @@ pub use info::JobInfo;
 pub use job::{JobType, Loss, Origin, Outcome, Pivot, Status};
 pub use log::Level;
 pub use memory::is_affordable;
-pub use monitor::{Identity, MonitorId, Process, Settings, State, Version};
+pub use monitor::{ByMonitor, Identity, MonitorId, Process, Settings, State, Version};
 pub use response::Response;
 pub use stat::{Counts, Stat};
 pub use text::Texts;

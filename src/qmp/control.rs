@@ -112,7 +112,7 @@ impl<T: Ticket> Session<T> {
 
     /// QEMU has it, as far as is known, and has just said that it has no block job of that id.
     fn lives_as_no_block(&self, job: u64) -> bool {
-        let lives = |job: &Job| {
+        let lives = |job: &Box<Job>| {
             matches!(job.stage, Stage::Living | Stage::Starting)
                 && job.held.is_none()
                 && !job.is_block()

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_json::value::RawValue;
 
-use super::message::{Fields, PROSE_MAX, integer, job_id, members, prose_of, word};
+use super::message::{Fields, integer, job_id, members, prose_of, word};
 use crate::model::{Event, JobType, Kind, Outcome, Status, Timestamp, Word};
 
 /// Decodes an event of the given name; `json` is the whole message. `None` for what is no event of
@@ -93,10 +93,16 @@ fn fields(kind: Kind, data: &RawValue) -> Option<Fields<'_>> {
 
 /// The event of a job that says this; `json` is the whole message.
 pub fn event(kind: Kind, timestamp: Option<Timestamp>, fields: &Fields<'_>, json: &str) -> Event {
-    // The strings together are no longer than the message, but for the NULs behind them; and words
-    // are short.
-    let words = json.len().min(PROSE_MAX + (4 << 10));
-    let mut event = Event::new(kind, name(kind), timestamp, json.len() + words + 16);
+    let words = [
+        Some(&fields.job),
+        fields.type_name.as_ref(),
+        fields.status.as_ref(),
+        fields.action.as_ref(),
+        fields.operation.as_ref(),
+        fields.error.as_ref(),
+    ];
+    let room: usize = words.iter().flatten().map(|word| word.len() + 1).sum();
+    let mut event = Event::new(kind, name(kind), timestamp, json.len() + 1 + room);
     event.set(Word::JobId, &fields.job);
     event.set(Word::Json, json);
     if let Some(word) = &fields.type_name {

@@ -59,20 +59,20 @@ impl Jobs {
         let gone = job.status == Status::Null;
         job.stage = Stage::Ended { acknowledged: false, lost };
         job.inquiry = Inquiry::None;
-        let (id, handles) = (job.id.clone(), job.handles.clone());
+        let handles = job.handles.clone();
         // An old QEMU has forgotten it by now, unless it was told to keep it.
         let stays = job.stays.unwrap_or(job.ours);
         let forgotten = !self.has_status && !stays && !lost;
         self.told.push(Told::End(End { job: number, handles, event }));
         if gone || forgotten {
-            self.remove_number(number, &id);
+            self.remove_number(number);
         }
     }
 
     /// Says how far the program has come with this end: past all before it, unless the journal is
     /// still asked for others.
     fn mark(&mut self, number: u64, event: &mut Event) {
-        let others = |(other, job): (&u64, &Job)| *other != number && job.waits_for_journal();
+        let others = |(other, job): (&u64, &Box<Job>)| *other != number && job.waits_for_journal();
         if self.forgotten == Inquiry::None && !self.all.iter().any(others) {
             let at = event.timestamp.filter(|_| event.get(Word::Json).is_some());
             self.told_until = self.told_until.max(at);

@@ -25,7 +25,11 @@ pub fn plain(input: &[u8], limit: usize) -> Option<(usize, Plain<'_>)> {
     let input = &input[begin..];
     let mut reader = Reader { input, at: 0 };
     let mut found = Found::default();
-    reader.object(|reader, key| reader.member(key, &mut found))?;
+    if reader.head(&mut found).is_none() {
+        (reader.at, found) = (0, Found::default());
+        reader.expect(b'{')?;
+    }
+    reader.members(|reader, key| reader.member(key, &mut found))?;
     let len = reader.at;
     if len > limit {
         return None;
@@ -47,8 +51,16 @@ struct Found {
     name: Option<Span>,
     timestamp: Option<Timestamp>,
     has_data: bool,
-    words: [Option<Span>; WORDS.len()],
-    numbers: [Option<i64>; NUMBERS.len()],
+    device: Option<Span>,
+    id: Option<Span>,
+    type_name: Option<Span>,
+    error: Option<Span>,
+    status: Option<Span>,
+    action: Option<Span>,
+    operation: Option<Span>,
+    len: Option<i64>,
+    offset: Option<i64>,
+    speed: Option<i64>,
 }
 
 /// From where to where.
@@ -63,21 +75,20 @@ impl Span {
 
 impl Found {
     fn fields<'a>(&self, kind: Kind, text: &'a str) -> Option<Fields<'a>> {
-        let [device, id, type_name, error, status, action, operation] =
-            self.words.map(|span| span.map(|span| span.of(text)));
-        let [len, offset, speed] = self.numbers;
         // Two of the events name the job `id`, the others `device`.
-        let job = if matches!(kind, Kind::Pending | Kind::Status) { id } else { device };
+        let of_id = matches!(kind, Kind::Pending | Kind::Status);
+        let job = if of_id { self.id } else { self.device };
+        let word = |span: Option<Span>| span.map(|span| span.of(text).into());
         Some(Fields {
-            job: job?.into(),
-            type_name: type_name.map(Into::into),
-            error: error.map(Into::into),
-            status: status.map(Into::into),
-            action: action.map(Into::into),
-            operation: operation.map(Into::into),
-            len,
-            offset,
-            speed,
+            job: word(job)?,
+            type_name: word(self.type_name),
+            error: word(self.error),
+            status: word(self.status),
+            action: word(self.action),
+            operation: word(self.operation),
+            len: self.len,
+            offset: self.offset,
+            speed: self.speed,
         })
     }
 }
@@ -89,6 +100,19 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
+    /// What every QEMU begins an event with, to the letter: its time and its name. Behind it the
+    /// other members follow.
+    fn head(&mut self, found: &mut Found) -> Option<()> {
+        self.literal(b"{\"timestamp\": {\"seconds\": ")?;
+        let seconds = self.number().filter(|number| *number >= 0)?;
+        self.literal(b", \"microseconds\": ")?;
+        let microseconds = self.number().filter(|number| *number >= 0)?;
+        self.literal(b"}, \"event\": ")?;
+        found.timestamp = Some(Timestamp { seconds, microseconds });
+        found.name = Some(self.word()?);
+        self.literal(b", ")
+    }
+
     /// A member of the message.
     fn member(&mut self, key: &[u8], found: &mut Found) -> Option<()> {
         match key {
@@ -105,21 +129,29 @@ impl<'a> Reader<'a> {
 
     /// A member of an event's data.
     fn datum(&mut self, key: &[u8], found: &mut Found) -> Option<()> {
-        if let Some(place) = WORDS.iter().position(|word| *word == key) {
-            // Of an event of no job these may be anything.
-            if self.peek()? != b'"' || found.words[place].is_some() {
-                return None;
-            }
-            found.words[place] = Some(self.word()?);
-        } else if let Some(place) = NUMBERS.iter().position(|word| *word == key) {
-            if found.numbers[place].is_some() {
-                return None;
-            }
-            found.numbers[place] = Some(self.number()?);
-        } else {
-            self.value(0)?;
-        }
-        Some(())
+        let Found { device, id, type_name, error, status, action, operation, .. } = found;
+        let word = match key {
+            b"device" => device,
+            b"id" => id,
+            b"type" => type_name,
+            b"error" => error,
+            b"status" => status,
+            b"action" => action,
+            b"operation" => operation,
+            _ => return self.number_of(key, found),
+        };
+        // Of an event of no job this may be anything.
+        word.replace(self.word()?).is_none().then_some(())
+    }
+
+    fn number_of(&mut self, key: &[u8], found: &mut Found) -> Option<()> {
+        let number = match key {
+            b"len" => &mut found.len,
+            b"offset" => &mut found.offset,
+            b"speed" => &mut found.speed,
+            _ => return self.value(0),
+        };
+        number.replace(self.number()?).is_none().then_some(())
     }
 
     fn moment(&mut self) -> Option<Timestamp> {
@@ -137,12 +169,17 @@ impl<'a> Reader<'a> {
         Some(Timestamp { seconds: seconds?, microseconds: microseconds? })
     }
 
-    fn object(&mut self, mut member: impl FnMut(&mut Self, &'a [u8]) -> Option<()>) -> Option<()> {
+    fn object(&mut self, member: impl FnMut(&mut Self, &'a [u8]) -> Option<()>) -> Option<()> {
         self.expect(b'{')?;
         if self.peek()? == b'}' {
             self.at += 1;
             return Some(());
         }
+        self.members(member)
+    }
+
+    /// The members of an object up to its end; there is one at least.
+    fn members(&mut self, mut member: impl FnMut(&mut Self, &'a [u8]) -> Option<()>) -> Option<()> {
         loop {
             self.skip_spaces();
             let Span(begin, end) = self.string()?;
@@ -199,10 +236,8 @@ impl<'a> Reader<'a> {
     fn string(&mut self) -> Option<Span> {
         self.expect(b'"')?;
         let begin = self.at;
-        while PLAIN[usize::from(*self.input.get(self.at)?)] {
-            self.at += 1;
-        }
-        let end = self.at;
+        let end = begin + plain_len(&self.input[begin..]);
+        self.at = end;
         self.expect(b'"')?;
         Some(Span(begin, end))
     }
@@ -258,22 +293,34 @@ impl<'a> Reader<'a> {
     }
 }
 
-const WORDS: [&[u8]; 7] = [b"device", b"id", b"type", b"error", b"status", b"action", b"operation"];
-const NUMBERS: [&[u8]; 3] = [b"len", b"offset", b"speed"];
+/// How many bytes stand in a string as themselves: ASCII but quotes, backslashes and controls.
+fn plain_len(text: &[u8]) -> usize {
+    let mut at = 0;
+    while let Some((eight, _)) = text[at..].split_first_chunk::<8>() {
+        let eight = u64::from_le_bytes(*eight);
+        // The lowest bit that is set is right; a carry may set one above it.
+        let below = |limit: u64| eight.wrapping_sub(ONES * limit) & !eight;
+        let is = |byte: u8| {
+            let other = eight ^ (ONES * u64::from(byte));
+            other.wrapping_sub(ONES) & !other
+        };
+        let others = (below(0x20) | is(b'"') | is(b'\\') | eight) & (ONES << 7);
+        if others != 0 {
+            return at + others.trailing_zeros() as usize / 8;
+        }
+        at += 8;
+    }
+    let is_plain = |byte: &u8| (0x20..0x80).contains(byte) && *byte != b'"' && *byte != b'\\';
+    let rest = text[at..].iter().position(|byte| !is_plain(byte));
+    rest.map_or(text.len(), |rest| at + rest)
+}
+
 /// More is nothing that QEMU's events have.
 const DEPTH_MAX: usize = 16;
 /// So many always fit into 64 bits.
 const DIGITS_MAX: usize = 18;
-/// What may stand in a string as itself.
-const PLAIN: [bool; 256] = {
-    let mut plain = [false; 256];
-    let mut byte = 0x20;
-    while byte < 0x80 {
-        plain[byte] = byte != b'"' as usize && byte != b'\\' as usize;
-        byte += 1;
-    }
-    plain
-};
+/// One in each of eight bytes.
+const ONES: u64 = 0x0101_0101_0101_0101;
 
 #[cfg(test)]
 mod tests {

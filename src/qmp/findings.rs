@@ -62,7 +62,8 @@ impl Jobs {
             self.handle_forgotten(findings.others);
         }
         // What was not spoken of was not found.
-        let asked = |(number, job): (&u64, &Job)| (job.inquiry == Inquiry::Made).then_some(*number);
+        let asked =
+            |(number, job): (&u64, &Box<Job>)| (job.inquiry == Inquiry::Made).then_some(*number);
         if self.usable == self.connection {
             self.said.clear();
         }
@@ -132,13 +133,13 @@ impl Jobs {
         self.note_read(number, &id, until);
         match later {
             Some(later) => self.succeed(number, &id, later),
-            None => self.let_go(number, &id, missing),
+            None => self.let_go(number, missing),
         }
     }
 
     /// Up to then the wire may still bring what the journal has told of a job.
     fn note_read(&mut self, number: u64, id: &str, until: Option<Timestamp>) {
-        let known = |job: &Job| matches!(job.stage, Stage::Ended { lost: false, .. });
+        let known = |job: &Box<Job>| matches!(job.stage, Stage::Ended { lost: false, .. });
         let Some(until) = until.filter(|_| self.all.get(&number).is_none_or(known)) else { return };
         if self.read_until.len() >= self.limit {
             self.read_until.pop_first();
@@ -148,7 +149,7 @@ impl Jobs {
 
     /// In its place QEMU has another one of its id.
     fn succeed(&mut self, number: u64, id: &str, mut later: Job) {
-        self.remove_number(number, id);
+        self.remove_number(number);
         if self.check_room().is_ok() {
             later.ours = self.is_owners(id);
             // It lived when QEMU was asked, and the former one did not.
@@ -159,7 +160,7 @@ impl Jobs {
     }
 
     /// What its id does from now on, another job does.
-    fn let_go(&mut self, number: u64, id: &str, missing: Option<Loss>) {
+    fn let_go(&mut self, number: u64, missing: Option<Loss>) {
         if let Some(job) = self.all.get_mut(&number) {
             job.doubt = !job.once;
         }
@@ -167,7 +168,7 @@ impl Jobs {
         let lost = Stage::Ended { acknowledged: false, lost: true };
         let kept = self.all.get(&number).is_none_or(|job| job.stage == lost);
         if missing.is_some_and(|loss| loss != Loss::NoConnection) && !kept {
-            self.remove_number(number, id);
+            self.remove_number(number);
         }
     }
 
@@ -235,7 +236,7 @@ impl Jobs {
             self.add(&id, Stage::Living);
             let number = self.last;
             self.end_by_journal(number, events, Loss::Gone);
-            self.remove_number(number, &id);
+            self.remove_number(number);
         }
     }
 }

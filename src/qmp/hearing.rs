@@ -11,23 +11,33 @@ use crate::model::{Event, Kind, Loss, Origin, Status, Word};
 impl Jobs {
     /// QEMU said something of a job. `sure`: in a session that hears everything.
     pub fn handle_event(&mut self, event: Event, sure: bool) {
-        let Some(id) = event.text(Word::JobId).map(str::to_owned) else { return };
-        if matches!(event.kind, Kind::Completed | Kind::Cancelled) {
-            return self.handle_end(&id, event);
+        // One string serves all of them.
+        let mut id = std::mem::take(&mut self.heard_id);
+        id.clear();
+        if let Some(text) = event.text(Word::JobId) {
+            id.push_str(text);
+            self.handle_event_of(&id, event, sure);
         }
-        if self.was_read(&id, &event) {
+        self.heard_id = id;
+    }
+
+    fn handle_event_of(&mut self, id: &str, event: Event, sure: bool) {
+        if matches!(event.kind, Kind::Completed | Kind::Cancelled) {
+            return self.handle_end(id, event);
+        }
+        if self.was_read(id, &event) {
             self.told.push(Told::Event(event));
             return;
         }
-        let known = if event.status == Status::Created { self.create(&id, sure) } else { true };
+        let known = if event.status == Status::Created { self.create(id, sure) } else { true };
         if event.status == Status::Null {
             self.told.push(Told::Event(event));
-            return self.handle_null(&id);
+            return self.handle_null(id);
         }
         if event.status != Status::Concluded {
-            self.renew(&id);
+            self.renew(id);
         }
-        let Some(number) = self.heard(&id, &event, sure).filter(|_| known) else {
+        let Some(number) = self.heard(id, &event, sure).filter(|_| known) else {
             self.told.push(Told::Dropped(1));
             return;
         };
@@ -151,7 +161,7 @@ impl Jobs {
         let known = self.current.get(id).copied();
         if let Some(number) = known.filter(|it| !self.has_status && self.all[it].held.is_some()) {
             self.release(number);
-            self.remove_number(number, id);
+            self.remove_number(number);
         }
         let number = self.current.get(id).copied();
         let number = match number.map(|number| (number, self.all[&number].stage)) {
@@ -184,9 +194,12 @@ impl Jobs {
         if job.held.is_some() {
             return;
         }
-        job.held = Some(event);
         job.stage = if matches!(job.stage, Stage::Missing(_)) { Stage::Living } else { job.stage };
-        self.release_if_due(number);
+        if job.holds(&event) {
+            job.held = Some(event);
+        } else {
+            self.end_heard(number, event);
+        }
     }
 
     /// The journal was faster than the wire: this end was told, of the job that began meanwhile.
@@ -220,8 +233,13 @@ impl Jobs {
     /// Tells the end that was held.
     pub(super) fn release(&mut self, number: u64) {
         let Some(job) = self.all.get_mut(&number) else { return };
-        let Some(mut event) = job.held.take() else { return };
-        if job.doubt {
+        if let Some(event) = job.held.take() {
+            self.end_heard(number, event);
+        }
+    }
+
+    fn end_heard(&mut self, number: u64, mut event: Event) {
+        if self.all[&number].doubt {
             event.origin = Origin::Inferred;
         }
         self.end(number, event);

@@ -1,9 +1,6 @@
 //! All sessions of a listener, the nearest of their deadlines, and one list of what they want done.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    time::Duration,
-};
+use std::{collections::BTreeSet, time::Duration};
 
 use super::{
     act::Act,
@@ -14,15 +11,17 @@ use super::{
     journal::Findings,
     session::{Session, Ticket},
 };
-use crate::model::{Error, Identity, MonitorId, Now, Settings};
+use crate::model::{ByMonitor, Error, Identity, MonitorId, Now, Settings};
 
 /// Every call that lets something happen adds to the list that `acts` takes.
 #[derive(Debug)]
 pub struct Hub<T: Ticket> {
-    sessions: HashMap<MonitorId, Session<T>>,
+    sessions: ByMonitor<Session<T>>,
     /// Invariant: exactly the deadline of each session that has one.
     deadlines: BTreeSet<(Duration, MonitorId)>,
     acts: Vec<(MonitorId, Act<T>)>,
+    /// Room for those of one call.
+    room: Vec<Act<T>>,
     /// Told apart from other clients of the same QEMU by this.
     nonce: String,
     /// Somebody wants to see the wire.
@@ -34,9 +33,10 @@ pub struct Hub<T: Ticket> {
 impl<T: Ticket> Hub<T> {
     pub fn new(nonce: String) -> Self {
         Self {
-            sessions: HashMap::new(),
+            sessions: ByMonitor::default(),
             deadlines: BTreeSet::new(),
             acts: Vec::new(),
+            room: Vec::new(),
             nonce,
             traces: false,
             raw: Names::default(),
@@ -46,6 +46,11 @@ impl<T: Ticket> Hub<T> {
     /// What is to be done, oldest first.
     pub fn acts(&mut self) -> Vec<(MonitorId, Act<T>)> {
         std::mem::take(&mut self.acts)
+    }
+
+    /// The same in the room that is given, which is empty, so that none is made each time.
+    pub fn acts_in(&mut self, room: Vec<(MonitorId, Act<T>)>) -> Vec<(MonitorId, Act<T>)> {
+        std::mem::replace(&mut self.acts, room)
     }
 
     /// When `handle_timeouts` is to be called.
@@ -135,7 +140,10 @@ impl<T: Ticket> Hub<T> {
 
     /// An end was taken by all who claimed it.
     pub fn acknowledge(&mut self, id: MonitorId, job: u64, ticket: Option<T>, now: Now) {
-        self.with(id, |session, acts| session.acknowledge(job, ticket, now, acts));
+        // Of a job that is gone nothing follows.
+        if ticket.is_some() || self.sessions.get(&id).is_some_and(|session| session.has_job(job)) {
+            self.with(id, |session, acts| session.acknowledge(job, ticket, now, acts));
+        }
     }
 
     pub fn handle_connected(&mut self, id: MonitorId, identity: Option<Identity>, now: Now) {
@@ -183,14 +191,14 @@ impl<T: Ticket> Hub<T> {
         let Some(session) = self.sessions.get_mut(&id) else { return };
         let (before, counted) = (session.deadline(), session.diary.counts);
         session.diary.traces = self.traces;
-        let mut acts = Vec::new();
+        let mut acts = std::mem::take(&mut self.room);
         deed(session, &mut acts);
         let after = session.deadline();
         if before != after {
             before.map(|at| self.deadlines.remove(&(at, id)));
             after.map(|at| self.deadlines.insert((at, id)));
         }
-        for act in acts {
+        for act in acts.drain(..) {
             self.acts.extend(session.diary.note(&act).map(|line| (id, line)));
             self.acts.push((id, act));
         }
@@ -200,6 +208,7 @@ impl<T: Ticket> Hub<T> {
             let last = self.acts.len().saturating_sub(1);
             self.acts.insert(last, (id, Act::Count(session.diary.counts)));
         }
+        self.room = acts;
     }
 }
 

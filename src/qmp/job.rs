@@ -226,8 +226,10 @@ impl Job {
     /// Takes down what an event says of it.
     pub fn note(&mut self, event: &Event) {
         if let Some(word) = event.text(Word::TypeName) {
+            if self.type_name.as_deref() != Some(word) {
+                self.type_name = Some(word.to_owned());
+            }
             self.job_type = event.job_type;
-            self.type_name = Some(word.to_owned());
         }
         self.len = event.len.or(self.len);
         self.offset = event.offset.or(self.offset);

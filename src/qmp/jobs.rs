@@ -51,11 +51,13 @@ pub enum Wish {
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Debug)]
 pub struct Jobs {
-    /// By their numbers.
-    pub(super) all: BTreeMap<u64, Job>,
+    /// By their numbers. Boxed, or room for eleven would come and go with the first.
+    pub(super) all: BTreeMap<u64, Box<Job>>,
     /// Which incarnation QEMU means by an id.
     pub(super) current: BTreeMap<String, u64>,
     pub(super) last: u64,
+    /// Room for the id that is heard now.
+    pub(super) heard_id: String,
     pub(super) limit: usize,
     /// With the `-` behind it.
     pub(super) owner: Option<String>,
@@ -121,6 +123,7 @@ impl Jobs {
             all: BTreeMap::new(),
             current: BTreeMap::new(),
             last: 0,
+            heard_id: String::new(),
             limit: settings.job_limit,
             owner: settings.owner.as_ref().map(|owner| format!("{owner}-")),
             told: Vec::new(),
@@ -184,7 +187,7 @@ impl Jobs {
 
     /// A handle was freed.
     pub fn unwatch(&mut self, handle: u64) {
-        let holds = |job: &&mut Job| job.handles.contains(&handle);
+        let holds = |job: &&mut Box<Job>| job.handles.contains(&handle);
         let Some(job) = self.all.values_mut().find(holds) else { return };
         job.handles.retain(|other| *other != handle);
         if job.handles.is_empty() && matches!(job.stage, Stage::Expected { .. }) {
@@ -195,7 +198,7 @@ impl Jobs {
 
     /// The incarnation that a handle watches, and its id. One whose end was told is not watched.
     pub fn watched(&self, handle: u64) -> Option<(u64, &str)> {
-        let holds = |(_, job): &(&u64, &Job)| {
+        let holds = |(_, job): &(&u64, &Box<Job>)| {
             job.handles.contains(&handle) && !matches!(job.stage, Stage::Ended { .. })
         };
         self.all.iter().find(holds).map(|(number, job)| (*number, job.id.as_str()))
@@ -203,7 +206,7 @@ impl Jobs {
 
     /// The incarnation of a handle, ended or not, which QEMU means by its id.
     pub fn current_of(&self, handle: u64) -> Option<u64> {
-        let holds = |(_, job): &(&u64, &Job)| job.handles.contains(&handle);
+        let holds = |(_, job): &(&u64, &Box<Job>)| job.handles.contains(&handle);
         let (number, job) = self.all.iter().find(holds)?;
         (self.current.get(&job.id) == Some(number)).then_some(*number)
     }
@@ -311,7 +314,7 @@ impl Jobs {
         self.last += 1;
         self.current.insert(id.to_owned(), self.last);
         let job = Job { connection: self.connection, ..Job::new(id, stage, self.is_owners(id)) };
-        self.all.entry(self.last).or_insert(job)
+        self.all.entry(self.last).or_insert_with(|| Box::new(job))
     }
 
     /// Ids that begin with the owner's name are made once.
@@ -360,10 +363,10 @@ impl Jobs {
         }
     }
 
-    pub(super) fn remove_number(&mut self, number: u64, id: &str) {
-        self.all.remove(&number);
-        if self.current.get(id) == Some(&number) {
-            self.current.remove(id);
+    pub(super) fn remove_number(&mut self, number: u64) {
+        let Some(job) = self.all.remove(&number) else { return };
+        if self.current.get(&job.id) == Some(&number) {
+            self.current.remove(&job.id);
         }
     }
 }

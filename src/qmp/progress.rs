@@ -54,7 +54,7 @@ impl<T: Ticket> Session<T> {
 
 impl Jobs {
     fn any_advances(&self) -> bool {
-        self.all.values().any(advances)
+        self.all.values().any(|job| advances(job))
     }
 
     /// Tells what is new of the jobs that live, up to that incarnation.

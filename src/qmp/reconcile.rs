@@ -39,7 +39,7 @@ impl Jobs {
     /// QEMU has agreed. What it said before that was older than the connection; what happened in
     /// between it says to nobody.
     pub fn handle_agreed(&mut self) {
-        let heard = |(number, job): (&u64, &Job)| {
+        let heard = |(number, job): (&u64, &Box<Job>)| {
             (!matches!(job.stage, Stage::Expected { .. })).then_some(*number)
         };
         let numbers: Vec<u64> = self.all.iter().filter_map(heard).collect();
@@ -79,7 +79,7 @@ impl Jobs {
             self.all.iter().map(|(number, job)| (*number, job.id.clone())).collect();
         for (number, id) in numbers {
             match self.all[&number].stage {
-                Stage::Ended { .. } => self.remove_number(number, &id),
+                Stage::Ended { .. } => self.remove_number(number),
                 Stage::Missing(_) if self.current.get(&id) == Some(&number) => {
                     self.current.remove(&id);
                 }
@@ -101,7 +101,7 @@ impl Jobs {
     /// heard of later is of the present process.
     pub fn handle_marker_gone(&mut self) {
         let usable = self.usable;
-        let before = |(number, job): (&u64, &Job)| {
+        let before = |(number, job): (&u64, &Box<Job>)| {
             let expected = matches!(job.stage, Stage::Expected { .. });
             (job.connection <= usable && !expected).then_some(*number)
         };
@@ -109,8 +109,7 @@ impl Jobs {
         for number in former {
             match self.all[&number].stage {
                 Stage::Ended { .. } => {
-                    let id = self.all[&number].id.clone();
-                    self.remove_number(number, &id);
+                    self.remove_number(number);
                 }
                 _ => self.leave(number, Loss::QemuRestarted),
             }
@@ -192,8 +191,7 @@ impl Jobs {
             };
             match job.stage {
                 Stage::Ended { .. } => {
-                    let id = job.id.clone();
-                    self.remove_number(number, &id);
+                    self.remove_number(number);
                 }
                 _ => self.miss(number, loss),
             }
@@ -313,7 +311,7 @@ impl Jobs {
         self.end(number, event);
         if grave.is_some() {
             // QEMU has forgotten it since.
-            self.remove_number(number, &listed.id);
+            self.remove_number(number);
             self.bury(&listed.id, true);
         }
     }

@@ -53,6 +53,11 @@ impl<T: Ticket> Session<T> {
         }
     }
 
+    /// Is this job still known?
+    pub fn has_job(&self, job: u64) -> bool {
+        self.jobs.id(job).is_some()
+    }
+
     /// The program has taken an end; a ticket is answered when QEMU has dismissed the job, or has
     /// nothing to dismiss.
     pub fn acknowledge(&mut self, job: u64, ticket: Option<T>, now: Now, acts: &mut Vec<Act<T>>) {

@@ -284,7 +284,7 @@ impl<T: Ticket> Session<T> {
 
     /// What became of jobs becomes acts.
     pub(super) fn tell(&mut self, now: Now, acts: &mut Vec<Act<T>>) {
-        for told in self.jobs.told() {
+        for told in self.jobs.told.drain(..) {
             acts.push(match told {
                 Told::Event(event) => Act::Tell(event),
                 Told::End(end) => Act::End(end),

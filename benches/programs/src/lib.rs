@@ -63,6 +63,12 @@ pub fn burst(what: &str, count: usize) -> Vec<u8> {
                     _ => status(&job, "null", seconds, at(number)),
                 };
             }
+            // Lines of so many bytes.
+            _ if what.starts_with("line") => {
+                let long = what["line".len()..].parse().unwrap_or(200);
+                let pad = "x".repeat(usize::saturating_sub(long, 160));
+                text += &completed(&format!("job{number}{pad}"), seconds, at(number));
+            }
             // Of one job of so many that run: it is paused and runs again.
             _ => {
                 let jobs = what.strip_prefix("jobs").and_then(|n| n.parse().ok()).unwrap_or(1);
@@ -117,6 +123,17 @@ pub fn cpu() -> Duration {
         Duration::new(time.tv_sec.unsigned_abs(), time.tv_usec.unsigned_abs() as u32 * 1000)
     };
     time(usage.ru_utime) + time(usage.ru_stime)
+}
+
+/// As many descriptors as may be.
+pub fn raise_limit() {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the kernel reads and writes the one that is lent to it.
+    unsafe {
+        libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit);
+        limit.rlim_cur = limit.rlim_max;
+        libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
+    }
 }
 
 /// Microseconds since this moment of the wall clock.

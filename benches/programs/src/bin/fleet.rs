@@ -20,7 +20,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use blockjob_bench::{GREETING, burst, now, status};
+use blockjob_bench::{GREETING, burst, now, raise_limit, status};
 use mio::{
     Events, Interest, Poll, Token, Waker,
     net::{UnixListener, UnixStream},
@@ -269,15 +269,5 @@ impl Fleet {
 impl Peer {
     fn hang_up(&mut self) {
         *self = Self { old: self.old, floods: self.floods, life: self.life, ..Self::default() };
-    }
-}
-
-fn raise_limit() {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: the kernel reads and writes the one that is lent to it.
-    unsafe {
-        libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit);
-        limit.rlim_cur = limit.rlim_max;
-        libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
     }
 }

@@ -5,16 +5,20 @@
 //!     floor flood PATH WHAT COUNT ROUNDS [each]
 //!     floor latency PATH COUNT
 //!     floor start PATH
+//!     floor many DIRECTORY MONITORS    (with epoll, a shared buffer, and no state of a session)
 
 use std::{
     borrow::Cow,
     ffi::c_void,
-    io::Read as _,
+    io::{Read as _, Write as _},
     os::unix::net::UnixStream,
+    sync::mpsc,
+    thread,
     time::Instant,
 };
 
-use blockjob_bench::{LAST, connect, cpu, flooded, send, since, timed};
+use blockjob_bench::{LAST, connect, cpu, flooded, raise_limit, send, since, timed};
+use mio::{Events, Interest, Poll, Token, Waker};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -168,10 +172,68 @@ fn is(words: Words, text: &str) -> bool {
         && unsafe { std::slice::from_raw_parts(words.text, words.len) } == text.as_bytes()
 }
 
+/// Connects to all and says how long that took; then each line of standard input asks for the times
+/// since the last one.
+fn many(directory: &str, monitors: usize) {
+    let mut poll = Poll::new().expect("an epoll");
+    let (post, asked) = mpsc::channel();
+    let waker = Waker::new(poll.registry(), Token(usize::MAX)).expect("an eventfd");
+    println!("begun");
+    let mut lines = std::io::stdin().lines();
+    lines.next();
+    thread::spawn(move || {
+        while let Some(Ok(_)) = lines.next() {
+            let _ = post.send(());
+            let _ = waker.wake();
+        }
+        std::process::exit(0);
+    });
+    let begun = Instant::now();
+    let mut heard = Heard::default();
+    let opaque = std::ptr::from_mut(&mut heard).cast();
+    let mut streams = Vec::with_capacity(monitors);
+    for place in 0..monitors {
+        let mut stream = mio::net::UnixStream::connect(format!("{directory}/{place}"))
+            .expect("a monitor");
+        poll.registry().register(&mut stream, Token(place), Interest::READABLE).expect("a socket");
+        streams.push(stream);
+    }
+    let (mut usable, mut buffer) = (0, vec![0; 64 << 10]);
+    let mut ready = Events::with_capacity(1024);
+    loop {
+        poll.poll(&mut ready, None).expect("the epoll");
+        for event in &ready {
+            if event.token() == Token(usize::MAX) {
+                while asked.try_recv().is_ok() {
+                    timed(std::mem::take(&mut heard.times));
+                }
+                continue;
+            }
+            let stream = &mut streams[event.token().0];
+            // What comes in these benchmarks comes in whole lines.
+            while let Ok(count @ 1..) = stream.read(&mut buffer) {
+                for line in buffer[..count].split_inclusive(|byte| *byte == b'\n') {
+                    if line.starts_with(b"{\"QMP\"") {
+                        let _ = stream.write_all(b"{\"execute\": \"qmp_capabilities\"}\n");
+                    } else if line.starts_with(b"{\"return\"") {
+                        usable += 1;
+                        if usable == monitors {
+                            println!("connected_ns {}", begun.elapsed().as_nanos());
+                        }
+                    } else {
+                        tell(line, time, opaque);
+                    }
+                }
+            }
+        }
+    }
+}
+
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let number = |text: &str| text.parse::<usize>().expect("a number");
+    raise_limit();
     let mut heard = Heard::default();
     let opaque = std::ptr::from_mut(&mut heard).cast();
     match words[..] {
@@ -204,6 +266,7 @@ fn main() {
             drop(connect(path).expect("a monitor"));
             println!("ready_ns {}", begun.elapsed().as_nanos());
         }
+        ["many", directory, monitors] => many(directory, number(monitors)),
         _ => panic!("see the first lines of floor.rs"),
     }
 }
