@@ -107,4 +107,4 @@ impl<T: Ticket> Session<T> {
 }
 
 /// Of a message: its text for the program, and as much for what is read out of it.
-const COPIES: usize = 3;
+const COPIES: usize = 2;
