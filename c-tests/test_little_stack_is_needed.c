@@ -1,6 +1,6 @@
 /*
- * Threads of the library have small stacks, and use less than half of them, whatever QEMU says. The
- * program's own may be small as well: a call needs less than 16 KiB.
+ * Threads of the library have small stacks, and use less than half of them, whatever QEMU says; each
+ * takes no signal. The program's own may be small as well: a call needs less than 16 KiB.
  *
  * This program has a pthread_create() of its own, which the library calls: it gives each thread a
  * painted stack of the size that is wanted, and looks afterwards how far down it was used.
@@ -9,6 +9,7 @@
 #include "log_keeper.h"
 
 #include <dlfcn.h>
+#include <signal.h>
 #include <sys/mman.h>
 
 #if __has_include(<valgrind/memcheck.h>)
@@ -37,6 +38,7 @@ static struct stack {
     unsigned char *bottom;
     size_t size;
     char name[16];
+    sigset_t blocked; /* signals */
     atomic_bool ended; /* the name is there, and all that was written */
 } stacks[THREADS];
 static atomic_int count;
@@ -67,6 +69,7 @@ static void *run(void *argument)
     void *result;
 
     free(argument);
+    pthread_sigmask(SIG_BLOCK, NULL, &errand.stack->blocked);
     result = errand.start(errand.argument);
     pthread_getname_np(pthread_self(), errand.stack->name, sizeof errand.stack->name);
     atomic_store(&errand.stack->ended, true);
@@ -118,6 +121,32 @@ static bool has_ended(const char *name)
         }
     }
     return false;
+}
+
+/* Signals belong to the program, whichever thread of the library's it is. */
+static void none_of_these_threads_takes_signals(void **state)
+{
+    static const char *const names[] = {
+        "blockjob-read", "blockjob-call", "blockjob-file", "blockjob-name"
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        assert_true(has_ended(names[i]));
+    }
+    for (int i = 0; i < THREADS && atomic_load(&stacks[i].ended); i++) {
+        for (int number = 1; number <= SIGRTMAX; number++) {
+            bool is_free = number == SIGKILL || number == SIGSTOP
+                || (number >= 32 && number < SIGRTMIN);
+            bool is_fault = number == SIGSEGV || number == SIGBUS || number == SIGFPE
+                || number == SIGILL || number == SIGABRT || number == SIGTRAP || number == SIGSYS;
+
+            if (!is_free && sigismember(&stacks[i].blocked, number) != !is_fault) {
+                fail_msg("signal %d is %sblocked on %s", number, is_fault ? "" : "not ",
+                         stacks[i].name);
+            }
+        }
+    }
 }
 
 /* The stacks of threads of this name that have ended are looked at. */
@@ -314,6 +343,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(of_the_librarys_threads),
+        cmocka_unit_test(none_of_these_threads_takes_signals), /* those of the test before */
         test_owned_connected(of_whoever_calls),
     };
 

@@ -350,7 +350,7 @@ mod tests {
     use super::*;
     use crate::{
         model::{Link, Timestamp},
-        qmp::connection::PROCESS_END_WAIT,
+        qmp::{connection::PROCESS_END_WAIT, jobs::Watch},
     };
 
     /// Void when it is odd and over 100.
@@ -581,6 +581,26 @@ mod tests {
         // 101 had left when 102 came; 103 was still thought to wait.
         let answered: Vec<_> = world.story().split_off(3);
         assert_eq!(answered, ["answer 1 Reset", "answer 102 Reset", "answer 103 Reset"]);
+    }
+
+    #[test]
+    fn who_gave_up_waiting_for_a_dismissal_leaves_when_the_next_one_comes() {
+        let mut world = World::ready();
+        let (handle, id) = (1, "j".to_owned());
+        let watch = Watch { handle, id, exists: false, made: false, adopt: true, ended: None };
+        world.session.watch(&watch, 2, world.now, &mut world.acts);
+        world.hears(&status("j"));
+        world.hears("{\"event\": \"BLOCK_JOB_COMPLETED\", \"data\": {\"device\": \"j\"}}");
+        world.hears(&status("j").replace("running", "concluded"));
+        world.story();
+        for ticket in [101, 103, 4, 105, 6] {
+            world.session.acknowledge(1, Some(ticket), world.now, &mut world.acts);
+        }
+        let waiting: Vec<_> = world.session.dismissing.iter().map(|(_, ticket)| *ticket).collect();
+        assert_eq!(waiting, [4, 6]);
+        world.hears(&status("j").replace("running", "null"));
+        let answered = world.story();
+        assert_eq!(answered[answered.len() - 2..], ["answer 4 ok", "answer 6 ok"]);
     }
 
     #[test]
