@@ -420,7 +420,9 @@
 /** How often a connection that was usable has ended. */
 #define BLOCKJOB_STAT_DISCONNECTIONS 9
 
-/** What was no message of QMP, and was passed over. */
+/**
+ * What was passed over: no message of QMP, or an event of a job that does not say of which.
+ */
 #define BLOCKJOB_STAT_MALFORMED 10
 
 /** Messages over the limit of blockjob_monitor_set_line_limit(), which were passed over. */
@@ -893,7 +895,8 @@ int blockjob_monitor_set_connect_timeout(blockjob_monitor *monitor,
                                          int timeout_ms);
 
 /**
- * Sets how long a message of QEMU may be. A longer one is skipped, and what follows is read.
+ * Sets how long a message of QEMU may be. A longer one is skipped, and what follows is read. While
+ * it is read a message costs at most three times as much memory.
  *
  * @param bytes from 1024 to 1073741824. Without this call 16777216.
  *
@@ -902,7 +905,8 @@ int blockjob_monitor_set_connect_timeout(blockjob_monitor *monitor,
  *
  * Threads: any, also inside callbacks. Since: 0.1.
  */
-int blockjob_monitor_set_line_limit(blockjob_monitor *monitor, int64_t bytes);
+int blockjob_monitor_set_line_limit(blockjob_monitor *monitor,
+                                    int64_t bytes);
 
 /**
  * Sets how long to wait before the next attempt to connect, when one has failed or the connection
@@ -1172,9 +1176,10 @@ int blockjob_callback_remove(blockjob_listener *listener,
  * @param flags 0 or a mask of BLOCKJOB_JOB_*
  * @param out_job set on success to a handle to be freed with blockjob_job_free()
  *
- * Returns: 0. Errors: -EINVAL (unknown flags, EXISTS without an id), -EILSEQ and -ENAMETOOLONG
- * (job_id), -ENOBUFS (the monitor knows as many jobs as blockjob_monitor_set_job_limit() lets it),
- * -EALREADY (the job has ended, and its end was acknowledged), -ESHUTDOWN (closed or stopped).
+ * Returns: 0. Errors: -EINVAL (unknown flags, EXISTS without an id), -EILSEQ, -ENAMETOOLONG (more
+ * than 1024 bytes; what QEMU says of a job whose id is longer is passed over), -ENOBUFS (the
+ * monitor knows as many jobs as blockjob_monitor_set_job_limit() lets it), -EALREADY (the job has
+ * ended, and its end was acknowledged), -ESHUTDOWN (closed or stopped).
  *
  * Threads: any, also inside callbacks. Since: 0.1.
  */
@@ -1517,8 +1522,9 @@ int blockjob_info_get_auto_dismiss(const blockjob_info *info);
  * @param out_list set on success to the list, to be freed with blockjob_list_free()
  *
  * Returns: 0. Errors: -EREMOTEIO (QEMU refused), -ENOTCONN (also before it was started),
- * -ECONNRESET (no answer came), -ETIMEDOUT, -ENOBUFS (too many commands are unanswered), -EPROTO
- * (the answer is no list of jobs), -EINVAL, -ESHUTDOWN.
+ * -ECONNRESET (no answer came), -ETIMEDOUT, -ENOBUFS (too many commands are unanswered, or QEMU
+ * lists more jobs than blockjob_monitor_set_job_limit() lets the monitor know), -EPROTO (the
+ * answer is no list of jobs), -EINVAL, -ESHUTDOWN.
  *
  * Threads: any, also inside callbacks. Since: 0.1.
  */
@@ -1660,7 +1666,8 @@ int64_t blockjob_event_get_offset(const blockjob_event *event);
 int64_t blockjob_event_get_speed(const blockjob_event *event);
 
 /**
- * Why the job failed: QEMU's text for people, never to be interpreted.
+ * Why the job failed: QEMU's text for people, never to be interpreted. Of one that is longer than
+ * 64 KiB it is the beginning, and "..." behind that; blockjob_event_get_json() has all of it.
  *
  * Returns: text; NULL when QEMU sent no error. (QEMU up to 2.0 may send one with CANCELLED.)
  *

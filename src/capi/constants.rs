@@ -201,7 +201,7 @@ pub const BLOCKJOB_STAT_REPLIES_UNASKED: i32 = 7;
 pub const BLOCKJOB_STAT_CONNECTIONS: i32 = 8;
 /// How often a connection that was usable has ended.
 pub const BLOCKJOB_STAT_DISCONNECTIONS: i32 = 9;
-/// What was no message of QMP, and was passed over.
+/// What was passed over: no message of QMP, or an event of a job that does not say of which.
 pub const BLOCKJOB_STAT_MALFORMED: i32 = 10;
 /// Messages over the limit of blockjob_monitor_set_line_limit(), which were passed over.
 pub const BLOCKJOB_STAT_LINES_TOO_LONG: i32 = 11;

@@ -179,7 +179,7 @@ pub const ATTACKS: &[JournalAttack] = &[
         let mut file = OpenOptions::new().append(true).open(path).unwrap();
         repeat(&mut file, &status("other", "running"), 1000);
     }),
-    JournalAttack::new("journal-truncated-while-it-is-read", make_long, |_| true).meanwhile(
+    JournalAttack::new("journal-truncated-while-it-is-read", make_long, is_either).meanwhile(
         |path| {
             let file = OpenOptions::new().write(true).open(path).unwrap();
             file.set_len(0).unwrap();
@@ -187,7 +187,7 @@ pub const ATTACKS: &[JournalAttack] = &[
             file.write_all_at(end().as_bytes(), 10 << 20).unwrap();
         },
     ),
-    JournalAttack::new("journal-replaced-while-it-is-read", make_long, |_| true).meanwhile(
+    JournalAttack::new("journal-replaced-while-it-is-read", make_long, is_either).meanwhile(
         |path| {
             let other = path.with_extension("other");
             let _ = fs::remove_file(&other);
@@ -263,6 +263,10 @@ fn is_known(end: &Event) -> bool {
 /// It was not read, or says nothing of the job.
 fn is_lost(end: &Event) -> bool {
     (end.kind, end.loss) == (number::LOST, number::LOSS_GONE)
+}
+
+fn is_either(end: &Event) -> bool {
+    is_known(end) || is_lost(end)
 }
 
 fn make_long(path: &Path) {

@@ -67,6 +67,7 @@ impl Scene {
     pub fn new() -> Self {
         let mut machine = Machine::start(Host::StorageDaemon);
         machine.add_disk("disk");
+        machine.add_disk("source");
         machine.add_disk("standing");
         machine.add_failing_disk("bad", Errors::Always);
         machine.add_target("target");
@@ -94,7 +95,8 @@ impl Scene {
         }
     }
 
-    /// Three jobs of the well-behaved QEMU: how each ends is certain, and must be told so.
+    /// Three jobs of the well-behaved QEMU: how each ends is certain, and must be told so. Each has
+    /// disks of its own, which the one before may not have been dismissed from yet.
     pub fn run_jobs(&self) {
         let job = self.honest.job(None, 0);
         job.start("block-stream", &json!({"device": "disk"}));
@@ -111,7 +113,7 @@ impl Scene {
 
         let job = self.honest.job(None, 0);
         let arguments =
-            json!({"device": "disk", "target": "target", "sync": "full", "speed": STANDSTILL});
+            json!({"device": "source", "target": "target", "sync": "full", "speed": STANDSTILL});
         job.start("blockdev-backup", &arguments);
         assert_eq!(job.cancel(true), Ok(()));
         let end = job.wait();

@@ -2,6 +2,7 @@
 //! of QEMU that breaks naive clients has its story here; `tests/storm` mixes them by chance.
 
 mod asked;
+mod bounds;
 mod control;
 mod facts;
 mod gaps;
