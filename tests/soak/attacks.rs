@@ -58,7 +58,8 @@ fn endless_line(peer: &mut UnixStream) -> io::Result<()> {
 fn flood(peer: &mut UnixStream) -> io::Result<()> {
     agree(peer)?;
     for number in 0..EVENTS {
-        let event = event("JOB_STATUS_CHANGE", &format!(r#"{{"id": "j{number}", "status": "ready"}}"#));
+        let event =
+            event("JOB_STATUS_CHANGE", &format!(r#"{{"id": "j{number}", "status": "ready"}}"#));
         peer.write_all(event.as_bytes())?;
     }
     Ok(())

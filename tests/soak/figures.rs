@@ -44,10 +44,14 @@ impl Figures {
         let Self { jobs, attacks, listeners, .. } = self;
         for (what, counts) in [("jobs", jobs), ("attacks", attacks)] {
             println!("{what}:");
-            counts.iter().for_each(|(name, count)| println!("{count:>10}  {name}"));
+            for (name, count) in counts {
+                println!("{count:>10}  {name}");
+            }
         }
         println!("listeners that came and went:");
-        listeners.iter().for_each(|(name, count)| println!("{count:>10}  {name}"));
+        for (name, count) in listeners {
+            println!("{count:>10}  {name}");
+        }
         println!();
         let judged = &self.judged;
         for (name, count) in [
@@ -75,7 +79,8 @@ impl Figures {
     pub fn assert_true(&self) {
         self.judged.assert_faultless();
         assert_eq!(self.ends_heard, self.ends_told, "whoever listens to all hears the same ends");
-        let happened = [self.judged.jobs(), self.cuts, self.attacks(), self.restarts, self.children];
+        let happened =
+            [self.judged.jobs(), self.cuts, self.attacks(), self.restarts, self.children];
         assert!(!happened.contains(&0), "too little has happened: {}", self.line());
     }
 }

@@ -204,7 +204,6 @@ fn loaded() -> &'static libloading::Library {
 #[allow(dead_code, reason = "the stories are short; the soak is not")]
 pub mod lifetimes;
 
-
 /// All monitors of one test, and the thread that tells their events.
 pub struct Listener {
     raw: *mut RawListener,
