@@ -60,9 +60,11 @@ pub struct Jobs {
     pub(super) owner: Option<String>,
     pub(super) told: Vec<Told>,
     pub(super) wishes: BTreeSet<Wish>,
+    /// A listing was asked for, and what it says is still to be believed or not.
+    pub(super) is_listing: bool,
     /// The ids that came to their end since the listing was asked for, which may be staler than
     /// that, and whether the end was known. At most `GRAVES_MAX`; one more and nothing is believed
-    /// to live by that listing.
+    /// to live by that listing. Without a listing there is none.
     pub(super) graves: BTreeMap<u64, bool>,
     /// Counts the connections, and which of them was usable last.
     pub(super) connection: u64,
@@ -122,6 +124,7 @@ impl Jobs {
             owner: settings.owner.as_ref().map(|owner| format!("{owner}-")),
             told: Vec::new(),
             wishes: BTreeSet::new(),
+            is_listing: false,
             graves: BTreeMap::new(),
             connection: 1,
             usable: 0,
@@ -325,17 +328,22 @@ impl Jobs {
 
     /// An id has come to its end. `known`: also how.
     pub(super) fn bury(&mut self, id: &str, known: bool) {
-        if self.graves.len() <= GRAVES_MAX {
+        if self.is_listing && self.graves.len() <= GRAVES_MAX {
             *self.graves.entry(digest(id)).or_default() |= known;
         }
     }
 
     /// Whether an id has come to its end, and if so whether it is known how.
     pub(super) fn buried(&self, id: &str) -> Option<bool> {
-        if self.graves.len() > GRAVES_MAX {
+        if self.is_flooded() {
             return Some(true);
         }
         self.graves.get(&digest(id)).copied()
+    }
+
+    /// More has ended since the listing was asked for than can be known.
+    pub(super) fn is_flooded(&self) -> bool {
+        self.graves.len() > GRAVES_MAX
     }
 
     pub(super) fn remove(&mut self, id: &str) {

@@ -89,6 +89,8 @@ impl Jobs {
     /// The monitor is usable: what is known now is of the process that answers.
     pub fn handle_usable(&mut self) {
         self.usable = self.connection;
+        // The listing has been believed, and the journal as well.
+        self.end_listing();
         if !self.is_reading {
             self.said.clear();
         }
@@ -146,7 +148,7 @@ impl Jobs {
     /// A listing is being asked for: it must speak of what lives now.
     pub fn handle_listing_asked(&mut self, now: Now) {
         self.listing_asked = Some(now.wall);
-        self.graves.clear();
+        self.begin_listing();
         for job in self.all.values_mut() {
             job.awaited = match job.stage {
                 Stage::Expected { exists, .. } => exists,
@@ -199,11 +201,31 @@ impl Jobs {
         }
     }
 
-    /// What QEMU has, asked for because a job concluded without a word of how.
+    /// A listing is being asked for because a job concluded without a word of how.
+    pub fn handle_conclusions_asked(&mut self) {
+        self.begin_listing();
+    }
+
     pub fn handle_conclusions(&mut self, listing: &[Listed]) {
         for listed in listing.iter().filter(|listed| listed.status == Status::Concluded) {
             self.handle_listed(listed, Origin::Live);
         }
+        if self.is_flooded() {
+            self.wish_again();
+        }
+        self.end_listing();
+    }
+
+    /// There is one at a time. What ended before it is asked for is not in it.
+    fn begin_listing(&mut self) {
+        self.graves.clear();
+        self.is_listing = true;
+    }
+
+    /// What ends from now on needs no grave; and those that were needed are no longer.
+    fn end_listing(&mut self) {
+        self.graves.clear();
+        self.is_listing = false;
     }
 
     /// A job that waits for the program since nobody listened: it must be told so.

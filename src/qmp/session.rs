@@ -303,6 +303,7 @@ impl<T: Ticket> Session<T> {
                     self.jobs.wish_again();
                 }
                 Wish::List => {
+                    self.jobs.handle_conclusions_asked();
                     self.send("query-jobs", None, Purpose::Conclusions, None, acts);
                 }
             }
