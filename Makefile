@@ -33,7 +33,7 @@ C_HELPERS := $(patsubst c-tests/%.c,$(TARGET)/c-tests/%.o,\
                $(filter-out c-tests/test_%.c,$(wildcard c-tests/*.c)))
 
 .PHONY: all lib header examples c-tests demo check check-msrv check-fresh check-qemus check-tsan \
-        cuts bench storm wrong install uninstall clean help
+        cuts bench soak storm wrong install uninstall clean help
 .DELETE_ON_ERROR:
 # Objects are kept for the next time.
 .SECONDARY:
@@ -87,6 +87,10 @@ cuts: lib ## a job's conversation with a real QEMU, cut at each of its bytes; en
 
 bench: ## other monitors' latency while a journal of 2 GiB is read
 	$(CARGO) bench $(CARGOFLAGS) --bench journal
+
+soak: lib ## MINUTES=30 of real QEMUs, cuts, deaths and attacks in one process; ends with tables
+	@BLOCKJOB_SOAK_MINUTES='$(or $(MINUTES),30)' \
+	    $(CARGO) test --locked --features header --test soak -- --nocapture
 
 storm: ## SEEDS=N worlds of fake QEMUs (10000), or the story of SEED=S alone; docs/storm.md
 	@SEEDS='$(SEEDS)' SEED='$(SEED)' FIRST='$(FIRST)' \

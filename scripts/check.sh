@@ -10,7 +10,7 @@ set -euo pipefail
 export LC_ALL=C
 cd "$(dirname "$0")/.."
 
-stages=(build format lint shell header rust wrong c valgrind examples qemu hostile install)
+stages=(build format lint shell header rust wrong c valgrind examples qemu hostile soak install)
 # A stage that takes longer than this many seconds hangs.
 limit=1200
 target=${CARGO_TARGET_DIR:-target}
@@ -49,12 +49,12 @@ stage_header() {
     done
 }
 
-# All tests but those of the stages `header`, `qemu` and `hostile`.
+# All tests but those of the stages `header`, `qemu`, `hostile` and `soak`.
 stage_rust() {
     local tests=() file
     for file in tests/*.rs tests/*/main.rs; do
         file=${file#tests/} file=${file%/main.rs} file=${file%.rs}
-        case $file in header | qemu | hostile | '*') ;; *) tests+=(--test "$file") ;; esac
+        case $file in header | qemu | hostile | soak | '*') ;; *) tests+=(--test "$file") ;; esac
     done
     try cargo test --locked --features header --no-fail-fast --lib "${tests[@]}"
 }
@@ -90,6 +90,12 @@ stage_qemu() {
 stage_hostile() {
     make lib
     cargo test --locked --features header --no-fail-fast --test hostile
+}
+
+# Without its minutes it takes forty seconds.
+stage_soak() {
+    make lib
+    cargo test --locked --features header --test soak -- --nocapture
 }
 
 stage_install() {

@@ -45,6 +45,24 @@ fn each_crate_in_the_library_has_a_licence_that_goes_with_ours() {
 }
 
 #[test]
+fn each_package_is_of_a_registry_and_is_what_it_was() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let lock = fs::read_to_string(root.join("Cargo.lock")).expect("it is committed");
+    let packages: Vec<&str> = lock.split("[[package]]").skip(1).collect();
+    assert!(packages.len() > 5, "this is no Cargo.lock: {lock}");
+    for package in packages {
+        let value = |name: &str| {
+            let line = package.lines().find_map(|line| line.strip_prefix(name));
+            line.and_then(|line| line.strip_prefix(" = \"")?.strip_suffix('"')).unwrap_or_default()
+        };
+        // Ours is the one that comes from here.
+        let ours = value("name") == env!("CARGO_PKG_NAME") && value("source").is_empty();
+        let pinned = value("source").starts_with("registry+") && value("checksum").len() == 64;
+        assert!(ours || pinned, "neither of a registry nor with a checksum: {package}");
+    }
+}
+
+#[test]
 fn the_library_is_made_of_few_crates() {
     let metadata = metadata();
     let names: Vec<_> =

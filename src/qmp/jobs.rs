@@ -63,12 +63,13 @@ pub struct Jobs {
     pub(super) owner: Option<String>,
     pub(super) told: Vec<Told>,
     pub(super) wishes: BTreeSet<Wish>,
+    /// A listing was asked for, and what it says is still to be believed or not.
+    pub(super) is_listing: bool,
     /// The ids that came to their end since the listing was asked for, which may be staler than
     /// that, and whether the end was known. At most `GRAVES_MAX`; one more and nothing is believed
-    /// to live by that listing.
+    /// to live by that listing. Without a listing, and a question to
+    /// the journal for jobs that nobody remembers, there is none.
     pub(super) graves: BTreeMap<u64, bool>,
-    /// QEMU is asked which jobs it has, and has not answered.
-    pub(super) is_listing: bool,
     /// Counts the connections, and which of them was usable last.
     pub(super) connection: u64,
     pub(super) usable: u64,
@@ -128,8 +129,8 @@ impl Jobs {
             owner: settings.owner.as_ref().map(|owner| format!("{owner}-")),
             told: Vec::new(),
             wishes: BTreeSet::new(),
-            graves: BTreeMap::new(),
             is_listing: false,
+            graves: BTreeMap::new(),
             connection: 1,
             usable: 0,
             listing_asked: None,
@@ -332,7 +333,7 @@ impl Jobs {
 
     /// An id has come to its end. `known`: also how.
     pub(super) fn bury(&mut self, id: &str, known: bool) {
-        let matters = self.is_listing || self.has_journal;
+        let matters = self.is_listing || self.forgotten != Inquiry::None;
         if matters && self.graves.len() <= GRAVES_MAX {
             *self.graves.entry(digest(id)).or_default() |= known;
         }
@@ -340,7 +341,7 @@ impl Jobs {
 
     /// Whether an id has come to its end, and if so whether it is known how.
     pub(super) fn buried(&self, id: &str) -> Option<bool> {
-        if self.graves.len() > GRAVES_MAX {
+        if self.is_flooded() {
             return Some(true);
         }
         self.graves.get(&digest(id)).copied()
@@ -355,6 +356,11 @@ impl Jobs {
             room -= usize::from(kept && !known);
             kept
         }
+    }
+
+    /// More has ended since the listing was asked for than can be known.
+    pub(super) fn is_flooded(&self) -> bool {
+        self.graves.len() > GRAVES_MAX
     }
 
     pub(super) fn remove(&mut self, id: &str) {

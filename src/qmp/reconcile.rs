@@ -91,7 +91,8 @@ impl Jobs {
     /// The monitor is usable: what is known now is of the process that answers.
     pub fn handle_usable(&mut self) {
         self.usable = self.connection;
-        self.is_listing = false;
+        // The listing has been believed, and the journal as well.
+        self.end_listing();
         if !self.is_reading {
             self.said.clear();
         }
@@ -145,20 +146,11 @@ impl Jobs {
         }
     }
 
-    /// A listing is being asked for, to know more of some jobs. What has ended before is not in it.
-    pub fn handle_conclusions_asked(&mut self) {
-        // The journal may still tell of those who ended earlier.
-        if !self.has_journal {
-            self.graves.clear();
-        }
-        self.is_listing = true;
-    }
-
     /// A listing is being asked for: it must speak of what lives now.
     pub fn handle_listing_asked(&mut self, now: Now) {
         self.listing_asked = Some(now.wall);
         self.graves.clear();
-        self.is_listing = true;
+        self.begin_listing();
         for job in self.all.values_mut() {
             job.awaited = match job.stage {
                 Stage::Expected { exists, .. } => exists,
@@ -208,11 +200,37 @@ impl Jobs {
         }
     }
 
-    /// What QEMU has, asked for because a job concluded without a word of how.
+    /// A listing is being asked for because a job concluded without a word of how.
+    pub fn handle_conclusions_asked(&mut self) {
+        self.begin_listing();
+    }
+
     pub fn handle_conclusions(&mut self, listing: &[Listed]) {
-        self.is_listing = false;
         for listed in listing.iter().filter(|listed| listed.status == Status::Concluded) {
             self.handle_listed(listed, Origin::Live);
+        }
+        if self.is_flooded() {
+            self.wish_again();
+        }
+        self.end_listing();
+    }
+
+    /// There is one at a time. What ended before it is asked for is not in it, but may be in the
+    /// journal.
+    fn begin_listing(&mut self) {
+        self.is_listing = true;
+        self.clear_graves();
+    }
+
+    /// What ends from now on needs no grave; and those that were needed are no longer.
+    fn end_listing(&mut self) {
+        self.is_listing = false;
+        self.clear_graves();
+    }
+
+    fn clear_graves(&mut self) {
+        if self.forgotten == Inquiry::None {
+            self.graves.clear();
         }
     }
 

@@ -311,3 +311,46 @@ fn more_jobs_than_may_be_known_are_counted_and_ours_keep_their_place() {
     world.completed("own-1", "stream", None);
     assert_eq!(world.ends(), ["end 1 own-1 succeeded for [1]"]);
 }
+
+/// A listing tells its end, and what was under its id before does not count.
+#[test]
+fn a_job_that_was_refused_and_is_started_again_has_its_end() {
+    let mut world = World::connected("7.2");
+    world.watches(1, "own-1", &["made"]);
+    world.starts_watched(1, "blockdev-create");
+    world.status("own-1", "created null");
+    world.refuses("GenericError", "no room");
+    world.starts_watched(1, "blockdev-create");
+    let start = world.last_command();
+    world.status("own-1", "created running");
+    world.replies_to(start, "\"return\": {}");
+    world.status("own-1", "waiting pending concluded");
+    world.replies(r#"[{"id": "own-1", "type": "create", "status": "concluded"}]"#);
+    assert_eq!(world.ends(), ["end 1 own-1 succeeded for [1]"]);
+}
+
+#[test]
+fn a_name_that_jobs_without_an_event_use_again_and_again_has_an_end_each_time() {
+    let mut world = World::connected("7.2");
+    for round in 1..=3 {
+        world.status("c0", "created running waiting pending concluded");
+        world.replies(r#"[{"id": "c0", "type": "create", "status": "concluded"}]"#);
+        assert_eq!(world.ends(), [format!("end {round} c0 succeeded")]);
+        world.status("c0", "null");
+    }
+}
+
+/// A connection may stand for months.
+#[test]
+fn the_end_of_a_job_without_an_event_is_told_after_a_hundred_thousand_others() {
+    let mut world = World::connected("7.2");
+    for number in 0..100_000 {
+        let id = format!("j{number}");
+        world.completed(&id, "stream", None);
+        world.status(&id, "concluded null");
+    }
+    assert_eq!(world.ends().len(), 100_000);
+    world.status("c0", "created running waiting pending concluded");
+    world.replies(r#"[{"id": "c0", "type": "create", "status": "concluded"}]"#);
+    assert_eq!(world.ends(), ["end 100001 c0 succeeded"]);
+}

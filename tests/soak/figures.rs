@@ -44,10 +44,14 @@ impl Figures {
         let Self { jobs, attacks, listeners, .. } = self;
         for (what, counts) in [("jobs", jobs), ("attacks", attacks)] {
             println!("{what}:");
-            counts.iter().for_each(|(name, count)| println!("{count:>10}  {name}"));
+            for (name, count) in counts {
+                println!("{count:>10}  {name}");
+            }
         }
         println!("listeners that came and went:");
-        listeners.iter().for_each(|(name, count)| println!("{count:>10}  {name}"));
+        for (name, count) in listeners {
+            println!("{count:>10}  {name}");
+        }
         println!();
         let judged = &self.judged;
         for (name, count) in [

@@ -90,7 +90,7 @@ impl Judged {
         let right = truth.map_or_else(
             // Of a job without an event, or one that only the library has heard before QEMU died.
             || case.killed || end.json.is_none(),
-            |truth| is_as_said(end, truth),
+            |truth| is_as_said(end, &truth),
         );
         let pivot = case.not_pivoted.is_some_and(|not| end.pivoted == not);
         let outcome = if case.outcome == Some(number::OUTCOME_CANCELLED) && is_called_cancelled(end)
@@ -139,7 +139,7 @@ fn final_of(said: &[&Message], end: &Event) -> Option<Event> {
     })
 }
 
-fn is_as_said(end: &Event, truth: Event) -> bool {
+fn is_as_said(end: &Event, truth: &Event) -> bool {
     let mut told = Event { pivoted: truth.pivoted, position: None, ..end.clone() };
     // Of another's it is only inferred that what comes after a cut is the same job's.
     if end.origin != number::ORIGIN_LIVE {
@@ -149,12 +149,12 @@ fn is_as_said(end: &Event, truth: Event) -> bool {
             (told.json, told.timestamp) = (truth.json.clone(), truth.timestamp);
             told.members.clone_from(&truth.members);
             if truth.kind == number::CANCELLED && is_called_cancelled(end) {
-                let Event { kind, outcome, name, error, .. } = truth.clone();
-                told = Event { kind, outcome, name, error, ..told };
+                let Event { kind, name, outcome, error, .. } = truth.clone();
+                told = Event { kind, name, outcome, error, ..told };
             }
         }
     }
-    told == truth
+    told == *truth
 }
 
 /// Faults of which all is said.

@@ -208,7 +208,7 @@ impl<'a> Room<'a> {
 
     fn cut_and_plan(&self, chance: &mut Chance) {
         let Some(proxy) = &self.proxy else { return };
-        let cuts: Vec<Cut> = (0..1 + chance.below(4))
+        let cuts: Vec<Cut> = (0..=chance.below(4))
             .map(|_| {
                 let direction = DIRECTIONS[usize::from(chance.below(4) == 0)];
                 let limit = if direction == Direction::ToLibrary { 3000 } else { 800 };

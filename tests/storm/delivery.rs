@@ -26,6 +26,8 @@ pub struct Delivery {
     /// What callbacks were called for, since it was last looked at.
     calls: Arc<Mutex<Calls>>,
     ends: BTreeMap<Id, Claims>,
+    /// Those of them that may not be acknowledged yet.
+    open: BTreeSet<Id>,
     /// Reports that the program holds.
     held: Vec<(Id, Arc<Report>)>,
     tick: u64,
@@ -91,6 +93,7 @@ impl Delivery {
             registrations: Vec::new(),
             calls: Arc::default(),
             ends: BTreeMap::new(),
+            open: BTreeSet::new(),
             held: Vec::new(),
             tick: 0,
             pulls,
@@ -209,6 +212,7 @@ impl Delivery {
             claims.handles.insert(*handle);
         }
         self.ends.insert(id, claims);
+        self.open.insert(id);
         self.tick = self.shared.roster.tick(|| {}).0;
         let report = self.shared.roster.take_end(&self.monitors[machine], end, self.tick);
         self.shared.queue.push(vec![report]);
@@ -353,13 +357,15 @@ impl Delivery {
     /// The ends that are acknowledged since this was last asked, by the sentences of DESIGN.
     pub fn due(&mut self) -> Vec<Id> {
         let mut due = Vec::new();
-        for (id, claims) in &mut self.ends {
+        self.open.retain(|id| {
+            let claims = self.ends.get_mut(id).expect("it was told");
             let all = claims.served && claims.waiting.is_empty() && claims.references == 0;
             if all && !claims.acknowledged {
                 claims.acknowledged = true;
                 due.push(*id);
             }
-        }
+            !claims.acknowledged
+        });
         due
     }
 
@@ -374,7 +380,7 @@ impl Delivery {
     }
 
     /// The program has taken all there was: nothing may be owed to anybody.
-    pub fn check_rest(&mut self, closed: &[usize]) -> Result<(), String> {
+    pub fn check_owed(&self, closed: &[usize]) -> Result<(), String> {
         for registration in self.registrations.iter().filter(|it| !it.removed) {
             for (id, claims) in &self.ends {
                 let wants = registration.machine.is_none_or(|it| it == id.0);
@@ -386,6 +392,12 @@ impl Delivery {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// The same, in the end: all that was given is given back.
+    pub fn check_rest(&mut self, closed: &[usize]) -> Result<(), String> {
+        self.check_owed(closed)?;
         self.held.clear();
         self.shared.roster.stop();
         self.shared.roster.clear();
@@ -395,6 +407,34 @@ impl Delivery {
                 return Err(format!("callback {} was freed {frees} times", registration.id));
             }
         }
+        Ok(())
+    }
+
+    /// What is over is no longer known here. The last registration stays, which is for all.
+    pub fn forget(&mut self) -> Result<(), String> {
+        let last = self.registrations.len().saturating_sub(1);
+        for registration in &mut self.registrations[..last] {
+            if !registration.removed {
+                registration.removed = true;
+                let id = registration.id;
+                self.shared.remove_callback(id, true).map_err(|error| error.text)?;
+            }
+        }
+        self.registrations[last].served.clear();
+        let removed = self.registrations.drain(..last);
+        for Registration { id, freed, .. } in removed {
+            if freed.load(Relaxed) != 1 {
+                return Err(format!("callback {id} was removed and not freed"));
+            }
+        }
+        self.registrations.shrink_to(1);
+        let open = self.ends.values().filter(|claims| !claims.acknowledged).count();
+        if open > 0 || !self.held.is_empty() {
+            return Err(format!("{open} ends are not acknowledged, {} held", self.held.len()));
+        }
+        self.ends.clear();
+        self.open.clear();
+        self.held = Vec::new();
         Ok(())
     }
 

@@ -162,6 +162,14 @@ impl Library {
         self.book.borrow().get(&ticket).cloned().flatten()
     }
 
+    /// What was answered is over.
+    pub fn forget(&mut self) {
+        let book = Rc::clone(&self.book);
+        self.purposes.retain(|(number, _)| book.borrow().get(number).is_none_or(Option::is_none));
+        self.purposes.shrink_to_fit();
+        self.book.borrow_mut().retain(|_, answer| answer.is_none());
+    }
+
     /// The tickets that were never answered, and what they were for.
     pub fn unanswered(&self) -> Vec<(u64, &'static str)> {
         let book = self.book.borrow();

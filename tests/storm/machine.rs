@@ -23,6 +23,8 @@ pub struct Machine {
     pub has_identity: bool,
     /// All processes; the last one is, or was, the present.
     pub processes: Vec<Qemu>,
+    /// How many there were before these.
+    forgotten: usize,
     pub link: Option<Link>,
     /// The library was told that the process is gone.
     pub end_told: bool,
@@ -54,6 +56,7 @@ impl Machine {
             has_journal: chance.one_in(3),
             has_identity: !chance.one_in(5),
             processes: Vec::new(),
+            forgotten: 0,
             link: None,
             end_told: false,
         };
@@ -75,6 +78,18 @@ impl Machine {
         self.end_told = false;
     }
 
+    pub fn odds(&self) -> &Odds {
+        &self.odds
+    }
+
+    /// The processes are all gone, and nobody is connected: they are forgotten, and another comes.
+    pub fn forget(&mut self, chance: &mut Chance) {
+        assert!(self.link.is_none(), "somebody is connected");
+        self.forgotten += self.processes.len();
+        self.processes = Vec::new();
+        self.boot(chance);
+    }
+
     pub fn qemu(&mut self) -> &mut Qemu {
         self.processes.last_mut().expect("it was booted")
     }
@@ -84,7 +99,7 @@ impl Machine {
     }
 
     pub fn identity(&self) -> Option<Identity> {
-        let started = self.processes.len() as u64;
+        let started = (self.forgotten + self.processes.len()) as u64;
         self.has_identity.then_some(Identity { pid: 1, started })
     }
 

@@ -45,6 +45,11 @@ impl Tally {
         }
     }
 
+    pub fn starting_with<'a>(&'a self, what: &'a str) -> impl Iterator<Item = (&'a str, u64)> {
+        let all = self.0.iter().map(|(name, count)| (name.as_str(), *count));
+        all.filter(move |(name, _)| name.starts_with(what))
+    }
+
     fn of(&self, what: &str) -> u64 {
         self.0.get(what).copied().unwrap_or(0)
     }

@@ -2,6 +2,7 @@
 //! chance comes from one seed, so a world can be played again to the letter.
 
 mod calm;
+mod day;
 mod others;
 
 use std::collections::BTreeMap;

@@ -8,6 +8,13 @@ use crate::oracle::Verdict;
 impl World {
     /// The storm is over: everything comes to rest, and nothing may be missing.
     pub(super) fn calm(&mut self) -> Verdict {
+        self.come_to_rest()?;
+        self.check_machines()?;
+        self.delivery.check_rest(&self.program.closed)?;
+        self.check_answered()
+    }
+
+    pub(super) fn come_to_rest(&mut self) -> Verdict {
         self.happens("calm", || "the storm is over".into());
         for index in 0..self.machines.len() {
             self.machines[index].qemu().cont();
@@ -42,10 +49,10 @@ impl World {
                 self.settle()?;
             }
         }
-        self.check_rest()
+        Ok(())
     }
 
-    fn let_all_happen(&mut self) -> Result<bool, String> {
+    pub(super) fn let_all_happen(&mut self) -> Result<bool, String> {
         let mut busy = false;
         for index in 0..self.machines.len() {
             for _ in 0..20 {
@@ -70,6 +77,13 @@ impl World {
             busy = true;
             self.read_journal()?;
         }
+        busy |= self.take_all()?;
+        Ok(busy)
+    }
+
+    /// The program takes all that there is for it. False when there was nothing.
+    fn take_all(&mut self) -> Result<bool, String> {
+        let mut busy = false;
         self.settle()?;
         while self.delivery.deliver(false)?.is_some() {
             busy = true;
@@ -115,7 +129,7 @@ impl World {
         self.machines.iter().filter_map(|machine| machine.now().next_due_us()).min()
     }
 
-    fn check_rest(&mut self) -> Verdict {
+    pub(super) fn check_machines(&mut self) -> Verdict {
         for index in 0..self.machines.len() {
             let closed = self.program.closed.contains(&index);
             let alive = self.machines[index].now().is_alive();
@@ -130,7 +144,10 @@ impl World {
                 }
             }
         }
-        self.delivery.check_rest(&self.program.closed)?;
+        Ok(())
+    }
+
+    pub(super) fn check_answered(&self) -> Verdict {
         let unanswered = self.library.unanswered();
         if unanswered.is_empty() { Ok(()) } else { Err(format!("never answered: {unanswered:?}")) }
     }
