@@ -33,7 +33,7 @@ C_HELPERS := $(patsubst c-tests/%.c,$(TARGET)/c-tests/%.o,\
                $(filter-out c-tests/test_%.c,$(wildcard c-tests/*.c)))
 
 .PHONY: all lib header examples c-tests demo check check-msrv check-fresh check-qemus check-tsan \
-        cuts bench storm wrong install uninstall clean help
+        cuts bench storm wrong fuzz fuzz-corpus install uninstall clean help
 .DELETE_ON_ERROR:
 # Objects are kept for the next time.
 .SECONDARY:
@@ -94,6 +94,13 @@ storm: ## SEEDS=N worlds of fake QEMUs (10000), or the story of SEED=S alone; do
 
 wrong: ## that the storm fails: each wrong design of tests/wrong, and what catches it
 	@scripts/check-wrong.sh
+
+fuzz: ## each fuzz target for MINUTES (60) of processor time, going on from the last; ends with a table
+	@scripts/setup.sh check
+	@scripts/fuzz.sh run
+
+fuzz-corpus: ## fuzz/corpus anew, from the transcripts and what `make fuzz` has found
+	@scripts/fuzz.sh corpus
 
 install: $(LIBRARY) ## into DESTDIR, PREFIX, LIBDIR, INCLUDEDIR, PKGCONFIGDIR, MANDIR
 	install -d '$(DESTDIR)$(LIBDIR)' '$(DESTDIR)$(INCLUDEDIR)' '$(DESTDIR)$(PKGCONFIGDIR)' \

@@ -21,7 +21,7 @@ pub struct Exchange<T: Ticket> {
     last: u64,
     /// At most `PENDING_MAX`.
     pending: BTreeMap<u64, Pending<T>>,
-    /// Those of `pending` that were not sent yet, and others that were given up meanwhile.
+    /// Those of `pending` that were not sent yet.
     line: VecDeque<(u64, Sending<T>)>,
     /// Invariant: exactly the deadline of each of `pending` that has one.
     deadlines: BTreeSet<(Duration, u64)>,
@@ -213,6 +213,8 @@ impl<T: Ticket> Exchange<T> {
         }
         let pending = self.pending.get_mut(&number).expect("what has a deadline is pending");
         if pending.place == Place::Line {
+            // Else its bytes would stand there until QEMU answers what stands before it.
+            self.line.retain(|(other, _)| *other != number);
             return self.remove(number).map(|pending| (pending, false));
         }
         pending.deadline = None;
@@ -292,3 +294,34 @@ const PENDING_MAX: usize = 8192;
 /// Of the program's commands. QEMU reads one when it has answered the one before, so that all of
 /// this may wait in the socket's line; half of that is left for our own.
 const PENDING_BYTES_MAX: usize = 2 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_given_up_in_the_line_is_held_no_longer() {
+        let mut exchange = Exchange::<u8>::new("b-".into());
+        exchange.limit(1);
+        let second = Duration::from_secs(1);
+        for number in 0..100 {
+            let order = Order {
+                name: "query-status",
+                arguments: None,
+                purpose: Purpose::Command { number, asks: None },
+                ticket: Some(1),
+                oob: false,
+                luggage: None,
+                deadline: (number > 1).then_some(second),
+            };
+            assert_eq!(exchange.submit(order).is_some(), number == 0);
+        }
+        let mut given_up = 0;
+        while let Some((_, sent)) = exchange.overdue(second) {
+            assert!(!sent);
+            given_up += 1;
+        }
+        assert_eq!((given_up, exchange.line.len(), exchange.pending.len()), (98, 1, 2));
+        assert!(exchange.advance().is_none());
+    }
+}

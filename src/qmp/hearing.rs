@@ -140,7 +140,7 @@ impl Jobs {
                 return self.settle_read(id);
             }
             if self.is_reading || self.usable < self.connection {
-                self.said.insert(said);
+                self.say(said);
             }
         }
         self.renew(id);
