@@ -8,7 +8,7 @@ CARGO        ?= cargo
 # For building the library, such as --frozen where there is no network.
 CARGOFLAGS   ?=
 CFLAGS       ?= -g -O2
-CXXFLAGS     ?= $(CFLAGS)
+Ccuts bench soak storm wrong installFLAGS     ?= $(CFLAGS)
 DESTDIR      ?=
 PREFIX       ?= /usr/local
 LIBDIR       ?= $(PREFIX)/lib
@@ -33,7 +33,7 @@ C_HELPERS := $(patsubst c-tests/%.c,$(TARGET)/c-tests/%.o,\
                $(filter-out c-tests/test_%.c,$(wildcard c-tests/*.c)))
 
 .PHONY: all lib header examples c-tests demo check check-msrv check-fresh check-qemus check-tsan \
-        cuts bench soak storm wrong install uninstall clean help
+        cuts bench soak storm wrong fuzz fuzz-corpus install uninstall clean help
 .DELETE_ON_ERROR:
 # Objects are kept for the next time.
 .SECONDARY:
@@ -98,6 +98,13 @@ storm: ## SEEDS=N worlds of fake QEMUs (10000), or the story of SEED=S alone; do
 
 wrong: ## that the storm fails: each wrong design of tests/wrong, and what catches it
 	@scripts/check-wrong.sh
+
+fuzz: ## each fuzz target for MINUTES (60) of processor time, going on from the last; ends with a table
+	@scripts/setup.sh check
+	@scripts/fuzz.sh run
+
+fuzz-corpus: ## fuzz/corpus anew, from the transcripts and what `make fuzz` has found
+	@scripts/fuzz.sh corpus
 
 install: $(LIBRARY) ## into DESTDIR, PREFIX, LIBDIR, INCLUDEDIR, PKGCONFIGDIR, MANDIR
 	install -d '$(DESTDIR)$(LIBDIR)' '$(DESTDIR)$(INCLUDEDIR)' '$(DESTDIR)$(PKGCONFIGDIR)' \
@@ -165,4 +172,4 @@ $(TARGET)/c-tests/test_library_may_be_loaded_and_unloaded: \
 # C++ programs stand alone.
 $(TARGET)/c-tests/%: c-tests/%.cc $(HEADER) | lib
 	@mkdir -p $(@D)
-	$(CXX) $(FLAGS) $(CXXFLAGS) $(LDFLAGS) -Werror -o $@ $< $(LINK) -lcmocka -pthread
+	$(Ccuts bench soak storm wrong install) $(FLAGS) $(CXXFLAGS) $(LDFLAGS) -Werror -o $@ $< $(LINK) -lcmocka -pthread

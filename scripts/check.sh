@@ -10,7 +10,7 @@ set -euo pipefail
 export LC_ALL=C
 cd "$(dirname "$0")/.."
 
-stages=(build format lint shell header rust wrong c valgrind examples qemu hostile soak install)
+stages=(build format lint shell header rust wrong fuzz c valgrind examples qemu hostile soak install)
 # A stage that takes longer than this many seconds hangs.
 limit=1200
 target=${CARGO_TARGET_DIR:-target}
@@ -62,6 +62,12 @@ stage_rust() {
 # Each wrong design must be caught by the storm.
 stage_wrong() {
     scripts/check-wrong.sh
+}
+
+# Each target of fuzz/ over its corpus and on from there, and a planted fault that must be found.
+stage_fuzz() {
+    ! cargo fmt --version || cargo fmt --check --manifest-path fuzz/Cargo.toml
+    scripts/fuzz.sh check
 }
 
 stage_c() {

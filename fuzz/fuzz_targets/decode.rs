@@ -14,7 +14,7 @@ use blockjob::{
     },
 };
 use blockjob_fuzz::{
-    json::{self, Tree, integer, without_nul},
+    json::{self, Tree, without_nul},
     memory,
 };
 use libfuzzer_sys::fuzz_target;
@@ -22,6 +22,9 @@ use serde_json::{Value, value::RawValue};
 
 fuzz_target!(|input: &[u8]| {
     let text = String::from_utf8_lossy(input);
+    if json::has_minus_zero(&text) {
+        return;
+    }
     match parse(&text) {
         Ok(Message::Event { name, timestamp, data }) => {
             let (event, peak) = memory::peak(|| decode(&name, timestamp, data, &text));
@@ -73,9 +76,9 @@ fn check_event(event: Option<&Event>, name: &str, data: &Value, tree: &Tree) {
     ] {
         assert_eq!(event.text(word), text(name).as_deref());
     }
-    assert_eq!(event.len, data.get("len").and_then(integer));
-    assert_eq!(event.offset, data.get("offset").and_then(integer));
-    assert_eq!(event.speed, data.get("speed").and_then(integer));
+    assert_eq!(event.len, data.get("len").and_then(Value::as_i64));
+    assert_eq!(event.offset, data.get("offset").and_then(Value::as_i64));
+    assert_eq!(event.speed, data.get("speed").and_then(Value::as_i64));
     assert_eq!(event.text(Word::Error).is_some(), data.get("error").is_some());
     if let Some(error) = text("error") {
         assert_eq!(event.text(Word::Error), Some(&*error));
@@ -132,7 +135,7 @@ fn listed(value: &Value, tree: &Tree, names: [&str; 3]) -> Option<Listed> {
     }
     let text = |name: &str| value.get(name).and_then(Value::as_str).map(str::to_owned);
     let flag = |name: &str| value.get(name).and_then(Value::as_bool);
-    let number = |name: &str| value.get(name).and_then(integer);
+    let number = |name: &str| value.get(name).and_then(Value::as_i64);
     let status = text("status");
     Some(Listed {
         id: text(id)?,

@@ -104,10 +104,9 @@ impl<'de> Deserialize<'de> for Tree {
     }
 }
 
-/// A JSON integer that fits into 64 bits with sign. `Value` takes `-0` for a fraction.
-pub fn integer(value: &Value) -> Option<i64> {
-    let minus_zero = value.as_f64().is_some_and(|it| it == 0.0 && it.is_sign_negative());
-    value.as_i64().or((minus_zero && value.to_string() == "-0.0").then_some(0))
+/// Is there a zero with a sign? `Value` takes `-0` for a fraction, and so cannot judge.
+pub fn has_minus_zero(text: &str) -> bool {
+    text.contains("-0")
 }
 
 /// Text as C can be given it.

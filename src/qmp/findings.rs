@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     job::{Inquiry, Job, Stage},
-    jobs::{Jobs, digest},
+    jobs::{Jobs, digest, was_said},
     journal::{Findings, Request, Wanted},
 };
 use crate::model::{Event, JobType, Loss, Origin, Status, Timestamp, Word};
@@ -254,7 +254,7 @@ fn own(job: &Job, mut events: Vec<Event>, said: &BTreeSet<u64>) -> (Vec<Event>, 
     // What the wire told of another is not this one's.
     let held = job.held.as_ref().and_then(digest_of);
     let told =
-        |event: &Event| digest_of(event).is_some_and(|it| Some(it) != held && said.contains(&it));
+        |event: &Event| digest_of(event).is_some_and(|it| Some(it) != held && was_said(said, it));
     if events.iter().any(told) {
         return (Vec::new(), None);
     }

@@ -150,10 +150,7 @@ impl Jobs {
                 return self.settle_read(id);
             }
             if self.is_reading || self.usable < self.connection {
-                // Of more than that a few may be told twice, by the journal as well.
-                if self.said.len() < SAID_MAX {
-                    self.said.insert(said);
-                }
+                self.say(said);
             }
         }
         self.renew(id);
@@ -293,5 +290,3 @@ impl Jobs {
 
 /// The ends of as many jobs as may be known, as QEMU tells them.
 const HELD_BYTES_MAX: usize = 8 << 20;
-/// Ends in the time in which a journal is read. A QEMU that reaches it is flooding.
-const SAID_MAX: usize = 1 << 16;

@@ -92,7 +92,8 @@ pub struct Jobs {
     /// By the ids of jobs whose ends the journal told: up to when what the wire says is theirs, and
     /// in which connection that was. At most as many as jobs may be known.
     pub(super) read_until: BTreeMap<String, (Timestamp, u64)>,
-    /// Ends that the wire told while the journal may be asked, which are not another job's.
+    /// Ends that the wire told while the journal may be asked, which are not another job's. At most
+    /// `SAID_MAX`; one more and no end of the journal's is believed to be another.
     pub(super) said: BTreeSet<u64>,
     /// The journal is being read for us.
     pub(super) is_reading: bool,
@@ -363,6 +364,13 @@ impl Jobs {
         self.graves.len() > GRAVES_MAX
     }
 
+    /// The wire told an end, which the journal may tell too.
+    pub(super) fn say(&mut self, end: u64) {
+        if self.said.len() <= SAID_MAX {
+            self.said.insert(end);
+        }
+    }
+
     pub(super) fn remove(&mut self, id: &str) {
         if let Some(number) = self.current.remove(id) {
             self.all.remove(&number);
@@ -387,5 +395,38 @@ fn ended() -> Error {
     Error::new(Code::Already, "its end was told already; make a new handle for another job")
 }
 
+/// Was this end among those that the wire told?
+pub(super) fn was_said(said: &BTreeSet<u64>, end: u64) -> bool {
+    said.len() > SAID_MAX || said.contains(&end)
+}
+
+/// Ends before a connection is usable, or while a journal is read. A QEMU that reaches it is
+/// flooding.
+const SAID_MAX: usize = 1 << 16;
 /// Ends in the time of one listing. A QEMU that reaches it is flooding.
 const GRAVES_MAX: usize = 1 << 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::qmp::{decode::decode, message::members};
+
+    #[test]
+    fn a_flood_of_ends_before_a_connection_is_usable_is_held_in_bounded_memory() {
+        let mut settings = Settings::new("vm".into());
+        (settings.journal, settings.job_limit) = (true, 4);
+        let mut jobs = Jobs::new(&settings);
+        for number in 0..SAID_MAX + 100 {
+            let json = format!("{{\"data\": {{\"device\": \"j{number}\"}}}}");
+            let [data] = members(&json, ["data"]).unwrap();
+            let event = decode("BLOCK_JOB_COMPLETED", None, data, &json).unwrap();
+            jobs.handle_event(event, false);
+            jobs.told();
+        }
+        assert_eq!((jobs.said.len(), jobs.all.len()), (SAID_MAX + 1, 4));
+        // Nobody can say any more which ends were told, so none is taken for another job's.
+        assert!(was_said(&jobs.said, digest("an end that was never told")));
+        jobs.handle_usable();
+        assert!(!was_said(&jobs.said, digest("an end that was never told")));
+    }
+}
