@@ -10,7 +10,7 @@ set -euo pipefail
 export LC_ALL=C
 cd "$(dirname "$0")/.."
 
-stages=(build format lint shell header rust wrong c valgrind examples qemu install)
+stages=(build format lint shell header rust wrong c valgrind asan tsan shuttle examples qemu install)
 # A stage that takes longer than this many seconds hangs.
 limit=1200
 target=${CARGO_TARGET_DIR:-target}
@@ -74,6 +74,19 @@ stage_valgrind() {
     run_c_tests valgrind --quiet --child-silent-after-fork=yes \
         --error-exitcode=99 --leak-check=full \
         --show-leak-kinds=definite --errors-for-leak-kinds=definite --num-callers=40
+}
+
+# The quick form of each; `make check-asan`, `check-tsan` and `check-shuttle` run all of it.
+stage_asan() {
+    scripts/check-asan.sh --quick
+}
+
+stage_tsan() {
+    scripts/check-tsan.sh --quick
+}
+
+stage_shuttle() {
+    scripts/check-shuttle.sh --quick
 }
 
 stage_examples() {

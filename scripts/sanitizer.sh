@@ -14,14 +14,20 @@ work=${CARGO_TARGET_DIR:-target}/$sanitizer
 mkdir -p "$work/logs" "$work/release"
 work=$(cd "$work" && pwd)
 rust=/usr/bin
-llvm=$($rust/rustc -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
-host=$($rust/rustc -vV | sed -n 's/^host: //p')
+version=$($rust/rustc -vV 2>/dev/null || true)
+llvm=$(sed -n 's/^LLVM version: \([0-9]*\).*/\1/p' <<<"$version")
+host=$(sed -n 's/^host: //p' <<<"$version")
 logs=$work/logs
+type "clang-$llvm" >/dev/null || {
+    echo "skipped: there is no Debian's Rust with a clang of its LLVM (scripts/setup.sh sanitizers)"
+    exit 77
+}
 
 failed=0
 yes() { echo "ok - $1"; }
 no() {
     echo "not ok - $1"
+    # shellcheck disable=SC2034 # it is the status of who sources this
     failed=1
 }
 

@@ -35,7 +35,7 @@ impl Monitor {
         let _waiting = self.life().wait();
         let command = self.command(order)?;
         let (ticket, stub) = reply_ticket();
-        self.post(Post::Execute(Arc::clone(self), command, ticket))?;
+        self.ask(Post::Execute(Arc::clone(self), command, ticket))?;
         let text = format!("whether it carries {} out is not known", order.command);
         answered(stub, order.timeout, &text)
     }

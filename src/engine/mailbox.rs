@@ -1,7 +1,8 @@
-//! What callers post to the reader. Bounded by its callers: a monitor is started once until it is
-//! down again and closed once, a handle is made and freed once, an end is acknowledged by itself
-//! once, a journal is read and a host looked up when that was asked for; and whoever posts a ticket
-//! waits for it, but for commands that nobody waits for, which `reply` bounds.
+//! What callers post to the reader. Messages are bounded by their callers: a monitor is started once
+//! until it is down again and closed once, a handle is made and freed once, an end is acknowledged by
+//! itself once, a journal is read and a host looked up when that was asked for, and commands that
+//! nobody waits for are bounded by `reply`. Questions are not, since whoever gives the answer no time
+//! may ask again at once: they have a bound of their own.
 
 #![forbid(unsafe_code)]
 
@@ -25,8 +26,22 @@ impl<P> Mailbox<P> {
         &self.wake
     }
 
+    /// A message, which is taken in any case.
     pub fn post(&self, post: P) -> Result<(), Error> {
+        self.put(post, usize::MAX)
+    }
+
+    /// A question, which is refused when the reader has not come to look for long.
+    pub fn ask(&self, post: P) -> Result<(), Error> {
+        self.put(post, ASKED_MAX)
+    }
+
+    fn put(&self, post: P, limit: usize) -> Result<(), Error> {
         match &mut *self.posts.lock() {
+            Some(posts) if posts.len() >= limit => {
+                let text = format!("{limit} calls wait for the listener's thread already");
+                return Err(Error::new(Code::NoBuffers, text));
+            }
             Some(posts) => posts.push(post),
             None => return Err(stopped()),
         }
@@ -55,4 +70,24 @@ impl<P> Mailbox<P> {
 
 pub fn stopped() -> Error {
     Error::new(Code::Shutdown, "the listener was stopped or freed; nothing works on it any more")
+}
+
+/// Twice as many as one QEMU may leave unanswered; some megabytes.
+const ASKED_MAX: usize = 1 << 14;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_question_is_refused_where_too_many_wait_and_a_message_is_not() {
+        let mailbox = Mailbox::new().unwrap();
+        for number in 0..ASKED_MAX {
+            mailbox.ask(number).unwrap();
+        }
+        assert_eq!(mailbox.ask(0).unwrap_err().code, Code::NoBuffers);
+        mailbox.post(ASKED_MAX).unwrap();
+        assert_eq!(mailbox.take().unwrap().last(), Some(&ASKED_MAX));
+        mailbox.ask(0).unwrap();
+    }
 }

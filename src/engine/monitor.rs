@@ -170,6 +170,10 @@ impl Monitor {
         self.mailbox.post(post)
     }
 
+    pub fn ask(&self, post: Post) -> Result<(), Error> {
+        self.mailbox.ask(post)
+    }
+
     pub fn address(&self) -> &Address {
         &self.address
     }
