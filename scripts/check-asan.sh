@@ -10,7 +10,7 @@ set -euo pipefail
 export LC_ALL=C
 cd "$(dirname "$0")/.."
 
-sanitizer=address rustflags='' cargoflags=()
+sanitizer=address cargoflags=()
 options=detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1
 . scripts/sanitizer.sh
 

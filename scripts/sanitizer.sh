@@ -4,8 +4,8 @@
 #
 # Rust and clang are Debian's own (scripts/setup.sh sanitizers), whichever Rust is used for all else:
 # they share an LLVM, and the source of this Rust's std is there. No nightly: RUSTC_BOOTSTRAP=1
-# stands for one. Who sources this has set `sanitizer` to clang's name of it, `rustflags` to more for
-# Rust, `cargoflags` to more for cargo, and `options` to those of the sanitizer's.
+# stands for one. Who sources this has set `sanitizer` to clang's name of it, `cargoflags` to more for
+# cargo, and `options` to the sanitizer's.
 # shellcheck shell=bash disable=SC2154 # they have set them
 
 . scripts/sources.sh
@@ -40,7 +40,7 @@ rust_of() {
         CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS=true \
         CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true \
         RUSTFLAGS="-Zsanitizer=$sanitizer -Zexternal-clangrt -Clinker=clang-$llvm \
-            -Clink-arg=-fsanitize=$sanitizer $rustflags" \
+            -Clink-arg=-fsanitize=$sanitizer" \
         $rust/cargo "$2" "${cargoflags[@]}" --config 'profile.release.package."*".debug=0' \
         --target "$host" --locked --release "${@:3}")
 }

@@ -87,8 +87,9 @@ pub unsafe extern "C" fn blockjob_event_get_loss(event: *const Report) -> c_int 
 /// @param timeout_ms milliseconds to wait; -1 for as long as the connection lasts
 ///
 /// Returns: 0, also when it was acknowledged before. Errors: -EINVAL (no end of a job), -ENOTCONN
-/// and -ETIMEDOUT (it is acknowledged, and the job is dismissed when QEMU can be reached),
-/// -ESHUTDOWN (the monitor was closed, or the listener stopped).
+/// and -ETIMEDOUT (it is acknowledged, and the job is dismissed when QEMU can be reached), -ENOBUFS
+/// (too many calls wait for the listener's thread: it is not acknowledged), -ESHUTDOWN (the monitor
+/// was closed, or the listener stopped).
 ///
 /// Threads: any, also inside callbacks. Since: 0.1.
 #[unsafe(no_mangle)]
