@@ -58,8 +58,7 @@ wait
 objects=("$work/release/libblockjob.so")
 while read -r executable; do objects+=(--object "$executable"); done <"$work/executables"
 show=(--instr-profile "$work/counts.profdata" --ignore-filename-regex '/(tests|registry|rustc-[^/]*|rustlib)/')
-"llvm-cov-$llvm" show "${objects[@]}" "${show[@]}" --format html --output-dir "$work/html" \
-    --show-branches=count
+"llvm-cov-$llvm" show "${objects[@]}" "${show[@]}" --format html --output-dir "$work/html"
 "llvm-cov-$llvm" export "${objects[@]}" "${show[@]}" >"$work/coverage.json"
 python3 scripts/coverage.py "$work/coverage.json"
 echo

@@ -35,7 +35,8 @@ impl Monitor {
         let _waiting = self.life().wait();
         let command = self.command(order)?;
         let (ticket, stub) = reply_ticket();
-        self.ask(Post::Execute(Arc::clone(self), command, ticket))?;
+        let bytes = command.arguments.as_ref().map_or(0, String::len);
+        self.ask(Post::Execute(Arc::clone(self), command, ticket), bytes)?;
         let text = format!("whether it carries {} out is not known", order.command);
         answered(stub, order.timeout, &text)
     }

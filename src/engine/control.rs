@@ -47,7 +47,7 @@ impl Job {
     pub fn begin_dismiss(&self) -> Result<Stub, Error> {
         let key = self.monitor().roster().taken(self.handle())?;
         let (ticket, stub) = ticket();
-        self.monitor().ask(Post::DismissJob(key.monitor, key.job, ticket))?;
+        self.monitor().ask(Post::DismissJob(key.monitor, key.job, ticket), 0)?;
         self.monitor().roster().acknowledge(key);
         Ok(stub)
     }
@@ -55,7 +55,7 @@ impl Job {
     pub fn begin_ask(&self, control: Control) -> Result<Stub, Error> {
         let (ticket, stub) = ticket();
         let (monitor, handle) = (self.monitor().id(), self.handle());
-        self.monitor().ask(Post::AskJob { monitor, handle, control, ticket })?;
+        self.monitor().ask(Post::AskJob { monitor, handle, control, ticket }, 0)?;
         Ok(stub)
     }
 

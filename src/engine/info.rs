@@ -70,7 +70,7 @@ impl Monitor {
             return Err(Error::new(Code::NotConnected, text));
         }
         let (ticket, stub) = list_ticket();
-        self.ask(Post::Look(Arc::clone(self), handle, ticket))?;
+        self.ask(Post::Look(Arc::clone(self), handle, ticket), 0)?;
         Ok(stub)
     }
 }

@@ -65,7 +65,7 @@ impl Job {
         let Purpose { exists, adopt } = purpose;
         let watch = Watch { handle, id, exists, made, adopt, ended: None };
         let (ticket, stub) = ticket();
-        monitor.ask(Post::Watch(Arc::clone(monitor), watch, ticket))?;
+        monitor.ask(Post::Watch(Arc::clone(monitor), watch, ticket), 0)?;
         Ok((job, stub))
     }
 
@@ -101,13 +101,14 @@ impl Job {
 
     pub fn begin_start(&self, command: &str, arguments: &str) -> Result<Stub, Error> {
         let (ticket, stub) = ticket();
-        self.monitor.ask(Post::StartJob {
+        let post = Post::StartJob {
             monitor: self.monitor.id(),
             handle: self.handle,
             command: command.to_owned(),
             arguments: arguments.to_owned(),
             ticket,
-        })?;
+        };
+        self.monitor.ask(post, arguments.len())?;
         Ok(stub)
     }
 
@@ -151,7 +152,7 @@ impl Report {
             Error::new(Code::Invalid, "the event is no end of a job: there is nothing to take")
         })?;
         let (ticket, stub) = ticket();
-        self.monitor.ask(Post::Acknowledge(key.monitor, key.job, Some(ticket)))?;
+        self.monitor.ask(Post::Acknowledge(key.monitor, key.job, Some(ticket)), 0)?;
         self.monitor.roster().acknowledge(key);
         Ok(stub)
     }

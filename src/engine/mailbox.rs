@@ -12,13 +12,20 @@ use crate::model::{Code, Error};
 #[derive(Debug)]
 pub struct Mailbox<P> {
     /// `None` when the listener was stopped.
-    posts: Mutex<Option<Vec<P>>>,
+    posts: Mutex<Option<Posts<P>>>,
     wake: Wake,
+}
+
+#[derive(Debug)]
+struct Posts<P> {
+    all: Vec<P>,
+    /// Of what is asked.
+    bytes: usize,
 }
 
 impl<P> Mailbox<P> {
     pub fn new() -> Result<Self, Error> {
-        Ok(Self { posts: Mutex::new(Some(Vec::new())), wake: Wake::new()? })
+        Ok(Self { posts: Mutex::new(Some(Posts::default())), wake: Wake::new()? })
     }
 
     /// Rings when a post has come or the listener was stopped.
@@ -28,21 +35,29 @@ impl<P> Mailbox<P> {
 
     /// A message, which is taken in any case.
     pub fn post(&self, post: P) -> Result<(), Error> {
-        self.put(post, usize::MAX)
+        self.put(post, None)
     }
 
-    /// A question, which is refused when the reader has not come to look for long.
-    pub fn ask(&self, post: P) -> Result<(), Error> {
-        self.put(post, ASKED_MAX)
+    /// A question with so many bytes, which is refused when the reader has not come to look for
+    /// long.
+    pub fn ask(&self, post: P, bytes: usize) -> Result<(), Error> {
+        self.put(post, Some(bytes))
     }
 
-    fn put(&self, post: P, limit: usize) -> Result<(), Error> {
+    fn put(&self, post: P, asked: Option<usize>) -> Result<(), Error> {
         match &mut *self.posts.lock() {
-            Some(posts) if posts.len() >= limit => {
-                let text = format!("{limit} calls wait for the listener's thread already");
+            Some(posts) if asked.is_some_and(|bytes| !posts.has_room(bytes)) => {
+                let text = format!(
+                    "{} calls with {} bytes wait for the listener's thread already",
+                    posts.all.len(),
+                    posts.bytes
+                );
                 return Err(Error::new(Code::NoBuffers, text));
             }
-            Some(posts) => posts.push(post),
+            Some(posts) => {
+                posts.bytes += asked.unwrap_or(0);
+                posts.all.push(post);
+            }
             None => return Err(stopped()),
         }
         self.wake.ring();
@@ -52,7 +67,7 @@ impl<P> Mailbox<P> {
     /// All posts since the last call; `None` when the listener was stopped.
     pub fn take(&self) -> Option<Vec<P>> {
         // The wake is not read: each ring is a new edge for the poll, and costs a call less.
-        self.posts.lock().as_mut().map(std::mem::take)
+        self.posts.lock().as_mut().map(|posts| std::mem::take(posts).all)
     }
 
     /// Refuses further posts and drops the present ones, whose tickets answer by themselves.
@@ -68,12 +83,27 @@ impl<P> Mailbox<P> {
     }
 }
 
+impl<P> Posts<P> {
+    /// One question has room in any case, so that the longest command can be sent.
+    fn has_room(&self, bytes: usize) -> bool {
+        self.all.is_empty() || self.all.len() < ASKED_MAX && self.bytes + bytes <= ASKED_BYTES_MAX
+    }
+}
+
+impl<P> Default for Posts<P> {
+    fn default() -> Self {
+        Self { all: Vec::new(), bytes: 0 }
+    }
+}
+
 pub fn stopped() -> Error {
     Error::new(Code::Shutdown, "the listener was stopped or freed; nothing works on it any more")
 }
 
 /// Twice as many as one QEMU may leave unanswered; some megabytes.
 const ASKED_MAX: usize = 1 << 14;
+/// Of the commands among them; eight times what one QEMU may leave unanswered.
+const ASKED_BYTES_MAX: usize = 16 << 20;
 
 #[cfg(test)]
 mod tests {
@@ -83,11 +113,17 @@ mod tests {
     fn a_question_is_refused_where_too_many_wait_and_a_message_is_not() {
         let mailbox = Mailbox::new().unwrap();
         for number in 0..ASKED_MAX {
-            mailbox.ask(number).unwrap();
+            mailbox.ask(number, 0).unwrap();
         }
-        assert_eq!(mailbox.ask(0).unwrap_err().code, Code::NoBuffers);
+        assert_eq!(mailbox.ask(0, 0).unwrap_err().code, Code::NoBuffers);
         mailbox.post(ASKED_MAX).unwrap();
         assert_eq!(mailbox.take().unwrap().last(), Some(&ASKED_MAX));
-        mailbox.ask(0).unwrap();
+
+        mailbox.ask(0, ASKED_BYTES_MAX + 1).unwrap();
+        assert_eq!(mailbox.ask(0, 0).unwrap_err().code, Code::NoBuffers);
+        mailbox.take();
+        mailbox.ask(0, ASKED_BYTES_MAX).unwrap();
+        mailbox.ask(0, 0).unwrap();
+        assert_eq!(mailbox.ask(0, 1).unwrap_err().code, Code::NoBuffers);
     }
 }

@@ -170,8 +170,8 @@ impl Monitor {
         self.mailbox.post(post)
     }
 
-    pub fn ask(&self, post: Post) -> Result<(), Error> {
-        self.mailbox.ask(post)
+    pub fn ask(&self, post: Post, bytes: usize) -> Result<(), Error> {
+        self.mailbox.ask(post, bytes)
     }
 
     pub fn address(&self) -> &Address {
