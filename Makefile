@@ -33,7 +33,8 @@ C_HELPERS := $(patsubst c-tests/%.c,$(TARGET)/c-tests/%.o,\
                $(filter-out c-tests/test_%.c,$(wildcard c-tests/*.c)))
 
 .PHONY: all lib header examples c-tests demo check check-msrv check-fresh check-qemus check-tsan \
-        cuts bench soak storm wrong fuzz fuzz-corpus install uninstall clean help
+        check-asan check-shuttle coverage cuts bench soak storm wrong fuzz fuzz-corpus install \
+        uninstall clean help
 .DELETE_ON_ERROR:
 # Objects are kept for the next time.
 .SECONDARY:
@@ -78,8 +79,20 @@ check-qemus: ## the tests with real QEMUs against those of four Debian releases,
 	+@scripts/check-qemus.sh
 
 check-tsan: ## the C tests with a thread sanitizer in library, std and programs; two planted races
-	@scripts/setup.sh tsan
+	@scripts/setup.sh sanitizers
 	+@scripts/check-tsan.sh
+
+check-asan: ## C and Rust tests with the address and leak sanitizers; four planted faults
+	@scripts/setup.sh sanitizers
+	+@scripts/check-asan.sh
+
+check-shuttle: ## the engine's threads in many orders (ORDERS=N); planted faults must be found
+	@scripts/setup.sh build
+	@scripts/check-shuttle.sh
+
+coverage: ## which lines all the tests run together, as a table, and as pages in target/coverage
+	@scripts/setup.sh check
+	+@scripts/coverage.sh
 
 cuts: lib ## a job's conversation with a real QEMU, cut at each of its bytes; ends with tables
 	@BLOCKJOB_CUTS=all $(CARGO) test --locked --features header --test qemu -- \

@@ -10,7 +10,7 @@ set -euo pipefail
 export LC_ALL=C
 cd "$(dirname "$0")/.."
 
-sanitizer=thread rustflags='' cargoflags=(-Zbuild-std=std,panic_unwind)
+sanitizer=thread cargoflags=("-Zbuild-std=std,panic_unwind")
 options=second_deadlock_stack=1:die_after_fork=0:suppressions=$PWD/tests/tsan/suppressions
 . scripts/sanitizer.sh
 

@@ -10,7 +10,8 @@ set -euo pipefail
 export LC_ALL=C
 cd "$(dirname "$0")/.."
 
-stages=(build format lint shell header rust wrong fuzz c valgrind examples qemu hostile soak install)
+stages=(build format lint shell header rust wrong fuzz c valgrind asan tsan shuttle examples qemu
+        hostile soak install)
 # A stage that takes longer than this many seconds hangs.
 limit=1200
 target=${CARGO_TARGET_DIR:-target}
@@ -77,9 +78,31 @@ stage_c() {
 # Leaks are what nothing points to any more; c-tests/README.md says what is still reachable.
 stage_valgrind() {
     type valgrind || skip "there is no valgrind"
-    run_c_tests valgrind --quiet --child-silent-after-fork=yes \
-        --error-exitcode=99 --leak-check=full \
-        --show-leak-kinds=definite --errors-for-leak-kinds=definite --num-callers=40
+    local valgrind=(valgrind --quiet --child-silent-after-fork=yes --error-exitcode=99
+        --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite
+        --num-callers=40)
+    run_c_tests "${valgrind[@]}"
+    # The same faults that the address sanitizer must report.
+    local planted=$target/c-tests/planted fault
+    "${CC:-cc}" -g -Iinclude -o "$planted" tests/asan/planted.c -L"$target/release" -lblockjob \
+        -Wl,-rpath,"$(realpath "$target")/release"
+    check "the program without a fault is clean" "${valgrind[@]}" "$planted" none
+    for fault in late kept; do
+        check "the planted fault '$fault' is reported" fails_with 99 "${valgrind[@]}" "$planted" $fault
+    done
+}
+
+# The quick form of each; `make check-asan`, `check-tsan` and `check-shuttle` run all of it.
+stage_asan() {
+    scripts/check-asan.sh --quick
+}
+
+stage_tsan() {
+    scripts/check-tsan.sh --quick
+}
+
+stage_shuttle() {
+    scripts/check-shuttle.sh --quick
 }
 
 stage_examples() {
@@ -127,6 +150,13 @@ make() { command "${MAKE:-make}" --no-print-directory "$@"; }
 # check TITLE COMMAND...: one test, which fails with COMMAND; the stage goes on.
 check() {
     if "${@:2}"; then echo "ok - $1"; else echo "not ok - $1" && failed=1; fi
+}
+
+# fails_with STATUS COMMAND...
+fails_with() {
+    local status=0
+    "${@:2}" || status=$?
+    [ $status -eq "$1" ]
 }
 
 # try COMMAND...: a program that counts its tests itself; the stage goes on when it fails.

@@ -4,8 +4,8 @@
 #
 # Rust and clang are Debian's own (scripts/setup.sh sanitizers), whichever Rust is used for all else:
 # they share an LLVM, and the source of this Rust's std is there. No nightly: RUSTC_BOOTSTRAP=1
-# stands for one. Who sources this has set `sanitizer` to clang's name of it, `rustflags` to more for
-# Rust, `cargoflags` to more for cargo, and `options` to those of the sanitizer's.
+# stands for one. Who sources this has set `sanitizer` to clang's name of it, `cargoflags` to more for
+# cargo, and `options` to the sanitizer's.
 # shellcheck shell=bash disable=SC2154 # they have set them
 
 . scripts/sources.sh
@@ -14,14 +14,20 @@ work=${CARGO_TARGET_DIR:-target}/$sanitizer
 mkdir -p "$work/logs" "$work/release"
 work=$(cd "$work" && pwd)
 rust=/usr/bin
-llvm=$($rust/rustc -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
-host=$($rust/rustc -vV | sed -n 's/^host: //p')
+version=$($rust/rustc -vV 2>/dev/null || true)
+llvm=$(sed -n 's/^LLVM version: \([0-9]*\).*/\1/p' <<<"$version")
+host=$(sed -n 's/^host: //p' <<<"$version")
 logs=$work/logs
+type "clang-$llvm" >/dev/null || {
+    echo "skipped: there is no Debian's Rust with a clang of its LLVM (scripts/setup.sh sanitizers)"
+    exit 77
+}
 
 failed=0
 yes() { echo "ok - $1"; }
 no() {
     echo "not ok - $1"
+    # shellcheck disable=SC2034 # it is the status of who sources this
     failed=1
 }
 
@@ -34,7 +40,7 @@ rust_of() {
         CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS=true \
         CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true \
         RUSTFLAGS="-Zsanitizer=$sanitizer -Zexternal-clangrt -Clinker=clang-$llvm \
-            -Clink-arg=-fsanitize=$sanitizer $rustflags" \
+            -Clink-arg=-fsanitize=$sanitizer" \
         $rust/cargo "$2" "${cargoflags[@]}" --config 'profile.release.package."*".debug=0' \
         --target "$host" --locked --release "${@:3}")
 }

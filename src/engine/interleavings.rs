@@ -266,6 +266,20 @@ mod stories {
     }
 
     #[test]
+    fn who_registers_when_all_was_delivered_is_told_as_well() {
+        tell(|| {
+            let world = World::new(Mode::Thread);
+            world.register(true, |_, _| {}).unwrap();
+            world.read_end(1, &[]);
+            world.callbacks.heard(1);
+            world.register(false, |_, _| {}).unwrap();
+            assert_eq!(world.callbacks.heard(2), ["1: 1", "2: 1"]);
+            world.end();
+            world.callbacks.assert_over(2);
+        });
+    }
+
+    #[test]
     fn what_is_read_after_a_registration_is_told() {
         tell(|| {
             let world = World::new(Mode::Thread);

@@ -1,7 +1,8 @@
 /*
  * Two faults of a program's that the address sanitizer must report: an event that is used after its
- * callback has returned, and one that is kept and never released. They show that C sees the
- * library's memory as it is, and that a leak across the boundary is seen.
+ * callback has returned ("late"), and one that is kept and never released ("kept"). They show that C
+ * sees the library's memory as it is, and that a leak across the boundary is seen. With any other
+ * argument the program has no fault, and what is reported is the library's.
  */
 #include <blockjob.h>
 
@@ -29,7 +30,8 @@ int main(int argc, char **argv)
     const struct timespec pause = { .tv_nsec = 1000000 };
     blockjob_listener *listener = NULL;
     blockjob_monitor *monitor = NULL;
-    int keeps = argc > 1 && strcmp(argv[1], "kept") == 0;
+    const char *fault = argc > 1 ? argv[1] : "";
+    int keeps = strcmp(fault, "kept") == 0;
 
     if (blockjob_listener_new(&listener) < 0 ||
         blockjob_callback_add(listener, NULL, NULL, BLOCKJOB_EVENT_ALL, on_event, &keeps, NULL) <
@@ -44,7 +46,7 @@ int main(int argc, char **argv)
     }
     blockjob_monitor_unref(monitor);
     blockjob_listener_free(listener);
-    if (!keeps) {
+    if (strcmp(fault, "late") == 0) {
         use_late(kept);
     }
     atomic_store(&kept, NULL);

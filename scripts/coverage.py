@@ -1,0 +1,82 @@
+"""Prints what `llvm-cov export` has counted, by file of src, without the tests that stand in them.
+
+Each function is there once for each program and type that it was compiled for; a region counts as
+run when it was in one of them. A line is counted by the regions that begin in it.
+"""
+
+import json
+import pathlib
+import re
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+CODE, GAP = 0, 3
+
+
+def tests_begin(path):
+    """The number of the line at which the tests of a source begin."""
+    lines = path.read_text().splitlines()
+    marks = (at for at, line in enumerate(lines, 1) if line.startswith("#[cfg(test)]"))
+    return next((at for at in marks if re.match(r"mod \w+ \{", lines[at])), len(lines) + 1)
+
+
+def counted(export):
+    """By source and place, how often each region was run."""
+    regions = {}
+    for function in export["data"][0]["functions"]:
+        files = function["filenames"]
+        for *place, count, file, _, kind in function["regions"]:
+            path = pathlib.Path(files[file])
+            if kind == CODE and path.is_relative_to(ROOT / "src"):
+                of_file = regions.setdefault(path, {})
+                of_file[tuple(place)] = max(count, of_file.get(tuple(place), 0))
+    return regions
+
+
+def ranges(numbers):
+    """`3-5 9` for 3, 4, 5 and 9."""
+    parts = []
+    for number in sorted(numbers):
+        if parts and parts[-1][1] == number - 1:
+            parts[-1][1] = number
+        else:
+            parts.append([number, number])
+    return " ".join(f"{a}" if a == b else f"{a}-{b}" for a, b in parts)
+
+
+def main():
+    with open(sys.argv[1], encoding="utf-8") as file:
+        regions = counted(json.load(file))
+    total = [0] * 4
+    print(f"{'file':24} {'lines':>11} {'%':>6} {'regions':>11} {'%':>6}  not run, by line")
+    for path in sorted(regions):
+        end = tests_begin(path)
+        own = {place: count for place, count in regions[path].items() if place[0] < end}
+        if not own:
+            continue
+        # Of regions that lie in one another the innermost says of a line.
+        lines = {}
+        for (first, _, last, _), count in sorted(own.items(), key=lambda it: it[0][0] - it[0][2]):
+            for line in range(first, last + 1):
+                lines[line] = count
+        begun = {}
+        for (first, *_), count in own.items():
+            begun[first] = min(count, begun.get(first, count))
+        missed = {line for line, count in lines.items() if count == 0}
+        partly = {line for line, count in begun.items() if count == 0} - missed
+        figures = [len(lines) - len(missed), len(lines)]
+        figures += [sum(1 for count in own.values() if count), len(own)]
+        total = [before + more for before, more in zip(total, figures)]
+        print(row(path.relative_to(ROOT / "src"), figures), ranges(missed | partly))
+    print(row("all", total))
+
+
+def row(name, figures):
+    run_lines, lines, run_regions, regions = figures
+    return (
+        f"{name!s:24} {run_lines:5}/{lines:<5} {100 * run_lines / lines:6.1f} "
+        f"{run_regions:5}/{regions:<5} {100 * run_regions / regions:6.1f} "
+    )
+
+
+main()
