@@ -4,8 +4,9 @@
 
 use std::{collections::BTreeSet, mem};
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Few<T> {
+    #[default]
     None,
     One(T),
     /// Of any number.
@@ -46,12 +47,6 @@ impl<T: Ord + Copy> Few<T> {
             Self::More(more) => (None, Some(more)),
         };
         one.into_iter().chain(more.into_iter().flatten()).copied()
-    }
-}
-
-impl<T> Default for Few<T> {
-    fn default() -> Self {
-        Self::None
     }
 }
 
