@@ -21,7 +21,7 @@ pub struct Exchange<T: Ticket> {
     last: u64,
     /// At most `PENDING_MAX`.
     pending: BTreeMap<u64, Pending<T>>,
-    /// Those of `pending` that were not sent yet, in the order of their numbers.
+    /// Those of `pending` that were not sent yet.
     line: VecDeque<(u64, Sending<T>)>,
     /// Invariant: exactly the deadline of each of `pending` that has one.
     deadlines: BTreeSet<(Duration, u64)>,
@@ -213,10 +213,8 @@ impl<T: Ticket> Exchange<T> {
         }
         let pending = self.pending.get_mut(&number).expect("what has a deadline is pending");
         if pending.place == Place::Line {
-            // Those of the line stand in the order of their numbers.
-            if let Ok(at) = self.line.binary_search_by_key(&number, |(number, _)| *number) {
-                self.line.remove(at);
-            }
+            // Else its bytes would stand there until QEMU answers what stands before it.
+            self.line.retain(|(other, _)| *other != number);
             return self.remove(number).map(|pending| (pending, false));
         }
         pending.deadline = None;
@@ -260,23 +258,28 @@ impl<T: Ticket> Exchange<T> {
 
     /// The first of the line that QEMU takes now.
     pub fn advance(&mut self) -> Option<Next<T>> {
-        let (number, sending) = self.line.front()?;
-        let (number, passes) = (*number, sending.luggage.is_some());
-        let takes = self.takes(passes);
-        let pending = self.pending.get_mut(&number).expect("what stands in the line is pending");
-        // What the library asks for itself it still wants to know.
-        let void = pending.ticket.as_ref().is_some_and(Ticket::is_void);
-        if void && matches!(pending.purpose, Purpose::Command { .. }) {
-            self.line.pop_front();
-            return self.remove(number).map(Next::Drop);
+        loop {
+            let (number, sending) = self.line.front()?;
+            let number = *number;
+            let Some(pending) = self.pending.get(&number) else {
+                self.line.pop_front();
+                continue;
+            };
+            // What the library asks for itself it still wants to know.
+            let void = pending.ticket.as_ref().is_some_and(Ticket::is_void);
+            if void && matches!(pending.purpose, Purpose::Command { .. }) {
+                self.line.pop_front();
+                return self.remove(number).map(Next::Drop);
+            }
+            let passes = sending.luggage.is_some();
+            if !self.takes(passes) {
+                return None;
+            }
+            let place = Place::InBand { passes };
+            self.pending.get_mut(&number).expect("it was there above").place = place;
+            self.count(place);
+            return self.line.pop_front().map(|(_, sending)| Next::Send(sending));
         }
-        if !takes {
-            return None;
-        }
-        let place = Place::InBand { passes };
-        pending.place = place;
-        self.count(place);
-        self.line.pop_front().map(|(_, sending)| Next::Send(sending))
     }
 }
 
@@ -297,33 +300,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_given_up_leaves_the_line_with_all_it_has() {
-        let mut exchange = Exchange::<u8>::new("x-".into());
-        exchange.limit(0);
-        for number in [1, 2, 3] {
-            let deadline = (number != 2).then(|| Duration::from_secs(number));
-            let purpose = Purpose::Command { number: 0, asks: None };
-            let (ticket, luggage) = (Some(2), Some(50));
-            let order = Order {
-                name: "stop",
-                arguments: None,
-                purpose,
-                ticket,
-                oob: false,
-                luggage,
-                deadline,
-            };
-            assert!(exchange.submit(order).is_none());
-        }
-        for _ in [1, 3] {
-            let (given_up, was_sent) = exchange.overdue(Duration::from_secs(9)).unwrap();
-            assert!(!was_sent && !given_up.is_sent());
-        }
-        assert!(exchange.overdue(Duration::from_secs(9)).is_none());
-        let left: Vec<_> = exchange.line.iter().map(|(number, _)| *number).collect();
-        assert_eq!((left, exchange.pending.len()), (vec![2], 1));
+    fn what_is_given_up_in_the_line_is_held_no_longer() {
+        let mut exchange = Exchange::<u8>::new("b-".into());
         exchange.limit(1);
-        assert!(matches!(exchange.advance(), Some(Next::Send(_))));
+        let second = Duration::from_secs(1);
+        for number in 0..100 {
+            let order = Order {
+                name: "query-status",
+                arguments: None,
+                purpose: Purpose::Command { number, asks: None },
+                ticket: Some(1),
+                oob: false,
+                luggage: None,
+                deadline: (number > 1).then_some(second),
+            };
+            assert_eq!(exchange.submit(order).is_some(), number == 0);
+        }
+        let mut given_up = 0;
+        while let Some((_, sent)) = exchange.overdue(second) {
+            assert!(!sent);
+            given_up += 1;
+        }
+        assert_eq!((given_up, exchange.line.len(), exchange.pending.len()), (98, 1, 2));
         assert!(exchange.advance().is_none());
     }
 }
