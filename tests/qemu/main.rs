@@ -6,6 +6,7 @@
 //! byte for byte, member for member and in its order (`expected`).
 
 mod chance;
+#[allow(dead_code, unused_imports, reason = "tests/hostile uses the rest")]
 mod client;
 mod expected;
 mod library;
