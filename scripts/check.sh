@@ -10,7 +10,7 @@ set -euo pipefail
 export LC_ALL=C
 cd "$(dirname "$0")/.."
 
-stages=(build format lint shell header rust wrong c valgrind examples qemu install)
+stages=(build format lint shell header rust wrong c valgrind examples speed qemu install)
 # A stage that takes longer than this many seconds hangs.
 limit=1200
 target=${CARGO_TARGET_DIR:-target}
@@ -79,6 +79,13 @@ stage_valgrind() {
 stage_examples() {
     make examples
     try python3 tests/examples.py
+}
+
+# Counts instructions and allocations, which a busy machine does not change.
+stage_speed() {
+    type valgrind || skip "there is no valgrind"
+    make lib
+    try python3 tests/speed.py
 }
 
 stage_qemu() {

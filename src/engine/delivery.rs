@@ -50,9 +50,6 @@ impl Delivery {
             let text = "a monitor or a callback was made already; choose before the first one";
             return Err(Error::new(Code::Busy, text));
         }
-        if mode != Mode::Thread {
-            shared.queue.hang_bell()?;
-        }
         inner.mode = mode;
         shared.life.pull(mode == Mode::Pull);
         Ok(())

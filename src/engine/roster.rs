@@ -179,13 +179,15 @@ impl Roster {
     /// events somebody was told: who has missed one is told of that first.
     pub fn deliver(&self, report: &Arc<Report>) -> usize {
         let (mut after, mut missed) = (0, 0);
-        while let Some(turn) = self.begin(after, report) {
+        let mut next = self.begin(self.inner.lock(), after, report);
+        while let Some(turn) = next {
             if turn.late.is_none() {
                 after = turn.id;
             } else {
                 missed += 1;
             }
-            self.call(turn, report);
+            // One lock for the end of one and the begin of the next: the reader wants it as well.
+            next = self.begin(self.call(turn, report), after, report);
         }
         missed + usize::from(after > 0)
     }
@@ -193,7 +195,7 @@ impl Roster {
     /// Calls one who has missed an end of a job that is still to be had. False: nobody has.
     pub fn deliver_late(&self) -> bool {
         let Some((turn, report)) = self.begin_late() else { return false };
-        self.call(turn, &report);
+        drop(self.call(turn, &report));
         true
     }
 
@@ -288,8 +290,7 @@ impl Roster {
         }
     }
 
-    fn begin(&self, after: i64, report: &Report) -> Option<Turn> {
-        let mut inner = self.inner.lock();
+    fn begin(&self, mut inner: MutexGuard<'_, Inner>, after: i64, report: &Report) -> Option<Turn> {
         if inner.stopped {
             return None;
         }
@@ -324,14 +325,14 @@ impl Roster {
         None
     }
 
-    fn call(&self, turn: Turn, report: &Arc<Report>) {
+    fn call(&self, turn: Turn, report: &Arc<Report>) -> MutexGuard<'_, Inner> {
         let Turn { id, callback, late } = turn;
         callback(id, late.as_ref().unwrap_or(report));
-        drop(callback);
-        self.finish(id);
+        drop((callback, late));
+        self.finish(id)
     }
 
-    fn finish(&self, id: i64) {
+    fn finish(&self, id: i64) -> MutexGuard<'_, Inner> {
         let mut inner = self.inner.lock();
         let key = inner.running.take().and_then(|running| running.key);
         if let Some(key) = key {
@@ -339,11 +340,12 @@ impl Roster {
                 self.acknowledge_all(&inner, [key]);
             }
         }
-        let leaving = inner.entries.get(&id).is_some_and(|entry| entry.leaving);
-        drop(inner);
-        if leaving {
-            self.free(id);
+        if inner.entries.get(&id).is_none_or(|entry| !entry.leaving) {
+            return inner;
         }
+        drop(inner);
+        self.free(id);
+        self.inner.lock()
     }
 
     /// Drops the callback of a registration that is leaving and does not run. The entry stays until

@@ -2,11 +2,11 @@
 //! is to be found here, so whole fleets of QEMUs can be played through it from a seed.
 //!
 //! Bytes go through [`line`] (where does a message end), [`message`] (what is it, loosely) and
-//! [`decode`] (what does it say, strictly); nearly all events are plain
-//! enough for [`event`], which reads them in one pass. [`session`] is one monitor's life (with `connection`,
-//! `handshake`, `incoming`, `requests`, [`control`], `info`, `progress`, `keepalive`, the program's
-//! own [`command`]s, and all that are under way in [`exchange`]), [`hub`] all of them. Which jobs
-//! there are and how each ends is [`jobs`]' to say: as it is heard in `hearing`, after a gap in
+//! [`decode`] (what does it say, strictly); nearly all events are plain enough for [`event`], which
+//! reads them in one pass. [`session`] is one monitor's life (with `connection`, `handshake`,
+//! `incoming`, `requests`, [`control`], `info`, `progress`, `keepalive`, the program's own
+//! [`command`]s, and all that are under way in [`exchange`]), [`hub`] all of them. Which jobs there
+//! are and how each ends is [`jobs`]' to say: as it is heard in `hearing`, after a gap in
 //! `reconcile`, and from QEMU's event [`journal`] in `findings`; `ends` tells it.
 //!
 //! What a session counts and says of itself is in its [`diary`]; how the wire is shown in a bug
