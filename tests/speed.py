@@ -65,12 +65,17 @@ class Speed(unittest.TestCase):
             lines = [f"{name} {figure:.2f}\n" for name, figure in cls.found.items()]
             KNOWN.write_text(
                 "# What tests/speed.py has found: instructions of an event as a ratio to the\n"
-                "# floor's, and allocations of an event.\n" + "".join(lines))
+                "# floor's, and allocations of an event.\n" + "".join(sorted(lines)))
 
-    def of_an_event(self, count, command):
+    def of_an_event(self, count, command, what):
         """How much of it an event costs, by runs with few and with many of them."""
-        few, many = (count([str(word) for word in command(bursts)]) for bursts in BURSTS)
-        return (many - few) / ((BURSTS[1] - BURSTS[0]) * (EVENTS + 2))
+        # What nobody wants does not wait anywhere, and comes in one burst: no command between.
+        one = what == "foreign"
+        few, many = (
+            count([str(word) for word in
+                   command(*((EVENTS * bursts, 1) if one else (EVENTS, bursts)))])
+            for bursts in BURSTS)
+        return (many - few) / ((BURSTS[1] - BURSTS[0]) * (EVENTS + (0 if one else 2)))
 
     def instructions(self, command):
         with tempfile.NamedTemporaryFile() as out:
@@ -86,16 +91,16 @@ class Speed(unittest.TestCase):
 
     def floor(self, path, what):
         if what not in self.floors:
-            self.floors[what] = self.of_an_event(self.instructions, lambda bursts: [
-                self.rust / "floor", "flood", self.folder / path, what, EVENTS, bursts])
+            self.floors[what] = self.of_an_event(self.instructions, lambda events, bursts: [
+                self.rust / "floor", "flood", self.folder / path, what, events, bursts], what)
         return self.floors[what]
 
     def check(self, name, path, what, wanted, delivery="thread"):
-        def command(bursts):
-            return [self.c / "ours", "flood", delivery, self.folder / path, what, EVENTS, bursts,
+        def command(events, bursts):
+            return [self.c / "ours", "flood", delivery, self.folder / path, what, events, bursts,
                     wanted]
-        ratio = self.of_an_event(self.instructions, command) / self.floor(path, what)
-        allocations = self.of_an_event(self.allocations, command)
+        ratio = self.of_an_event(self.instructions, command, what) / self.floor(path, what)
+        allocations = self.of_an_event(self.allocations, command, what)
         print(f"{name}: {ratio:.2f} times the floor's instructions, {allocations:.2f} allocations",
               flush=True)
         self.found[f"{name}-instructions"] = ratio

@@ -331,7 +331,7 @@ impl Jobs {
 
     /// An id has come to its end. `known`: also how.
     pub(super) fn bury(&mut self, id: &str, known: bool) {
-        let matters = self.is_listing || self.has_journal;
+        let matters = self.is_listing || self.usable < self.connection;
         if matters && self.graves.len() <= GRAVES_MAX {
             *self.graves.entry(digest(id)).or_default() |= known;
         }

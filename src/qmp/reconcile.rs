@@ -145,10 +145,7 @@ impl Jobs {
 
     /// A listing is being asked for, to know more of some jobs. What has ended before is not in it.
     pub fn handle_conclusions_asked(&mut self) {
-        // The journal may still tell of those who ended earlier.
-        if !self.has_journal {
-            self.graves.clear();
-        }
+        self.graves.clear();
         self.is_listing = true;
     }
 
