@@ -98,7 +98,10 @@ cuts: lib ## a job's conversation with a real QEMU, cut at each of its bytes; en
 	@BLOCKJOB_CUTS=all $(CARGO) test --locked --features header --test qemu -- \
 	    --nocapture --test-threads=1 be_cut_at_any_byte
 
-bench: ## other monitors' latency while a journal of 2 GiB is read
+bench: lib ## speed beside others and the goals, into docs/performance.md; under 20 minutes
+	@scripts/setup.sh bench
+	@benches/build.sh
+	@.cache/bench/bin/python benches/bench.py --write
 	$(CARGO) bench $(CARGOFLAGS) --bench journal
 
 soak: lib ## MINUTES=30 of real QEMUs, cuts, deaths and attacks in one process; ends with tables

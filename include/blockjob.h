@@ -649,7 +649,8 @@ int blockjob_listener_set_delivery(blockjob_listener *listener,
  * it must not close it, write to it or make it blocking.
  *
  * Returns: the descriptor, the same until blockjob_listener_free(), which closes it: stop watching
- * before. Errors: -EINVAL (the delivery is BLOCKJOB_DELIVERY_THREAD).
+ * before. Errors: -EINVAL (the delivery is BLOCKJOB_DELIVERY_THREAD), -EMFILE or -ENFILE (of
+ * BLOCKJOB_DELIVERY_PULL, when no descriptor is left).
  *
  * Threads: any, also inside callbacks. Since: 0.1.
  */

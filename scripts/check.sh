@@ -10,8 +10,8 @@ set -euo pipefail
 export LC_ALL=C
 cd "$(dirname "$0")/.."
 
-stages=(build format lint shell header rust wrong fuzz c valgrind asan tsan shuttle examples qemu
-        hostile soak install)
+stages=(build format lint shell header rust wrong fuzz c valgrind asan tsan shuttle examples speed
+        qemu hostile soak install)
 # A stage that takes longer than this many seconds hangs.
 limit=1200
 target=${CARGO_TARGET_DIR:-target}
@@ -108,6 +108,13 @@ stage_shuttle() {
 stage_examples() {
     make examples
     try python3 tests/examples.py
+}
+
+# Counts instructions and allocations, which a busy machine does not change.
+stage_speed() {
+    type valgrind || skip "there is no valgrind"
+    make lib
+    try python3 tests/speed.py
 }
 
 stage_qemu() {

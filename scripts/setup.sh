@@ -6,6 +6,7 @@
 #     scripts/setup.sh demo     build, and a QEMU to show the library with
 #     scripts/setup.sh check    demo, and what the tests and linters need
 #     scripts/setup.sh sanitizers  build, and a Rust, its source and an LLVM that go together
+#     scripts/setup.sh bench    demo, and what the benchmarks compare with
 #     scripts/setup.sh roots    what makes the small Debian roots of check-fresh and check-msrv
 #
 # It looks for what will be used (a command, a header), not for packages, so that tools from
@@ -126,13 +127,18 @@ look_for() {
         need libclang-rt clang_has_runtime
         need llvm tool_of_rusts_llvm llvm-symbolizer
         ;;
+    bench)
+        look_for demo
+        need python3-venv python3 -c "import ensurepip"
+        need libjson-c-dev pkg-config --exists json-c
+        ;;
     roots)
         need ca-certificates test -e /etc/ssl/certs/ca-certificates.crt
         need git has git
         need mmdebstrap has mmdebstrap
         ;;
     *)
-        die "wanted build, demo, check, sanitizers or roots, but got '$1'"
+        die "wanted build, demo, check, sanitizers, bench or roots, but got '$1'"
         ;;
     esac
 }

@@ -7,7 +7,7 @@
  *     ours many DELIVERY DIRECTORY MONITORS
  *     ours start PATH
  *
- * DELIVERY is thread, loop or pull; WANTED is all (every event of jobs) or last (the mark that ends a
+ * DELIVERY is thread, loop or pull, and for the latency also wait; WANTED is all (every event of jobs) or last (the mark that ends a
  * burst and nothing else). In the environment REGISTRATIONS=N adds as many that match nothing.
  */
 #define _GNU_SOURCE
@@ -190,8 +190,38 @@ static void do_late(char **words)
     print_flood(events, cpu_ns() - cpu, clock_ns(CLOCK_MONOTONIC) - wall);
 }
 
+/* A thread that waits for one job after the other, whose ids are known before. */
+static void do_wait(char **words)
+{
+    begin("thread");
+    blockjob_monitor *monitor = connected(words[1]);
+    wanted_times = atoi(words[2]);
+    times = calloc((size_t)wanted_times, sizeof *times);
+    blockjob_job **handles = calloc((size_t)wanted_times, sizeof *handles);
+    for (int i = 0; i < wanted_times; i++) {
+        char id[40];
+        snprintf(id, sizeof id, "bench-%d", i);
+        check(blockjob_job_new(monitor, id, 0, &handles[i]));
+    }
+    puts("ready");
+    fflush(stdout);
+    for (int i = 0; i < wanted_times; i++) {
+        blockjob_event *event;
+        int64_t seconds, microseconds;
+        check(blockjob_job_wait(handles[i], -1, &event));
+        check(blockjob_event_get_timestamp(event, &seconds, &microseconds));
+        times[i] = since_us(seconds, microseconds);
+        blockjob_event_unref(event);
+    }
+    print_times(times, wanted_times);
+}
+
 static void do_latency(char **words)
 {
+    if (strcmp(words[0], "wait") == 0) {
+        do_wait(words);
+        return;
+    }
     begin(words[0]);
     add(NULL, BLOCKJOB_EVENT_FINAL | BLOCKJOB_EVENT_STATUS, take_time);
     connected(words[1]);

@@ -88,7 +88,7 @@ impl Reactor {
                 }
             }
             Act::Log(level, text) => self.shared.say(&slot.monitor, level, &text, now.wall),
-            Act::Count(counts) => slot.count(&counts),
+            Act::Count(since) => slot.monitor.statistics().take(&since),
             Act::Answer(ticket, answer) => {
                 let too_late = self.too_late.take().map(|_| Err(acknowledged()));
                 ticket.answer(too_late.unwrap_or(answer));

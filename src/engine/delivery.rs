@@ -52,7 +52,8 @@ impl Delivery {
             let text = "a monitor or a callback was made already; choose before the first one";
             return Err(Error::new(Code::Busy, text));
         }
-        if mode != Mode::Thread {
+        // A program that pulls may never ask for it, and then nobody rings.
+        if mode == Mode::Loop {
             shared.queue.hang_bell()?;
         }
         inner.mode = mode;
@@ -178,8 +179,8 @@ pub fn deliver(shared: &Shared, next: Next) -> usize {
             }
             usize::from(told)
         }
-        Next::Report(report) => {
-            let count = shared.roster.deliver(&report);
+        Next::Report(mut report) => {
+            let count = shared.roster.deliver(&mut report);
             finish(shared, &report);
             count
         }
@@ -342,5 +343,22 @@ mod tests {
         world.subscribe();
         world.ends("1");
         assert!(next_event(&world.shared, Some(Duration::MAX)).is_ok());
+    }
+
+    #[test]
+    fn a_descriptor_that_is_asked_for_late_is_ready_for_what_waits() {
+        let mut world = World::new();
+        world.subscribe();
+        world.ends("1");
+        let fd = world.shared.delivery.fd(&world.shared).unwrap();
+        let mut poll = mio::Poll::new().unwrap();
+        let mut ready = mio::Events::with_capacity(1);
+        let token = mio::Token(0);
+        let source = &mut mio::unix::SourceFd(&fd);
+        poll.registry().register(source, token, mio::Interest::READABLE).unwrap();
+        poll.poll(&mut ready, Some(Duration::ZERO)).unwrap();
+        assert_eq!(ready.iter().count(), 1);
+        assert_eq!(world.pull().as_deref(), Ok("1"));
+        assert_eq!(world.shared.delivery.fd(&world.shared), Ok(fd));
     }
 }

@@ -8,7 +8,10 @@ use std::{
     ops::{Bound, Deref},
 };
 
-use super::roster::{Entry, Filter};
+use super::{
+    report::Report,
+    roster::{Entry, Filter},
+};
 use crate::model::{Event, MonitorId, Word};
 
 #[derive(Default)]
@@ -105,5 +108,24 @@ impl Entries {
 
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (i64, &mut Entry)> {
         self.all.iter_mut().map(|(id, entry)| (*id, entry))
+    }
+}
+
+impl Entry {
+    pub(super) fn wants(&self, report: &Report, is_kept: bool) -> bool {
+        !self.leaving
+            && (self.since <= report.tick || (is_kept && self.known != report.key))
+            && self.filter.passes(&report.event, report.monitor.id())
+    }
+}
+
+impl Filter {
+    pub(super) fn passes(&self, event: &Event, from: MonitorId) -> bool {
+        self.kinds.contains(event.kind)
+            && self.monitor.is_none_or(|monitor| monitor == from)
+            && self.name.as_deref().is_none_or(|name| event.text(Word::Name) == Some(name))
+            && self.job.as_ref().is_none_or(|wanted| {
+                event.bytes(Word::JobId).is_none_or(|job| job == wanted.as_bytes())
+            })
     }
 }

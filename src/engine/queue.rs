@@ -94,15 +94,19 @@ impl Queue {
             drop(inner);
             return full;
         }
-        for report in batch {
-            let id = report.monitor.id();
+        while let Some(report) = batch.next() {
+            let monitor = Arc::clone(&report.monitor);
+            let id = monitor.id();
             let Inner { lines, turns, .. } = &mut *inner;
             let line = lines.entry(id).or_insert_with(|| {
                 turns.push_back(id);
                 Line::default()
             });
-            let monitor = Arc::clone(&report.monitor);
-            let in_bounds = line.push(report);
+            let mut in_bounds = line.push(report);
+            // As a rule the whole batch is of one monitor.
+            while let Some(report) = batch.next_if(|next| Arc::ptr_eq(&next.monitor, &monitor)) {
+                in_bounds &= line.push(report);
+            }
             monitor.statistics().set(Stat::Queued, line.len());
             if !in_bounds && !full.iter().any(|known| Arc::ptr_eq(known, &monitor)) {
                 full.push(monitor);
@@ -170,6 +174,8 @@ impl Queue {
         let fd = inner.bell.hang()?;
         if inner.stopped {
             inner.bell.toll();
+        } else if inner.has_something() {
+            inner.bell.ring();
         }
         Ok(fd)
     }

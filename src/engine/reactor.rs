@@ -40,7 +40,7 @@ pub struct Reactor {
     pub(super) journals: Journals,
     pub(super) names: Helpers<LookUp>,
     pub(super) holders: Helpers<FindHolder>,
-    pub(super) slots: ByMonitor<Slot>,
+    pub(super) slots: ByMonitor<Box<Slot>>,
     /// Monitors that may have more to read. Each at most once.
     pub(super) readable: VecDeque<MonitorId>,
     pub(super) buffer: Box<[u8]>,
@@ -153,7 +153,7 @@ impl Reactor {
             let id = match Source::of(event.token()) {
                 Source::Bell => continue,
                 Source::Process(id) => {
-                    if self.slots.get_mut(&id).is_some_and(Slot::handle_process_end) {
+                    if self.slots.get_mut(&id).is_some_and(|slot| slot.handle_process_end()) {
                         self.hub.handle_process_end(id, self.clock.now());
                     }
                     continue;
@@ -180,8 +180,9 @@ impl Reactor {
 
     fn take_posts(&mut self) -> bool {
         let Some(posts) = self.shared.mailbox.take() else { return false };
+        let now = self.clock.now();
         for post in posts {
-            self.take_post(post, self.clock.now());
+            self.take_post(post, now);
         }
         true
     }
@@ -284,7 +285,7 @@ impl Reactor {
         monitor.check_not_ended()?;
         let id = monitor.id();
         self.hub.add(id, || monitor.settings());
-        self.slots.entry(id).or_insert_with(|| Slot::new(monitor));
+        self.slots.entry(id).or_insert_with(|| Box::new(Slot::new(monitor)));
         Ok(id)
     }
 

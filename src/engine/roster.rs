@@ -21,7 +21,7 @@ use super::{
     reply::Replies,
     report::Report,
 };
-use crate::model::{Code, Error, Event, Kinds, MonitorId, Word};
+use crate::model::{Code, Error, Event, Kinds, MonitorId};
 
 /// What is called for an event, with the id of its registration. Dropping it frees what the program
 /// gave along.
@@ -81,14 +81,14 @@ pub(super) struct Inner {
 pub struct Entry {
     pub(super) filter: Filter,
     /// Events of this tick and later ones.
-    since: u64,
+    pub(super) since: u64,
     callback: Callback,
     /// Removed, but its callback or free still runs; nobody calls it again.
     pub(super) leaving: bool,
     /// The ends that it has missed are among these, by the numbers that they have passed with.
     pub(super) late: Option<(u64, u64)>,
     /// The end that was in hand when it was made, inside the callback: its program knows of it.
-    known: Option<Key>,
+    pub(super) known: Option<Key>,
 }
 
 /// The one callback that runs.
@@ -174,23 +174,27 @@ impl Roster {
 
     /// Calls everybody who asked for this event, in the order of registration. Returns of how many
     /// events somebody was told: who has missed one is told of that first.
-    pub fn deliver(&self, report: &Arc<Report>) -> usize {
+    pub fn deliver(&self, report: &mut Arc<Report>) -> usize {
         let (mut after, mut missed) = (0, 0);
-        while let Some(turn) = self.begin(after, report) {
+        let mut inner = self.inner.lock();
+        while let Some(turn) = inner.begin(after, report) {
             if turn.late.is_none() {
                 after = turn.id;
             } else {
                 missed += 1;
             }
-            self.call(turn, report);
+            drop(inner);
+            // One lock for the end of one and the begin of the next: the reader wants it as well.
+            inner = self.call(turn, report);
         }
+        self.pass(inner, report);
         missed + usize::from(after > 0)
     }
 
     /// Calls one who has missed an end of a job that is still to be had. False: nobody has.
     pub fn deliver_late(&self) -> bool {
         let Some((turn, report)) = self.begin_late() else { return false };
-        self.call(turn, &report);
+        drop(self.call(turn, &report));
         true
     }
 
@@ -285,24 +289,15 @@ impl Roster {
         }
     }
 
-    fn begin(&self, after: i64, report: &Report) -> Option<Turn> {
-        let mut inner = self.inner.lock();
-        if inner.stopped {
-            return None;
+    /// The turn of an end is over. Where nobody else holds its report that goes here, under the one
+    /// lock, and not when it is dropped.
+    fn pass(&self, mut inner: MutexGuard<'_, Inner>, report: &mut Arc<Report>) {
+        let Some(key) = report.key.filter(|_| !inner.stopped) else { return };
+        let alone = Arc::get_mut(report).map(|report| report.key = None).is_some();
+        if alone && inner.ledger.release(key) {
+            self.acknowledge_all(&inner, [key]);
         }
-        // An end that is still to be had goes to those as well who came after it was read.
-        let is_kept = report.key.is_some_and(|key| inner.ledger.has(key));
-        let wants = |entry: &Entry| entry.wants(report, is_kept);
-        let next = inner.entries.next(after, &report.event, report.monitor.id(), wants);
-        let Some((id, _)) = next else {
-            if let Some(key) = report.key {
-                inner.ledger.pass(key);
-            }
-            return None;
-        };
-        let late = inner.next_late(id);
-        let key = late.as_ref().map_or(report.key, |late| late.key);
-        Some(inner.turn(id, late, key))
+        inner.ledger.pass(key);
     }
 
     fn begin_late(&self) -> Option<(Turn, Arc<Report>)> {
@@ -321,14 +316,14 @@ impl Roster {
         None
     }
 
-    fn call(&self, turn: Turn, report: &Arc<Report>) {
+    fn call(&self, turn: Turn, report: &Arc<Report>) -> MutexGuard<'_, Inner> {
         let Turn { id, callback, late } = turn;
         callback(id, late.as_ref().unwrap_or(report));
-        drop(callback);
-        self.finish(id);
+        drop((callback, late));
+        self.finish(id)
     }
 
-    fn finish(&self, id: i64) {
+    fn finish(&self, id: i64) -> MutexGuard<'_, Inner> {
         let mut inner = self.inner.lock();
         let key = inner.running.take().and_then(|running| running.key);
         if let Some(key) = key {
@@ -336,11 +331,12 @@ impl Roster {
                 self.acknowledge_all(&inner, [key]);
             }
         }
-        let leaving = inner.entries.get(&id).is_some_and(|entry| entry.leaving);
-        drop(inner);
-        if leaving {
-            self.free(id);
+        if inner.entries.get(&id).is_none_or(|entry| !entry.leaving) {
+            return inner;
         }
+        drop(inner);
+        self.free(id);
+        self.inner.lock()
     }
 
     /// Drops the callback of a registration that is leaving and does not run. The entry stays until
@@ -371,6 +367,21 @@ impl Inner {
         })
     }
 
+    /// The next one behind `after` that wants this, and what it has missed before.
+    fn begin(&mut self, after: i64, report: &Report) -> Option<Turn> {
+        if self.stopped {
+            return None;
+        }
+        // An end that is still to be had goes to those as well who came after it was read.
+        let is_kept = report.key.is_some_and(|key| self.ledger.has(key));
+        let wants = |entry: &Entry| entry.wants(report, is_kept);
+        let next = self.entries.next(after, &report.event, report.monitor.id(), wants);
+        let (id, _) = next?;
+        let late = self.next_late(id);
+        let key = late.as_ref().map_or(report.key, |late| late.key);
+        Some(self.turn(id, late, key))
+    }
+
     fn turn(&mut self, id: i64, late: Option<Arc<Report>>, key: Option<Key>) -> Turn {
         let callback = Arc::clone(&self.entries[&id].callback);
         self.running = Some(Running { id, thread: inside::thread_mark(), key });
@@ -392,24 +403,5 @@ impl Inner {
         entry.late = Some((number + 1, last));
         let told = told.clone();
         Some(told.report(key, ledger))
-    }
-}
-
-impl Entry {
-    pub(super) fn wants(&self, report: &Report, is_kept: bool) -> bool {
-        !self.leaving
-            && (self.since <= report.tick || (is_kept && self.known != report.key))
-            && self.filter.passes(&report.event, report.monitor.id())
-    }
-}
-
-impl Filter {
-    pub(super) fn passes(&self, event: &Event, from: MonitorId) -> bool {
-        self.kinds.contains(event.kind)
-            && self.monitor.is_none_or(|monitor| monitor == from)
-            && self.name.as_deref().is_none_or(|name| event.text(Word::Name) == Some(name))
-            && self.job.as_ref().is_none_or(|wanted| {
-                event.bytes(Word::JobId).is_none_or(|job| job == wanted.as_bytes())
-            })
     }
 }

@@ -13,7 +13,7 @@ use super::{
     process::{self, Found, Watched},
     stream::Stream,
 };
-use crate::model::{Counts, Identity, MonitorId};
+use crate::model::{Identity, MonitorId};
 
 /// A monitor that the reader knows.
 pub struct Slot {
@@ -35,8 +35,6 @@ pub struct Slot {
     pub(super) process: Option<Identity>,
     /// While there is no connection: its end is waited for.
     pub(super) watched: Option<Watched>,
-    /// What the session had counted when it last said so.
-    counted: Counts,
 }
 
 /// Of what the kernel says that it is ready.
@@ -61,14 +59,7 @@ impl Slot {
             queued: false,
             process: None,
             watched: None,
-            counted: Counts::default(),
         }
-    }
-
-    /// The session has counted so much.
-    pub fn count(&mut self, counts: &Counts) {
-        self.monitor.statistics().take(&self.counted, counts);
-        self.counted = *counts;
     }
 
     /// Closes the connection, and waits for the end of the process from now on. True when that has

@@ -23,10 +23,10 @@ impl Statistics {
         self.0[stat as usize].fetch_add(i64::try_from(more).unwrap_or(i64::MAX), Relaxed);
     }
 
-    /// What the session has counted; the other figures have other sources.
-    pub fn take(&self, before: &Counts, now: &Counts) {
+    /// What the session has counted since; the other figures have other sources.
+    pub fn take(&self, since: &Counts) {
         for stat in Stat::ALL {
-            let more = now.get(stat) - before.get(stat);
+            let more = since.get(stat);
             if more != 0 {
                 self.0[stat as usize].fetch_add(more, Relaxed);
             }

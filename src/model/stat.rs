@@ -74,6 +74,12 @@ impl Counts {
     pub fn get(&self, stat: Stat) -> i64 {
         self.0[stat as usize]
     }
+
+    /// What was counted since then.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> Self {
+        Self(std::array::from_fn(|place| self.0[place] - before.0[place]))
+    }
 }
 
 #[cfg(test)]

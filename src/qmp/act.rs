@@ -31,7 +31,7 @@ pub enum Act<T: Ticket> {
     List(T::Listing, Result<Vec<JobInfo>, Error>),
     /// Something for the log.
     Log(Level, String),
-    /// What was counted until now.
+    /// What was counted since the last time.
     Count(Counts),
     /// What became of a command of the program's.
     Reply(T, Result<Response, Error>),

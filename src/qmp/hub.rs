@@ -16,7 +16,7 @@ use crate::model::{ByMonitor, Error, Identity, MonitorId, Now, Settings};
 /// Every call that lets something happen adds to the list that `acts` takes.
 #[derive(Debug)]
 pub struct Hub<T: Ticket> {
-    sessions: ByMonitor<Session<T>>,
+    sessions: ByMonitor<Box<Session<T>>>,
     /// Invariant: exactly the deadline of each session that has one.
     deadlines: BTreeSet<(Duration, MonitorId)>,
     acts: Vec<(MonitorId, Act<T>)>,
@@ -70,7 +70,8 @@ impl<T: Ticket> Hub<T> {
         self.sessions.entry(id).or_insert_with(|| {
             let mut session = Session::new(settings(), nonce, prefix());
             session.want_raw(self.raw.clone());
-            session
+            // The table has more places than sessions.
+            Box::new(session)
         });
     }
 
@@ -206,7 +207,7 @@ impl<T: Ticket> Hub<T> {
         if session.diary.counts != counted {
             // Before the last act, which may be CLOSED, after which nothing is heard of it.
             let last = self.acts.len().saturating_sub(1);
-            self.acts.insert(last, (id, Act::Count(session.diary.counts)));
+            self.acts.insert(last, (id, Act::Count(session.diary.counts.since(&counted))));
         }
         self.room = acts;
     }

@@ -789,4 +789,30 @@ mod tests {
         world.session.start(Some(3), world.now, &mut world.acts);
         assert_eq!(world.story(), ["answer 3 Shutdown"]);
     }
+
+    #[test]
+    fn a_listing_is_believed_however_many_jobs_have_ended_before_it() {
+        let mut world = World::ready();
+        let says = |world: &mut World, status: &str, id: &str| {
+            world.hears(&format!(
+                "{{\"event\": \"JOB_STATUS_CHANGE\", \"data\": {{\"status\": \"{status}\", \
+                 \"id\": \"{id}\"}}}}\r\n"
+            ));
+        };
+        for number in 0..=1 << 16 {
+            let id = format!("j{number}");
+            says(&mut world, "created", &id);
+            says(&mut world, "null", &id);
+            world.acts.clear();
+        }
+        for status in ["created", "running", "concluded"] {
+            says(&mut world, status, "last");
+        }
+        let story = world.story();
+        assert!(story.last().is_some_and(|last| last.contains("query-jobs")), "{story:?}");
+        let listed = "{\"id\": \"last\", \"type\": \"create\", \"status\": \"concluded\"}";
+        world.hears(&format!("{{\"return\": [{listed}], \"id\": \"x-4\"}}\r\n"));
+        let story = world.story();
+        assert!(story[0].ends_with("BLOCK_JOB_COMPLETED last"), "{story:?}");
+    }
 }

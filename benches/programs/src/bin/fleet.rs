@@ -182,7 +182,8 @@ impl Fleet {
             peer.hang_up();
             peer.life += 1;
             peer.stream = Some(stream);
-            let old = GREETING.replace("\"minor\": 0, \"major\": 10", "\"minor\": 12, \"major\": 2");
+            let old =
+                GREETING.replace("\"minor\": 0, \"major\": 10", "\"minor\": 12, \"major\": 2");
             let greeting = if peer.old { &old } else { GREETING };
             peer.unsent.extend_from_slice(greeting.as_bytes());
             self.flush(place);
@@ -202,16 +203,18 @@ impl Fleet {
                 Err(_) => return peer.hang_up(),
             }
         }
-        while let Some(len) = self.peers[place].heard.iter().position(|byte| *byte == b'\n') {
-            let line: Vec<u8> = self.peers[place].heard.drain(..=len).collect();
-            self.answer(place, &line);
+        // Not every client ends a command with a newline.
+        let heard = std::mem::take(&mut self.peers[place].heard);
+        let mut commands = serde_json::Deserializer::from_slice(&heard).into_iter();
+        let mut used = 0;
+        while let Some(Ok(command)) = commands.next() {
+            used = commands.byte_offset();
+            self.answer(place, &command);
         }
-        // What holds no command now needs no room.
-        self.peers[place].heard.shrink_to_fit();
+        self.peers[place].heard = heard[used..].to_vec();
     }
 
-    fn answer(&mut self, place: usize, line: &[u8]) {
-        let Ok(command) = serde_json::from_slice::<serde_json::Value>(line) else { return };
+    fn answer(&mut self, place: usize, command: &serde_json::Value) {
         let id = command.get("id").map(|id| format!(", \"id\": {id}")).unwrap_or_default();
         let name = command["execute"].as_str().unwrap_or_default();
         let peer = &mut self.peers[place];

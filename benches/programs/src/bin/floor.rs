@@ -179,10 +179,9 @@ fn many(directory: &str, monitors: usize) {
     let (post, asked) = mpsc::channel();
     let waker = Waker::new(poll.registry(), Token(usize::MAX)).expect("an eventfd");
     println!("begun");
-    let mut lines = std::io::stdin().lines();
-    lines.next();
+    let _ = std::io::stdin().read_line(&mut String::new());
     thread::spawn(move || {
-        while let Some(Ok(_)) = lines.next() {
+        while std::io::stdin().read_line(&mut String::new()).is_ok_and(|len| len > 0) {
             let _ = post.send(());
             let _ = waker.wake();
         }
@@ -193,8 +192,8 @@ fn many(directory: &str, monitors: usize) {
     let opaque = std::ptr::from_mut(&mut heard).cast();
     let mut streams = Vec::with_capacity(monitors);
     for place in 0..monitors {
-        let mut stream = mio::net::UnixStream::connect(format!("{directory}/{place}"))
-            .expect("a monitor");
+        let mut stream =
+            mio::net::UnixStream::connect(format!("{directory}/{place}")).expect("a monitor");
         poll.registry().register(&mut stream, Token(place), Interest::READABLE).expect("a socket");
         streams.push(stream);
     }
