@@ -1166,8 +1166,9 @@ int blockjob_callback_remove(blockjob_listener *listener,
  * @param out_job set on success to a handle to be freed with blockjob_job_free()
  *
  * Returns: 0. Errors: -EINVAL (unknown flags, EXISTS without an id), -EILSEQ and -ENAMETOOLONG
- * (job_id), -ENOBUFS (the monitor knows as many jobs as blockjob_monitor_set_job_limit() lets it),
- * -EALREADY (the job has ended, and its end was acknowledged), -ESHUTDOWN (closed or stopped).
+ * (job_id), -ENOBUFS (the monitor knows as many jobs as blockjob_monitor_set_job_limit() lets it, or
+ * too many calls wait for the listener's thread), -EALREADY (the job has ended, and its end was
+ * acknowledged), -ESHUTDOWN (closed or stopped).
  *
  * Threads: any, also inside callbacks. Since: 0.1.
  */
@@ -1852,8 +1853,9 @@ int blockjob_event_get_loss(const blockjob_event *event);
  * @param timeout_ms milliseconds to wait; -1 for as long as the connection lasts
  *
  * Returns: 0, also when it was acknowledged before. Errors: -EINVAL (no end of a job), -ENOTCONN
- * and -ETIMEDOUT (it is acknowledged, and the job is dismissed when QEMU can be reached),
- * -ESHUTDOWN (the monitor was closed, or the listener stopped).
+ * and -ETIMEDOUT (it is acknowledged, and the job is dismissed when QEMU can be reached), -ENOBUFS
+ * (too many calls wait for the listener's thread: it is not acknowledged), -ESHUTDOWN (the monitor
+ * was closed, or the listener stopped).
  *
  * Threads: any, also inside callbacks. Since: 0.1.
  */
