@@ -8,7 +8,7 @@ CARGO        ?= cargo
 # For building the library, such as --frozen where there is no network.
 CARGOFLAGS   ?=
 CFLAGS       ?= -g -O2
-Ccuts bench soak storm wrong installFLAGS     ?= $(CFLAGS)
+CXXFLAGS     ?= $(CFLAGS)
 DESTDIR      ?=
 PREFIX       ?= /usr/local
 LIBDIR       ?= $(PREFIX)/lib
@@ -188,4 +188,4 @@ $(TARGET)/c-tests/test_library_may_be_loaded_and_unloaded: \
 # C++ programs stand alone.
 $(TARGET)/c-tests/%: c-tests/%.cc $(HEADER) | lib
 	@mkdir -p $(@D)
-	$(Ccuts bench soak storm wrong install) $(FLAGS) $(CXXFLAGS) $(LDFLAGS) -Werror -o $@ $< $(LINK) -lcmocka -pthread
+	$(CXX) $(FLAGS) $(CXXFLAGS) $(LDFLAGS) -Werror -o $@ $< $(LINK) -lcmocka -pthread
