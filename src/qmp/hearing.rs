@@ -194,6 +194,9 @@ impl Jobs {
         job.stage = if matches!(job.stage, Stage::Missing(_)) { Stage::Living } else { job.stage };
         if job.holds(&event) {
             job.held = Some(event);
+            if self.holds_too_much() {
+                self.release(number);
+            }
         } else {
             self.end_heard(number, event);
         }
