@@ -122,7 +122,7 @@ proptest! {
         let (mut stream, mut expected) = (String::new(), Vec::new());
         for (members, pretty, noise) in &parts {
             let message = written(members, *pretty);
-            stream += &format!("{message}\r\n{noise}\n");
+            stream.extend([&message, "\r\n", noise, "\n"]);
             expected.push(message);
         }
         let (messages, garbage) = read(&cut(stream.as_bytes(), &cuts));
