@@ -232,14 +232,14 @@ check_planted() {
     cp -Rp fuzz/{src,fuzz_targets,Cargo.toml,Cargo.lock} "$tree/fuzz"
     patch --batch --quiet -p1 -d "$tree" <fuzz/planted.patch
     # By another name, so that the program without the fault stays.
-    sed -i 's/^name = "decode"/name = "planted"/' "$tree/fuzz/Cargo.toml"
+    sed -i 's/^name = "lines"/name = "planted"/' "$tree/fuzz/Cargo.toml"
     touch "$tree/src/lib.rs" "$tree/fuzz/src/lib.rs"
     build "$tree" --bin planted
     rm -rf "$work"
     mkdir -p "$work"/{corpus,crashes}
     begin=$SECONDS
     fuzz planted -max_total_time=60 -artifact_prefix="$work/crashes/" "$work/corpus" \
-        fuzz/corpus/decode >"$work/log" 2>&1 </dev/null || status=$?
+        fuzz/corpus/lines >"$work/log" 2>&1 </dev/null || status=$?
     if [ $status -ne 0 ] && grep -aq 'this is the planted fault' "$work/log"; then
         echo "ok - the planted fault was found after $((SECONDS - begin)) seconds"
     else
@@ -261,7 +261,7 @@ check() {
 }
 
 case ${1-} in
-run | corpus | table) "$1" ;;
+run | corpus | table | check_planted) "$1" ;;
 check)
     log=$build/check.log
     check | tee "$log"

@@ -3,7 +3,7 @@
 
 use super::{
     command::{check_name, object},
-    encode::string,
+    encode::{member, string},
     message::{boolean, members, string as text_of},
 };
 use crate::model::{Code, Error, Version};
@@ -28,6 +28,7 @@ pub fn start(version: Version, command: &str, arguments: &str, id: &str) -> Resu
         ));
     }
     let arguments = &object(command, arguments)?;
+    object(command, &member("job-id", id))?;
     let [job_id, auto_dismiss, device] = members(arguments, ["job-id", "auto-dismiss", "device"])
         .expect("it is an object, and no member stands in it twice");
     let mut ours = Vec::new();
@@ -159,6 +160,8 @@ mod tests {
             assert_eq!(refused.code, Code::Invalid, "{arguments}");
             assert!(refused.text.contains("no JSON object that QEMU reads"), "{}", refused.text);
         }
+        let refused = start(NEW, "block-stream", "{}", "j-\u{ffff}").unwrap_err();
+        assert_eq!(refused.code, Code::Invalid);
         let start = start(NEW, "blockdev-create", "{\r\n\"a\":\n1}", "j-1").unwrap();
         assert_eq!(start.arguments, r#"{"job-id":"j-1","a": 1}"#);
     }
