@@ -113,3 +113,9 @@ pub fn has_minus_zero(text: &str) -> bool {
 pub fn without_nul(text: &str) -> Cow<'_, str> {
     if text.contains('\0') { text.replace('\0', "\u{FFFD}").into() } else { text.into() }
 }
+
+/// Does a string stand there that is longer than a word may be? Such a one is cut or none, by rules
+/// of its own (`qmp::message`).
+pub fn has_long_string(text: &str) -> bool {
+    text.split('"').any(|part| part.len() > 250)
+}
