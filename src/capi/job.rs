@@ -36,8 +36,8 @@ use crate::{
 /// @param out_job set on success to a handle to be freed with blockjob_job_free()
 ///
 /// Returns: 0. Errors: -EINVAL (unknown flags, EXISTS without an id), -EILSEQ and -ENAMETOOLONG
-/// (job_id), -ENOBUFS (the monitor knows as many jobs as blockjob_monitor_set_job_limit() lets it, or
-/// too many calls wait for the listener's thread), -EALREADY (the job has ended, and its end was
+/// (job_id), -ENOBUFS (the monitor knows as many jobs as blockjob_monitor_set_job_limit() lets it,
+/// or too many calls wait for the listener's thread), -EALREADY (the job has ended, and its end was
 /// acknowledged), -ESHUTDOWN (closed or stopped).
 ///
 /// Threads: any, also inside callbacks. Since: 0.1.

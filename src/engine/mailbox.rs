@@ -1,8 +1,8 @@
 //! What callers post to the reader. Messages are bounded by their callers: a monitor is started
 //! once until it is down again and closed once, a handle is made and freed once, an end is
 //! acknowledged by itself once, a journal is read and a host looked up when that was asked for, and
-//! commands that nobody waits for are bounded by `reply`. Questions are not, since whoever gives the
-//! answer no time may ask again at once: they have a bound of their own.
+//! commands that nobody waits for are bounded by `reply`. Questions are not, since whoever gives
+//! the answer no time may ask again at once: they have a bound of their own.
 
 #![forbid(unsafe_code)]
 
