@@ -3,6 +3,7 @@
  * It is a duplicate: the program's stays its own, and none is left open by the library.
  */
 #include "harness.h"
+#include "places.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -179,6 +180,26 @@ static void are_closed_when_they_are_given_up(void **state)
     assert_int_equal(close(ends[0]), 0);
 }
 
+/* TCP carries none; the monitor goes on. */
+static void but_not_by_tcp(void **state)
+{
+    struct scripted_monitor *qemu = monitor_on_tcp("127.0.0.1");
+    blockjob_listener *listener = NULL;
+    blockjob_monitor *monitor;
+
+    (void)state;
+    assert_result(blockjob_listener_new(&listener), 0);
+    monitor = connected_monitor(listener, qemu);
+    assert_result(blockjob_monitor_execute_with_fd(monitor, "getfd", NULL, 0, 0, -1, NULL),
+                  -EOPNOTSUPP);
+    then_expect(qemu, "query-status");
+    then_return(qemu);
+    assert_result(blockjob_monitor_execute(monitor, "query-status", NULL, 0, -1, NULL), 0);
+    blockjob_monitor_unref(monitor);
+    assert_result(blockjob_listener_free(listener), 0);
+    scripted_monitor_destroy(qemu);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -187,6 +208,7 @@ int main(void)
         test_connected(that_are_none),
         test_connected(that_cannot_be_duplicated),
         test_connected(are_closed_when_they_are_given_up),
+        cmocka_unit_test(but_not_by_tcp),
     };
 
     return run_all(tests);

@@ -1,7 +1,7 @@
 /*
- * What has a function to be called elsewhere comes as an event to a program that pulls: the reply to
- * a command that nobody waited for, once, and the lines of the log that were asked for. No function
- * is taken there.
+ * What has a function to be called elsewhere comes as an event to a program that pulls: the reply
+ * to a command that nobody waited for, once, and the lines of the log that were asked for. No
+ * function is taken there.
  */
 #include "harness.h"
 

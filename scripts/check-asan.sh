@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# `make check-asan`: the C programs of c-tests and the library's Rust tests under the address and the
-# leak sanitizer, which see both sides: the library and the programs are instrumented, and what std
+# `make check-asan`: the C programs of c-tests and the library's Rust tests under the address and
+# the leak sanitizer, which see both sides: the library and the programs are instrumented, and what std
 # and cmocka allocate is theirs as well. With --quick, as a stage of `make check`: of the Rust tests
 # those inside the library alone. With names of programs as arguments, it runs those alone.
 #
-# Three faults are planted and must be reported: a program that uses an event after its callback, one
-# that keeps an event, and a library whose references count nothing or are never given up.
+# Four faults are planted and must be reported: a program that uses an event after its callback,
+# one that keeps an event, and a library with references that count nothing or are never given up.
 set -euo pipefail
 export LC_ALL=C
 cd "$(dirname "$0")/.."

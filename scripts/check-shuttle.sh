@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # `make check-shuttle`: the stories of src/engine/interleavings.rs, each in many orders of its
 # threads (ORDERS, twice), on the locks of shuttle. To show that they can fail, each patch of
-# tests/interleavings puts one fault into a copy of the sources, and some story must find it there in
-# few orders.
+# tests/interleavings puts one fault into a copy of the sources, and some story must find it there
+# in few orders.
 # With --quick, as a stage of `make check`, that is shown of three faults; with names of patches as
 # arguments, of those.
 set -euo pipefail
@@ -56,7 +56,8 @@ for patch in "${patches[@]}"; do
     elif ORDERS=300 stories >"$log" 2>&1; then
         no "$name is not found"
     elif grep -q '^test result: FAILED' "$log"; then
-        echo "ok - $name is found by $(sed -n 's/^test .*::\(.*\) \.\.\. FAILED/\1/p' "$log" | xargs)"
+        found=$(sed -n 's/^test .*::\(.*\) \.\.\. FAILED/\1/p' "$log" | xargs)
+        echo "ok - $name is found by $found"
     else
         tail -n 40 "$log"
         no "$name: the stories did not run"

@@ -3,8 +3,8 @@
 # library with its std and the programs. With names of programs as arguments, it runs those alone;
 # with --quick, as a stage of `make check`, those that call from several threads of their own.
 #
-# Rust's std must be instrumented as well, or each of its locks is reported, so it is built anew from
-# its source, once. Two races are planted, one in C and one in a copy of the library (tests/tsan),
+# Rust's std must be instrumented as well, or each of its locks is reported, so it is built anew
+# from its source, once. Two races are planted, one in C and one in a copy of the library (tests/tsan),
 # and both must be reported.
 set -euo pipefail
 export LC_ALL=C

@@ -1,7 +1,7 @@
 """Prints what `llvm-cov export` has counted, by file of src, without the tests that stand in them.
 
 Each function is there once for each program and type that it was compiled for; a region counts as
-run when it was in one of them. A line is counted by the regions that begin in it.
+run when it was in one of them.
 """
 
 import json
@@ -33,6 +33,22 @@ def counted(export):
     return regions
 
 
+def counted_lines(regions):
+    """By line, how often it was run: the most of what begins in it or goes on from the line before.
+    So a line that was run, but for a `?` in it that never failed, was run; its region was not."""
+    lines = {}
+    # Of regions that lie in one another the innermost goes on.
+    for (first, _, last, _), count in sorted(regions.items(), key=lambda it: it[0][:2]):
+        for line in range(first + 1, last + 1):
+            lines[line] = count
+    begun = {}
+    for (first, *_), count in regions.items():
+        begun[first] = max(count, begun.get(first, 0))
+    return {
+        line: max(begun.get(line, 0), lines.get(line, 0)) for line in lines.keys() | begun.keys()
+    }
+
+
 def ranges(numbers):
     """`3-5 9` for 3, 4, 5 and 9."""
     parts = []
@@ -54,20 +70,12 @@ def main():
         own = {place: count for place, count in regions[path].items() if place[0] < end}
         if not own:
             continue
-        # Of regions that lie in one another the innermost says of a line.
-        lines = {}
-        for (first, _, last, _), count in sorted(own.items(), key=lambda it: it[0][0] - it[0][2]):
-            for line in range(first, last + 1):
-                lines[line] = count
-        begun = {}
-        for (first, *_), count in own.items():
-            begun[first] = min(count, begun.get(first, count))
+        lines = counted_lines(own)
         missed = {line for line, count in lines.items() if count == 0}
-        partly = {line for line, count in begun.items() if count == 0} - missed
         figures = [len(lines) - len(missed), len(lines)]
         figures += [sum(1 for count in own.values() if count), len(own)]
         total = [before + more for before, more in zip(total, figures)]
-        print(row(path.relative_to(ROOT / "src"), figures), ranges(missed | partly))
+        print(row(path.relative_to(ROOT / "src"), figures), ranges(missed))
     print(row("all", total))
 
 

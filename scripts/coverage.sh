@@ -37,8 +37,10 @@ ln -sf libblockjob.so "$work/release/libblockjob.so.0"
 "${cargo[@]}" test "${flags[@]}" "${tests[@]}" --no-run --message-format=json |
     sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' >"$work/executables"
 
+# A transcript that is cut at each byte takes half an hour, and runs what cuts at some bytes run.
 BLOCKJOB_LIBRARY=$work/release/libblockjob.so SEEDS=${SEEDS:-1000} \
-    "${cargo[@]}" test "${flags[@]}" --no-fail-fast "${tests[@]}" >"$work/logs/rust" 2>&1 ||
+    "${cargo[@]}" test "${flags[@]}" --no-fail-fast "${tests[@]}" -- --skip a_cut_anywhere \
+    >"$work/logs/rust" 2>&1 ||
     note "Rust tests failed: $work/logs/rust"
 grep '^test result' "$work/logs/rust" || true
 
@@ -57,7 +59,8 @@ wait
 "llvm-profdata-$llvm" merge --sparse -o "$work/counts.profdata" "$work"/counts/*.profraw
 objects=("$work/release/libblockjob.so")
 while read -r executable; do objects+=(--object "$executable"); done <"$work/executables"
-show=(--instr-profile "$work/counts.profdata" --ignore-filename-regex '/(tests|registry|rustc-[^/]*|rustlib)/')
+show=(--instr-profile "$work/counts.profdata"
+    --ignore-filename-regex '/(tests|registry|rustc-[^/]*|rustlib)/')
 "llvm-cov-$llvm" show "${objects[@]}" "${show[@]}" --format html --output-dir "$work/html"
 "llvm-cov-$llvm" export "${objects[@]}" "${show[@]}" >"$work/coverage.json"
 python3 scripts/coverage.py "$work/coverage.json"

@@ -2,10 +2,10 @@
 # sanitizer that sees both sides, and the faults that are planted for it. A sanitizer that sees
 # nothing is happy with everything, so each of them must be reported.
 #
-# Rust and clang are Debian's own (scripts/setup.sh sanitizers), whichever Rust is used for all else:
-# they share an LLVM, and the source of this Rust's std is there. No nightly: RUSTC_BOOTSTRAP=1
-# stands for one. Who sources this has set `sanitizer` to clang's name of it, `cargoflags` to more for
-# cargo, and `options` to the sanitizer's.
+# Rust and clang are Debian's own (scripts/setup.sh sanitizers), whichever Rust is used for all
+# else: they share an LLVM, and the source of this Rust's std is there. No nightly: RUSTC_BOOTSTRAP=1
+# stands for one. Who sources this has set `sanitizer` to clang's name of it, `cargoflags` to more
+# for cargo, and `options` to the sanitizer's.
 # shellcheck shell=bash disable=SC2154 # they have set them
 
 . scripts/sources.sh
