@@ -16,8 +16,10 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve()
 KNOWN = ROOT / "tests" / "speed.txt"
 CREEP = 1.05
-EVENTS = 1001  # a burst, of whole lives of jobs; so many status changes wait and none is dropped
-BURSTS = (5, 25)  # the difference is what is counted, so that beginning and end are not
+# Of a burst, whole lives of jobs; no more, or status changes would be dropped. The difference is what is
+# counted, so that what begins and ends a burst is not.
+EVENTS = (203, 1001)
+BURSTS = 20
 
 
 def build():
@@ -67,15 +69,10 @@ class Speed(unittest.TestCase):
                 "# What tests/speed.py has found: instructions of an event as a ratio to the\n"
                 "# floor's, and allocations of an event.\n" + "".join(sorted(lines)))
 
-    def of_an_event(self, count, command, what):
-        """How much of it an event costs, by runs with few and with many of them."""
-        # What nobody wants does not wait anywhere, and comes in one burst: no command between.
-        one = what == "foreign"
-        few, many = (
-            count([str(word) for word in
-                   command(*((EVENTS * bursts, 1) if one else (EVENTS, bursts)))])
-            for bursts in BURSTS)
-        return (many - few) / ((BURSTS[1] - BURSTS[0]) * (EVENTS + (0 if one else 2)))
+    def of_an_event(self, count, command):
+        """How much of it an event costs, by bursts of few and of many of them."""
+        few, many = (count([str(word) for word in command(events)]) for events in EVENTS)
+        return (many - few) / (BURSTS * (EVENTS[1] - EVENTS[0]))
 
     def instructions(self, command):
         with tempfile.NamedTemporaryFile() as out:
@@ -91,16 +88,16 @@ class Speed(unittest.TestCase):
 
     def floor(self, path, what):
         if what not in self.floors:
-            self.floors[what] = self.of_an_event(self.instructions, lambda events, bursts: [
-                self.rust / "floor", "flood", self.folder / path, what, events, bursts], what)
+            self.floors[what] = self.of_an_event(self.instructions, lambda events: [
+                self.rust / "floor", "flood", self.folder / path, what, events, BURSTS])
         return self.floors[what]
 
     def check(self, name, path, what, wanted, delivery="thread"):
-        def command(events, bursts):
-            return [self.c / "ours", "flood", delivery, self.folder / path, what, events, bursts,
+        def command(events):
+            return [self.c / "ours", "flood", delivery, self.folder / path, what, events, BURSTS,
                     wanted]
-        ratio = self.of_an_event(self.instructions, command, what) / self.floor(path, what)
-        allocations = self.of_an_event(self.allocations, command, what)
+        ratio = self.of_an_event(self.instructions, command) / self.floor(path, what)
+        allocations = self.of_an_event(self.allocations, command)
         print(f"{name}: {ratio:.2f} times the floor's instructions, {allocations:.2f} allocations",
               flush=True)
         self.found[f"{name}-instructions"] = ratio

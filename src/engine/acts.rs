@@ -37,6 +37,8 @@ impl Reactor {
             }
             self.hand_over();
         }
+        // When thousands of monitors begin at once, what that takes is not kept.
+        acts.shrink_to(ROOM_KEPT);
         self.room = acts;
     }
 
@@ -148,6 +150,9 @@ impl Reactor {
         }
     }
 }
+
+/// As many acts as a read brings.
+const ROOM_KEPT: usize = 512;
 
 fn acknowledged() -> Error {
     let text = "the job of this id has ended, and its end was acknowledged";

@@ -20,8 +20,8 @@ pub struct Exchange<T: Ticket> {
     prefix: String,
     last: u64,
     /// At most `PENDING_MAX`.
-    pending: BTreeMap<u64, Pending<T>>,
-    /// Those of `pending` that were not sent yet.
+    pending: BTreeMap<u64, Box<Pending<T>>>,
+    /// Those of `pending` that were not sent yet, in the order of their numbers.
     line: VecDeque<(u64, Sending<T>)>,
     /// Invariant: exactly the deadline of each of `pending` that has one.
     deadlines: BTreeSet<(Duration, u64)>,
@@ -174,7 +174,7 @@ impl<T: Ticket> Exchange<T> {
         self.bytes += bytes.len();
         self.deadlines.extend(deadline.map(|at| (at, number)));
         let pending = Pending { purpose, ticket, bytes: bytes.len(), deadline, place };
-        self.pending.insert(number, pending);
+        self.pending.insert(number, Box::new(pending));
         let sending = Sending { bytes, luggage };
         if place == Place::Line {
             self.line.push_back((number, sending));
@@ -229,7 +229,7 @@ impl<T: Ticket> Exchange<T> {
         self.line.clear();
         self.deadlines.clear();
         (self.limit, self.in_band, self.passing, self.bytes) = (usize::MAX, 0, false, 0);
-        std::mem::take(&mut self.pending).into_values().collect()
+        std::mem::take(&mut self.pending).into_values().map(|pending| *pending).collect()
     }
 
     fn takes(&self, luggage: bool) -> bool {
@@ -253,7 +253,7 @@ impl<T: Ticket> Exchange<T> {
             self.in_band -= 1;
             self.passing &= !passes;
         }
-        Some(pending)
+        Some(*pending)
     }
 
     /// The first of the line that QEMU takes now.
