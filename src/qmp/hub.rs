@@ -209,9 +209,14 @@ impl<T: Ticket> Hub<T> {
             let last = self.acts.len().saturating_sub(1);
             self.acts.insert(last, (id, Act::Count(session.diary.counts.since(&counted))));
         }
+        // What a listing took is not kept.
+        acts.shrink_to(ROOM_KEPT);
         self.room = acts;
     }
 }
+
+/// As many as what a monitor says at once leads to, as a rule.
+const ROOM_KEPT: usize = 32;
 
 #[cfg(test)]
 mod tests {

@@ -292,6 +292,8 @@ impl<T: Ticket> Session<T> {
                 Told::Late(text) => Act::Log(Level::Warning, text),
             });
         }
+        // What a listing took is not kept for the next event.
+        self.jobs.told.shrink_to(TOLD_KEPT);
     }
 
     pub(super) fn grant_wishes(&mut self, acts: &mut Vec<Act<T>>) {
@@ -344,6 +346,9 @@ fn dropped(more: i64, at: Timestamp) -> Event {
     event.dropped = Some(more);
     event
 }
+
+/// As many as an event leads to, as a rule.
+const TOLD_KEPT: usize = 4;
 
 #[cfg(test)]
 mod tests {
