@@ -45,8 +45,10 @@ rust_of() {
         --target "$host" --locked --release "${@:3}")
 }
 
-# build TREE: the library there.
+# build TREE: the library there. It is built anew each time: cargo keeps one file for the library of
+# every tree, and takes it for this one's.
 build() {
+    rm -f "$work/build/$host/release/deps/libblockjob.so"
     rust_of "$1" rustc --lib --crate-type cdylib
     # A new file: the programs may have the one before mapped.
     cp --remove-destination "$work/build/$host/release/libblockjob.so" "$work/release"
