@@ -267,7 +267,7 @@ class Examples(unittest.IsolatedAsyncioTestCase):
             await self.check_each(check, "unix:v m.qmp")
 
     async def test_a_long_line_stays_one_line(self):
-        error = "x" * 200_000
+        error = "x" * 60_000
         await self.expect_lines((
             ended(error=error),
             f"{PREFIX} BLOCK_JOB_COMPLETED job=j0 type=stream outcome=failed len=9 offset=9 "

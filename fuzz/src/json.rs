@@ -117,5 +117,11 @@ pub fn without_nul(text: &str) -> Cow<'_, str> {
 /// Does a string stand there that is longer than a word may be? Such a one is cut or none, by rules
 /// of its own (`qmp::message`).
 pub fn has_long_string(text: &str) -> bool {
-    text.split('"').any(|part| part.len() > 250)
+    let (mut len, mut escaped) = (0, false);
+    text.bytes().any(|byte| {
+        let ends = byte == b'"' && !escaped;
+        escaped = byte == b'\\' && !escaped;
+        len = if ends { 0 } else { len + 1 };
+        len > 250
+    })
 }
