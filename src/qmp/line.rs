@@ -209,22 +209,19 @@ impl Framer {
         if self.stage == Stage::Message {
             if self.length > self.limit {
                 self.skip(Stray::TooLong);
-            } else if self.pending.try_reserve(part.len()).is_err() {
-                self.skip(Stray::NoMemory);
-            } else {
-                self.grow(part.len());
+            } else if self.grow(part.len()) {
                 self.pending.extend_from_slice(part);
+            } else {
+                self.skip(Stray::NoMemory);
             }
         }
     }
 
-    /// Makes room, and never more than a message may have.
-    fn grow(&mut self, more: usize) {
+    /// Makes room, and never more than a message may have. False when there is no memory.
+    fn grow(&mut self, more: usize) -> bool {
         let (len, room) = (self.pending.len(), self.pending.capacity());
-        if room - len < more {
-            let wanted = (2 * room).min(self.limit).max(len + more);
-            self.pending.reserve_exact(wanted - len);
-        }
+        let wanted = (2 * room).min(self.limit).max(len + more);
+        room - len >= more || self.pending.try_reserve_exact(wanted - len).is_ok()
     }
 
     fn skip(&mut self, why: Stray) {
