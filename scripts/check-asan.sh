@@ -11,7 +11,7 @@ export LC_ALL=C
 cd "$(dirname "$0")/.."
 
 sanitizer=address cargoflags=()
-options=detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1
+options=allocator_may_return_null=1:detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1
 . scripts/sanitizer.sh
 
 tests=(--lib --test outcomes --test transcripts --test journal --test storm)

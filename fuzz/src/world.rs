@@ -476,8 +476,9 @@ impl Monitor {
         let command = said["id"].to_string();
         self.sent += 1;
         assert!(self.asked.iter().all(|(other, _)| *other != command), "an id is used again");
-        if name.ends_with("job-dismiss") {
-            let job = said["arguments"]["id"].as_str().expect("a job's id");
+        // A program's own may name none.
+        let job = said["arguments"]["id"].as_str().filter(|_| name.ends_with("job-dismiss"));
+        if let Some(job) = job {
             self.check_dismissal(job);
         }
         self.asked.push((command, name.to_owned()));
