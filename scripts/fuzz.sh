@@ -234,7 +234,8 @@ check_planted() {
     patch --batch --quiet -p1 -d "$tree" <fuzz/planted.patch
     # By another name, so that the program without the fault stays.
     sed -i 's/^name = "lines"/name = "planted"/' "$tree/fuzz/Cargo.toml"
-    touch "$tree/src/lib.rs" "$tree/fuzz/src/lib.rs"
+    # Apart, or cargo could take the library with the fault for the other one.
+    local build=$build/planted
     build "$tree" --bin planted
     rm -rf "$work"
     mkdir -p "$work"/{corpus,crashes}
