@@ -245,6 +245,10 @@ impl<T: Ticket> Session<T> {
 
     /// The journal was read.
     pub fn handle_findings(&mut self, findings: Findings, now: Now, acts: &mut Vec<Act<T>>) {
+        // Nothing is told behind CLOSED; without it what has no end has been told as lost.
+        if matches!(self.stage, Stage::Closed) {
+            return;
+        }
         self.diary.read(findings.problem.as_ref(), acts);
         self.jobs.handle_findings(findings);
         self.pump(now, acts);
