@@ -197,8 +197,8 @@ fn a_job_without_an_event_for_its_end_is_known_by_its_way() {
     assert_eq!(world.ends(), ["end 1 c0 failed \"?\" inferred"]);
 }
 
-#[test]
-fn jobs_that_nobody_remembers_are_found_behind_the_position_and_before_it_none() {
+/// A program begins that has come to this moment of the journal, which is asked for jobs of its own.
+fn asks_for_forgotten() -> World {
     let mut with = settings();
     with.journal = true;
     with.journal_position = Some("1:0:cbf29ce484222325@1000000100".into());
@@ -208,19 +208,35 @@ fn jobs_that_nobody_remembers_are_found_behind_the_position_and_before_it_none()
     world.reconciles("", "");
     let request = world.requests.pop().expect("the journal is asked");
     assert_eq!(request.prefix.as_deref(), Some("own-"));
-    let end = |id: &str, micros: u32| {
+    world.story();
+    world
+}
+
+fn forgotten<const N: usize>(ends: [(&str, u32); N]) -> Findings {
+    let end = |(id, micros): (&str, u32)| {
         let text = format!(
             r#"{{"timestamp": {{"seconds": 1000, "microseconds": {micros}}}, "event":
                 "BLOCK_JOB_COMPLETED", "data": {{"device": "{id}", "type": "stream"}}}}"#
         );
         found(0, &[text]).jobs.remove(0).1.remove(0)
     };
-    world.story();
-    world.finds(Findings {
-        others: vec![end("own-1", 100), end("own-2", 101)],
-        ..Findings::default()
-    });
+    Findings { others: ends.map(end).into(), ..Findings::default() }
+}
+
+#[test]
+fn jobs_that_nobody_remembers_are_found_behind_the_position_and_before_it_none() {
+    let mut world = asks_for_forgotten();
+    world.finds(forgotten([("own-1", 100), ("own-2", 101)]));
     assert_eq!(world.ends(), ["end 1 own-2 succeeded recovered"], "the other was told before");
+}
+
+#[test]
+fn what_the_journal_finds_behind_closed_is_not_told() {
+    let mut world = asks_for_forgotten();
+    world.closes();
+    assert_eq!(world.story().last().map(String::as_str), Some("tell CLOSED -"));
+    world.finds(forgotten([("own-2", 101)]));
+    assert_eq!(world.story(), [""; 0]);
 }
 
 #[test]
