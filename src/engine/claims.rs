@@ -65,7 +65,7 @@ impl Roster {
         }
         let open = |handle: &u64| inner.watchers.contains_key(handle);
         claims.extend(end.handles.iter().copied().filter(open).map(Claimant::Handle));
-        inner.ledger.add(key, (told, weight), claims.iter(), limit);
+        inner.ledger.add(key, (told, weight), claims, limit);
         for handle in end.handles {
             inner.decide(handle, key);
         }

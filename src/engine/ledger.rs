@@ -70,10 +70,9 @@ impl<P> Ledger<P> {
         &mut self,
         key: Key,
         (kept, weight): (P, usize),
-        claims: impl IntoIterator<Item = Claimant>,
+        claims: Few<Claimant>,
         limit: Unclaimed,
     ) {
-        let claims: Few<Claimant> = claims.into_iter().collect();
         let holders = claims.iter().filter_map(Claimant::handle).collect();
         let end = End {
             kept,
@@ -337,7 +336,7 @@ mod tests {
     /// One end, that these claim, and that the program holds no reference to.
     fn told<const N: usize>(claims: [Claimant; N]) -> Ledger<&'static str> {
         let mut ledger = Ledger::default();
-        ledger.add(ONE, ("one", 1), BTreeSet::from(claims), most(9));
+        ledger.add(ONE, ("one", 1), Few::from_iter(claims), most(9));
         assert!(!ledger.release(ONE));
         ledger
     }
@@ -393,7 +392,7 @@ mod tests {
     #[test]
     fn a_registration_that_leaves_while_it_is_served_keeps_that_claim() {
         let mut ledger = told([Registration(1)]);
-        ledger.add(TWO, ("two", 1), BTreeSet::from([Registration(1)]), most(9));
+        ledger.add(TWO, ("two", 1), Few::from_iter([Registration(1)]), most(9));
         assert!(ledger.withdraw_registration(1, Some(ONE)).is_empty());
         assert!(ledger.serve(ONE, Registration(1)));
         assert!(!ledger.release(TWO));
@@ -425,7 +424,7 @@ mod tests {
     #[test]
     fn those_that_have_passed_are_found_in_that_order() {
         let mut ledger = told([]);
-        ledger.add(TWO, ("two", 1), BTreeSet::new(), most(9));
+        ledger.add(TWO, ("two", 1), Few::default(), most(9));
         ledger.pass(TWO);
         ledger.pass(ONE);
         let found = |first, last| -> Vec<_> {
@@ -441,20 +440,20 @@ mod tests {
     fn of_those_that_nobody_claims_the_oldest_is_forgotten_over_the_limit() {
         let mut ledger = told([]);
         ledger.pass(ONE);
-        ledger.add(TWO, ("two", 1), BTreeSet::from([Registration(1)]), most(2));
-        ledger.add(key(3), ("three", 1), BTreeSet::new(), most(2));
+        ledger.add(TWO, ("two", 1), Few::from_iter([Registration(1)]), most(2));
+        ledger.add(key(3), ("three", 1), Few::default(), most(2));
         assert!(ledger.has(ONE));
-        ledger.add(key(4), ("four", 1), BTreeSet::new(), most(2));
+        ledger.add(key(4), ("four", 1), Few::default(), most(2));
         assert!(!ledger.has(ONE));
         assert!(ledger.has(TWO) && ledger.has(key(3)));
         assert_eq!(ledger.passed(1, 9).count(), 0);
         // Another monitor has its own.
         let other = Key { monitor: MonitorId(2), job: 1 };
-        ledger.add(other, ("other", 1), BTreeSet::new(), most(2));
+        ledger.add(other, ("other", 1), Few::default(), most(2));
         assert!(ledger.has(key(3)));
         // Claimed, one of them leaves room.
         ledger.claim(key(3), Registration(5));
-        ledger.add(key(5), ("five", 1), BTreeSet::new(), most(2));
+        ledger.add(key(5), ("five", 1), Few::default(), most(2));
         assert!(ledger.has(key(3)) && ledger.has(key(4)));
     }
 
@@ -463,14 +462,14 @@ mod tests {
         let limit = Unclaimed { ends: 9, bytes: 10 };
         let mut ledger = Ledger::default();
         for (job, weight) in [(1, 5), (2, 5), (3, 1)] {
-            ledger.add(key(job), ("", weight), BTreeSet::new(), limit);
+            ledger.add(key(job), ("", weight), Few::default(), limit);
         }
         assert!(!ledger.has(ONE) && ledger.has(TWO) && ledger.has(key(3)));
         // What is claimed is no part of it.
         ledger.claim(TWO, Registration(1));
-        ledger.add(key(4), ("", 9), BTreeSet::new(), limit);
+        ledger.add(key(4), ("", 9), Few::default(), limit);
         assert!(ledger.has(key(3)));
-        ledger.add(key(5), ("", 99), BTreeSet::new(), limit);
+        ledger.add(key(5), ("", 99), Few::default(), limit);
         let left: Vec<u64> = ledger.iter().map(|(key, _)| key.job).collect();
         assert_eq!(left, [2, 5]);
     }
@@ -478,7 +477,7 @@ mod tests {
     #[test]
     fn of_a_closed_monitor_only_what_handles_hold_is_left() {
         let mut ledger = told([Registration(1)]);
-        ledger.add(TWO, ("two", 1), BTreeSet::from([Handle(2)]), most(9));
+        ledger.add(TWO, ("two", 1), Few::from_iter([Handle(2)]), most(9));
         ledger.forget(MonitorId(1));
         assert!(!ledger.has(ONE) && ledger.has(TWO));
         assert!(!ledger.withdraw_handle(TWO, 2));
@@ -489,8 +488,8 @@ mod tests {
     #[test]
     fn the_latest_end_of_an_id_is_found() {
         let mut ledger = told([]);
-        ledger.add(TWO, ("one", 1), BTreeSet::new(), most(9));
-        ledger.add(key(3), ("three", 1), BTreeSet::new(), most(9));
+        ledger.add(TWO, ("one", 1), Few::default(), most(9));
+        ledger.add(key(3), ("three", 1), Few::default(), most(9));
         assert_eq!(ledger.latest(MonitorId(1), |kept| *kept == "one"), Some(TWO));
         assert_eq!(ledger.latest(MonitorId(2), |_| true), None);
     }

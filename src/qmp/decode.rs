@@ -69,9 +69,13 @@ fn name(kind: Kind) -> &'static str {
     }
 }
 
+/// Two of the events name the job by `id`, the others by `device`.
+pub fn says_id(kind: Kind) -> bool {
+    matches!(kind, Kind::Pending | Kind::Status)
+}
+
 fn fields(kind: Kind, data: &RawValue) -> Option<Fields<'_>> {
-    // Two of the events name the job `id`, the others `device`.
-    let job = if matches!(kind, Kind::Pending | Kind::Status) { "id" } else { "device" };
+    let job = if says_id(kind) { "id" } else { "device" };
     let [job, type_name, len, offset, speed, error, status, action, operation] = members(
         data.get(),
         [job, "type", "len", "offset", "speed", "error", "status", "action", "operation"],

@@ -4,7 +4,7 @@
 //! know every form, and say the same of what is read here.
 
 use super::{
-    decode::kind,
+    decode::{kind, says_id},
     message::{Fields, WORD_MAX},
 };
 use crate::model::{Kind, Timestamp};
@@ -37,11 +37,11 @@ pub fn plain(input: &[u8], limit: usize) -> Option<(usize, Plain<'_>)> {
     // It is ASCII.
     let text = std::str::from_utf8(&input[..len]).ok()?;
     let name = found.name?.of(text);
-    let job = kind(name).and_then(|kind| Some((kind, found.fields(kind, text)?)));
     // One that does not say of which job is a matter for who says so.
-    if job.is_none() && kind(name).is_some() {
-        return None;
-    }
+    let job = match kind(name) {
+        Some(kind) => Some((kind, found.fields(kind, text)?)),
+        None => None,
+    };
     Some((begin + len, Plain { text, name, timestamp: found.timestamp, job }))
 }
 
@@ -75,9 +75,7 @@ impl Span {
 
 impl Found {
     fn fields<'a>(&self, kind: Kind, text: &'a str) -> Option<Fields<'a>> {
-        // Two of the events name the job `id`, the others `device`.
-        let of_id = matches!(kind, Kind::Pending | Kind::Status);
-        let job = if of_id { self.id } else { self.device };
+        let job = if says_id(kind) { self.id } else { self.device };
         let word = |span: Option<Span>| span.map(|span| span.of(text).into());
         Some(Fields {
             job: word(job)?,

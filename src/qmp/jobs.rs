@@ -67,8 +67,8 @@ pub struct Jobs {
     pub(super) is_listing: bool,
     /// The ids that came to their end since the listing was asked for, which may be staler than
     /// that, and whether the end was known. At most `GRAVES_MAX`; one more and nothing is believed
-    /// to live by that listing. Without a listing, and a question to
-    /// the journal for jobs that nobody remembers, there is none.
+    /// to live by that listing. None without a listing, unless the journal is asked for jobs that
+    /// nobody remembers.
     pub(super) graves: BTreeMap<u64, bool>,
     /// Counts the connections, and which of them was usable last.
     pub(super) connection: u64,

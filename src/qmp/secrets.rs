@@ -86,7 +86,7 @@ impl<'a> Shown<'a> {
 
 /// Is what bears this name a secret? Ids of secret objects are none.
 fn is_secret(name: &str) -> bool {
-    if name == &LEFT_OUT[1..4] {
+    if name == HIDDEN {
         return true;
     }
     let name = name.to_ascii_lowercase().replace('_', "-");
