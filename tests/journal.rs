@@ -12,8 +12,7 @@ use std::{
         Mutex, MutexGuard, PoisonError,
         mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     },
-    thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use blockjob::{
@@ -23,6 +22,12 @@ use blockjob::{
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
+
+#[allow(dead_code, reason = "the tests with real QEMUs need all of it")]
+#[path = "qemu/patience.rs"]
+mod patience;
+
+use patience::eventually;
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -112,17 +117,6 @@ fn completed(id: &str, seconds: i64) -> String {
 
 fn times(events: &[Event]) -> Vec<i64> {
     events.iter().map(|event| event.timestamp.expect("a time").seconds).collect()
-}
-
-fn eventually<T>(what: &str, mut answer: impl FnMut() -> Option<T>) -> T {
-    let started = Instant::now();
-    loop {
-        if let Some(answer) = answer() {
-            return answer;
-        }
-        assert!(started.elapsed() < DEADLINE, "waited {DEADLINE:?} in vain: {what}");
-        thread::sleep(Duration::from_millis(2));
-    }
 }
 
 /// How many threads read journals in this process.

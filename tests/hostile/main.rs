@@ -12,6 +12,7 @@ mod qemu {
     pub mod client;
     pub mod library;
     pub mod machine;
+    pub mod patience;
     pub mod qmp;
 }
 
@@ -36,28 +37,9 @@ mod replies;
 mod silence;
 mod text;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use qemu::patience::{eventually, one_at_a_time};
 
 /// The longest wait for anything. A busy machine needs a second or two.
 const DEADLINE: Duration = Duration::from_secs(60);
-
-/// Asks until there is an answer; for what cannot be waited for in any other way.
-fn eventually<T>(what: &str, mut answer: impl FnMut() -> Option<T>) -> T {
-    let started = Instant::now();
-    loop {
-        if let Some(answer) = answer() {
-            return answer;
-        }
-        assert!(started.elapsed() < DEADLINE, "waited {DEADLINE:?} in vain: {what}");
-        thread::sleep(Duration::from_millis(2));
-    }
-}
-
-/// Waits for its turn: memory and descriptors are the process's, so one test runs at a time.
-fn one_at_a_time() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::new(());
-    // One that failed is over as well.
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
-}

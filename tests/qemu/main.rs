@@ -11,6 +11,7 @@ mod client;
 mod expected;
 mod library;
 mod machine;
+mod patience;
 mod proxy;
 mod qmp;
 mod story;
@@ -32,31 +33,12 @@ mod several;
 mod short;
 mod success;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use patience::{eventually, one_at_a_time};
 
 /// The longest wait for anything. A busy machine needs a second or two.
 const DEADLINE: Duration = Duration::from_secs(30);
-
-/// Asks until there is an answer; for what cannot be waited for in any other way.
-fn eventually<T>(what: &str, mut answer: impl FnMut() -> Option<T>) -> T {
-    let started = Instant::now();
-    loop {
-        if let Some(answer) = answer() {
-            return answer;
-        }
-        assert!(started.elapsed() < DEADLINE, "waited {DEADLINE:?} in vain: {what}");
-        thread::sleep(Duration::from_millis(5));
-    }
-}
-
-/// Waits for its turn: of the stories that take this machine's time from others, one runs.
-fn one_at_a_time() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::new(());
-    // One that failed is over as well.
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// Makes a test of each story for either program.
 macro_rules! with_both_hosts {

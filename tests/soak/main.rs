@@ -22,6 +22,9 @@ mod library;
 #[path = "../qemu/machine.rs"]
 mod machine;
 #[allow(dead_code, reason = "the stories need all of it")]
+#[path = "../qemu/patience.rs"]
+mod patience;
+#[allow(dead_code, reason = "the stories need all of it")]
 #[path = "../qemu/proxy.rs"]
 mod proxy;
 #[allow(dead_code, reason = "the stories need all of it")]
@@ -39,27 +42,15 @@ mod script;
 mod siege;
 mod usage;
 
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use client::Listener;
+use patience::eventually;
 use run::Run;
 use usage::{Bounds, Usage};
 
 /// The longest wait for anything. A machine with many QEMUs and one core may need long.
 const DEADLINE: Duration = Duration::from_secs(60);
-
-/// Asks until there is an answer; for what cannot be waited for in any other way.
-fn eventually<T>(what: &str, mut answer: impl FnMut() -> Option<T>) -> T {
-    let started = Instant::now();
-    loop {
-        if let Some(answer) = answer() {
-            return answer;
-        }
-        assert!(started.elapsed() < DEADLINE, "waited {DEADLINE:?} in vain: {what}");
-        thread::sleep(Duration::from_millis(5));
-    }
-}
 
 /// What this process may hold at the end, beyond what it held after the warm-up.
 const BOUNDS: Bounds = Bounds { resident_kib: 16 << 10, in_use_kib: 512 };
