@@ -9,11 +9,11 @@
 
 use std::time::Duration;
 
-use blockjob::{
-    model::{Link, Settings},
-    qmp::control::Control,
+use blockjob::model::{Link, Settings};
+use blockjob_fuzz::{
+    memory,
+    world::{World, control},
 };
-use blockjob_fuzz::{memory, world::World};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|script: &[u8]| {
@@ -120,7 +120,7 @@ fn step(world: &mut World, m: usize, first: char, rest: &str) {
             let (name, arguments) = command(behind(1));
             world.start_job(m, handle, &name, &arguments);
         }
-        'k' => world.ask_job(m, handle, control(two)),
+        'k' => world.ask_job(m, handle, control(two as usize, -1)),
         'A' => world.acknowledge(m, one, two & 1 == 1, two & 2 == 2),
         'l' => world.look(m, (!rest.is_empty()).then_some(handle)),
         'x' => {
@@ -131,18 +131,5 @@ fn step(world: &mut World, m: usize, first: char, rest: &str) {
         'R' => world.want_raw(rest == "*", rest),
         'q' => world.close(m),
         _ => {}
-    }
-}
-
-/// A dismissal is asked for by its end's number, when that was taken.
-fn control(number: u32) -> Control {
-    match number % 7 {
-        0 => Control::Pause,
-        1 => Control::Resume,
-        2 => Control::Complete,
-        3 => Control::Cancel { force: false },
-        4 => Control::Cancel { force: true },
-        5 => Control::Finalize,
-        _ => Control::SetSpeed(-1),
     }
 }

@@ -7,8 +7,11 @@
 
 use std::time::Duration;
 
-use blockjob::{model::Settings, qmp::control::Control};
-use blockjob_fuzz::{memory, world::World};
+use blockjob::model::Settings;
+use blockjob_fuzz::{
+    memory,
+    world::{World, control},
+};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {
@@ -126,7 +129,7 @@ impl Peer {
                 let arguments = format!("{{\"device\": \"{}\"}}", IDS[at]);
                 self.world.start_job(0, handle, command[at], &arguments);
             }
-            15 => self.world.ask_job(0, handle, control(rest)),
+            15 => self.world.ask_job(0, handle, control(rest, 1 << 20)),
             16 | 17 => self.world.acknowledge(0, rest, arg & 1 == 1, arg & 2 == 2),
             18 => self.world.look(0, (arg & 1 == 1).then_some(handle)),
             19 => {
@@ -279,16 +282,3 @@ const ERRORS: [&str; 3] = [
     "\"error\": {\"class\": \"DeviceNotActive\", \"desc\": \"no\"}",
     "\"error\": {\"class\": \"CommandNotFound\", \"desc\": \"no\"}",
 ];
-
-/// A dismissal is asked for by its end's number, when that was taken.
-fn control(number: usize) -> Control {
-    match number % 7 {
-        0 => Control::Pause,
-        1 => Control::Resume,
-        2 => Control::Complete,
-        3 => Control::Cancel { force: false },
-        4 => Control::Cancel { force: true },
-        5 => Control::Finalize,
-        _ => Control::SetSpeed(1 << 20),
-    }
-}

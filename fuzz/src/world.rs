@@ -561,3 +561,16 @@ fn search(request: Request, file: &[u8]) -> Findings {
 fn id(m: usize) -> MonitorId {
     MonitorId(m as u64 + 1)
 }
+
+/// A dismissal is asked for by its end's number, when that was taken.
+pub fn control(number: usize, speed: i64) -> Control {
+    match number % 7 {
+        0 => Control::Pause,
+        1 => Control::Resume,
+        2 => Control::Complete,
+        3 => Control::Cancel { force: false },
+        4 => Control::Cancel { force: true },
+        5 => Control::Finalize,
+        _ => Control::SetSpeed(speed),
+    }
+}
