@@ -115,7 +115,7 @@ storm: ## SEEDS=N worlds of fake QEMUs (10000), or the story of SEED=S alone; do
 wrong: ## that the storm fails: each wrong design of tests/wrong, and what catches it
 	@scripts/check-wrong.sh
 
-fuzz: ## each fuzz target for MINUTES (60) of processor time, going on from the last; ends with a table
+fuzz: ## each target for MINUTES (60) of processor time, on from the last run; ends with a table
 	@scripts/setup.sh check
 	@scripts/fuzz.sh run
 
@@ -145,7 +145,7 @@ clean: ## everything built; .cache/, with what the other check-NAMEs fetched, st
 	$(CARGO) clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-13s %s\n", $$1, $$2 }' Makefile
 
 # A rule without prerequisites: a library that is there is not built again, least of all by root.
 $(LIBRARY):
