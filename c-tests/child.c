@@ -4,13 +4,7 @@
 #include <sys/wait.h>
 
 #include "harness.h"
-
-#if __has_include(<valgrind/valgrind.h>)
-#include <valgrind/valgrind.h>
-#else
-#define RUNNING_ON_VALGRIND 0
-#define VALGRIND_COUNT_ERRORS 0
-#endif
+#include "watched.h"
 
 static unsigned errors_before; /* that valgrind had found before the fork */
 

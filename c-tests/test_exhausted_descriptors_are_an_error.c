@@ -7,15 +7,10 @@
  */
 #include "harness.h"
 #include "places.h"
+#include "watched.h"
 
 #include <fcntl.h>
 #include <sys/resource.h>
-
-#if __has_include(<valgrind/valgrind.h>)
-#include <valgrind/valgrind.h>
-#else
-#define RUNNING_ON_VALGRIND 0
-#endif
 
 enum { DESCRIPTORS = 256, PATIENCE = PATIENCE_SECONDS * 1000 };
 

@@ -4,15 +4,10 @@
  * own status, and nothing crashes on the way.
  */
 #include "harness.h"
+#include "watched.h"
 
 #include <sched.h>
 #include <sys/wait.h>
-
-#if __has_include(<valgrind/valgrind.h>)
-#include <valgrind/valgrind.h>
-#else
-#define VALGRIND_CLO_CHANGE(option) ((void)0)
-#endif
 
 enum { STATUS = 42 };
 

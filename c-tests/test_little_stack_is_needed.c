@@ -7,26 +7,13 @@
  */
 #include "harness.h"
 #include "log_keeper.h"
+#include "watched.h"
 
 #include <dlfcn.h>
 #include <signal.h>
 #include <sys/mman.h>
 
-#if __has_include(<valgrind/memcheck.h>)
-#include <valgrind/memcheck.h>
-#else
-#define VALGRIND_MAKE_MEM_DEFINED(start, size) ((void)(start), (void)(size))
-#endif
-
-#ifndef __has_feature
-#define __has_feature(feature) 0
-#endif
-
-#if defined(__SANITIZE_THREAD__) || __has_feature(thread_sanitizer)
-enum { STACKS_ARE_OTHERS = 1 };
-#else
-enum { STACKS_ARE_OTHERS = 0 };
-#endif
+enum { STACKS_ARE_OTHERS = UNDER_THREAD_SANITIZER };
 
 typedef int create(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
 

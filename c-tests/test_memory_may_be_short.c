@@ -8,6 +8,7 @@
  */
 #include "harness.h"
 #include "places.h"
+#include "watched.h"
 
 #include <fcntl.h>
 #include <malloc.h>
@@ -16,23 +17,8 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
-#if __has_include(<valgrind/valgrind.h>)
-#include <valgrind/valgrind.h>
-#else
-#define RUNNING_ON_VALGRIND 0
-#endif
-
-#ifndef __has_feature
-#define __has_feature(feature) 0
-#endif
-
 /* Sanitizers and valgrind need more of the address space than there is to be. */
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__) \
-    || __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
-enum { LIMITS_ARE_OTHERS = 1 };
-#else
-enum { LIMITS_ARE_OTHERS = 0 };
-#endif
+enum { LIMITS_ARE_OTHERS = UNDER_THREAD_SANITIZER || UNDER_ADDRESS_SANITIZER };
 
 enum { PATIENCE = PATIENCE_SECONDS * 1000, MIB = 1 << 20 };
 

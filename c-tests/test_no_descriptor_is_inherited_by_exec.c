@@ -6,6 +6,7 @@
  */
 #include "harness.h"
 #include "places.h"
+#include "watched.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -13,12 +14,6 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
-
-#if __has_include(<valgrind/valgrind.h>)
-#include <valgrind/valgrind.h>
-#else
-#define RUNNING_ON_VALGRIND 0
-#endif
 
 enum { DESCRIPTORS = 1024 };
 

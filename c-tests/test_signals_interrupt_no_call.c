@@ -4,27 +4,14 @@
  * -EINTR, and none waits longer or shorter for it.
  */
 #include "harness.h"
+#include "watched.h"
 
 #include <poll.h>
 #include <signal.h>
 #include <time.h>
 
-#if __has_include(<valgrind/valgrind.h>)
-#include <valgrind/valgrind.h>
-#else
-#define RUNNING_ON_VALGRIND 0
-#endif
-
-#ifndef __has_feature
-#define __has_feature(feature) 0
-#endif
-
 /* The sanitizer keeps a signal until the thread is out of the kernel. */
-#if defined(__SANITIZE_THREAD__) || __has_feature(thread_sanitizer)
-enum { SIGNALS_ARE_LATE = 1 };
-#else
-enum { SIGNALS_ARE_LATE = 0 };
-#endif
+enum { SIGNALS_ARE_LATE = UNDER_THREAD_SANITIZER };
 
 enum { ENOUGH = 30 };
 

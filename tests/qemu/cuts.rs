@@ -7,10 +7,10 @@
 use std::panic::{self, AssertUnwindSafe};
 use std::{env, time::Duration};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::chance::Chance;
-use crate::client::{Event, Job, Listener, Monitor, number};
+use crate::client::{CUT, Event, Job, Listener, Monitor, number};
 use crate::machine::{Errors, Host, Machine};
 use crate::proxy::{Cut, DIRECTIONS, Direction, Passed, Proxy};
 use crate::qmp;
@@ -178,7 +178,9 @@ impl Table {
         let arguments = serde_json::from_str(script.arguments).expect("it is written above");
         start(&job, &monitor, script.command, &arguments);
         if script.completes {
-            self.until_ready(&id);
+            // So that a refusal does not make a conversation longer, and the next one has as many
+            // bytes.
+            self.machine.until_ready(&id);
             complete(&job);
         }
         let end = job.wait();
@@ -201,22 +203,6 @@ impl Table {
         longest.expect("there was a connection")
     }
 }
-
-impl Table {
-    /// Or gone: so that a refusal does not make a conversation longer, and the next one has as many
-    /// bytes.
-    fn until_ready(&mut self, id: &str) {
-        let qmp = self.machine.qmp();
-        eventually("the job is ready", || {
-            let jobs = qmp.execute("query-jobs", &json!({}));
-            let job = jobs.as_array()?.iter().find(|job| job["id"] == json!(id));
-            job.is_none_or(|job| job["status"] == "ready").then_some(())
-        });
-    }
-}
-
-/// There was no connection, or it ended before the answer.
-const CUT: [i32; 2] = [-libc::ENOTCONN, -libc::ECONNRESET];
 
 /// Starts a job over connections that end at any moment, as a program would: again while there is
 /// none, until QEMU or the library says that it knows the job.

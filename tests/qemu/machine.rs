@@ -159,6 +159,15 @@ impl Machine {
         self.qmp.execute(command, arguments)
     }
 
+    /// Waits until a job is ready, or gone.
+    pub fn until_ready(&mut self, id: &str) {
+        eventually("the job is ready", || {
+            let jobs = self.qmp.execute("query-jobs", &json!({}));
+            let job = jobs.as_array()?.iter().find(|job| job["id"] == json!(id));
+            job.is_none_or(|job| job["status"] == "ready").then_some(())
+        });
+    }
+
     /// Ends QEMU as the kernel would, without a word from it.
     pub fn kill(&mut self) {
         self.process.0.kill().expect("QEMU runs until here");

@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::chance::Chance;
-use crate::client::{Event, Job, Monitor, number};
+use crate::client::{CUT, Event, Job, Monitor, number};
 use crate::judge::{Case, read};
 use crate::machine::{Errors, Host, Machine};
 use crate::proxy::{Cut, DIRECTIONS, Direction, Proxy};
@@ -239,7 +239,7 @@ impl<'a> Room<'a> {
 
     fn bring_to_its_end(&mut self, deed: Deed, job: &Job, id: &str, theirs: bool) {
         if matches!(deed, Deed::CompleteWhenReady | Deed::CancelWhenReady) {
-            self.until_ready(id);
+            self.machine.until_ready(id);
         }
         let block = json!({"device": id});
         let (command, arguments) = match deed {
@@ -268,16 +268,6 @@ impl<'a> Room<'a> {
                 Err((error, _)) if error == -libc::EREMOTEIO || CUT.contains(&error) => None,
                 Err(other) => panic!("{deed:?}: {other:?}"),
             }
-        });
-    }
-
-    /// Or gone.
-    fn until_ready(&mut self, id: &str) {
-        let qmp = self.machine.qmp();
-        eventually("the job is ready", || {
-            let jobs = qmp.execute("query-jobs", &json!({}));
-            let job = jobs.as_array()?.iter().find(|job| job["id"] == json!(id));
-            job.is_none_or(|job| job["status"] == "ready").then_some(())
         });
     }
 
@@ -313,9 +303,6 @@ impl<'a> Room<'a> {
         }
     }
 }
-
-/// There was no connection, or it ended before the answer.
-const CUT: [i32; 2] = [-libc::ENOTCONN, -libc::ECONNRESET];
 
 /// Starts a job over connections that end at any moment, until QEMU or the library says that it
 /// knows the job.

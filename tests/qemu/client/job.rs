@@ -14,6 +14,9 @@ use crate::DEADLINE;
 /// What a function gave that may fail: the negative errno, and the sentence.
 pub type Answer = Result<(), (c_int, String)>;
 
+/// There was no connection, or it ended before the answer.
+pub const CUT: [c_int; 2] = [-libc::ENOTCONN, -libc::ECONNRESET];
+
 pub struct Job {
     pub(super) raw: *mut RawJob,
 }

@@ -24,7 +24,7 @@ use crate::{DEADLINE, library};
 
 pub use event::Event;
 pub use info::Info;
-pub use job::Job;
+pub use job::{CUT, Job};
 pub use limits::Counted;
 
 #[repr(C)]
