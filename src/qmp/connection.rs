@@ -35,7 +35,7 @@ impl<T: Ticket> Session<T> {
         self.note_process(found);
         if found == Process::Restarted {
             self.marker_left = false;
-            self.jobs.handle_process_end(Loss::QemuRestarted);
+            self.jobs.handle_process_end(Loss::QemuRestarted, now);
             self.tell(now, acts);
         }
     }
@@ -75,7 +75,7 @@ impl<T: Ticket> Session<T> {
         // While there is a connection it was somebody else's process.
         if matches!(self.stage, Stage::Down | Stage::Connecting) && self.identity.is_some() {
             self.process_ended = true;
-            self.jobs.handle_process_end(Loss::QemuGone);
+            self.jobs.handle_process_end(Loss::QemuGone, now);
             self.inquire(acts);
             self.tell(now, acts);
         }

@@ -105,11 +105,14 @@ impl Jobs {
         let held = job.held.as_ref().and_then(digest_of);
         let end = events.iter().find(|event| event.kind.is_final());
         let is_held = end.is_some_and(|end| held == digest_of(end));
+        // The wire has told the former one, and will tell this one too.
+        let comes =
+            end.zip(job.held.as_ref()).is_some_and(|(end, it)| end.timestamp > it.timestamp);
         let before = |event: &Event| event.timestamp < asked;
         // One that was undone has no end of its own either.
         let undone = events.last().filter(|event| event.status == Status::Null);
         let was_over = heir.as_ref().or(undone).is_some_and(before);
-        if missing.is_none() && !was_over && (end.is_none() || is_held) {
+        if comes || missing.is_none() && !was_over && (end.is_none() || is_held) {
             // It is the one that it was before the gap.
             (job.doubt, job.gap) = (false, None);
             job.ran |= events.iter().any(|event| has_run(event.status));
@@ -245,6 +248,9 @@ impl Jobs {
 /// and how another one of its id began behind that, which says that it had died with its QEMU.
 fn own(job: &Job, mut events: Vec<Event>, said: &BTreeSet<u64>) -> (Vec<Event>, Option<Event>) {
     let creates = |event: &Event| event.status == Status::Created;
+    if job.gone_by.is_some() {
+        events.retain(|event| event.timestamp <= job.gone_by);
+    }
     // One that was heard of before does not begin again.
     let lived = job.since().filter(|(_, lived)| *lived).map(|(since, _)| since);
     let later = |event: &Event| creates(event) && event.timestamp > lived;

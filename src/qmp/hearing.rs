@@ -191,7 +191,9 @@ impl Jobs {
         if job.held.is_some() {
             return;
         }
-        job.stage = if matches!(job.stage, Stage::Missing(_)) { Stage::Living } else { job.stage };
+        if matches!(job.stage, Stage::Expected { .. } | Stage::Missing(_)) {
+            job.stage = Stage::Living;
+        }
         if job.holds(&event) {
             job.held = Some(event);
             if self.holds_too_much() {

@@ -46,6 +46,8 @@ pub struct Job {
     /// The same when the earliest gap began that the journal has not closed, and whether QEMU had
     /// spoken of it then.
     pub gap: Option<(Timestamp, bool)>,
+    /// When another process was found in the place of its own: what comes later is another job's.
+    pub gone_by: Option<Timestamp>,
     pub len: Option<i64>,
     pub offset: Option<i64>,
     pub speed: Option<i64>,
@@ -144,6 +146,7 @@ impl Job {
             held: None,
             last_heard: None,
             gap: None,
+            gone_by: None,
             len: None,
             offset: None,
             speed: None,

@@ -76,9 +76,9 @@ fn it_is_asked_when_qemu_is_dead_and_when_it_is_given_up() {
     let mut world = journaled();
     world.status("theirs", "created running");
     world.drops();
+    let line = world.line("BLOCK_JOB_CANCELLED", r#"{"device": "theirs", "type": "stream"}"#);
     world.process_ends();
     assert_eq!(world.story().last().unwrap(), "read for theirs");
-    let line = world.line("BLOCK_JOB_CANCELLED", r#"{"device": "theirs", "type": "stream"}"#);
     world.finds(found(1, &[line]));
     assert_eq!(world.ends(), ["end 1 theirs cancelled recovered"]);
 
@@ -128,6 +128,71 @@ fn a_job_that_was_asked_for_in_a_gap_may_be_yet_to_come() {
     world.status("theirs", "created running");
     world.completed("theirs", "stream", None);
     assert_eq!(world.ends(), ["end 1 theirs succeeded for [1]"]);
+}
+
+/// One of its id has ended in the gap, as the journal knows, and the next one as it is read.
+#[test]
+fn an_end_that_comes_while_the_journal_tells_a_former_one_is_the_next_jobs() {
+    // That each begins is what this QEMU does not tell.
+    let mut with = settings();
+    with.journal = true;
+    let mut world = World::connected_with("2.9", with);
+    world.drops();
+    world.watches(1, "drive0", &[]);
+    let former = world.line("BLOCK_JOB_COMPLETED", r#"{"device": "drive0", "type": "mirror"}"#);
+    world.later(6);
+    world.meets(ONE);
+    world.story();
+    world.reconciles("", "");
+    world.completed("drive0", "stream", Some("EIO"));
+    assert_eq!(world.ends(), [""; 0]);
+    world.finds(found(1, &[former]));
+    let both = ["end 1 drive0 succeeded recovered pivot? for [1]", "end 2 drive0 failed \"EIO\""];
+    assert_eq!(world.ends(), both);
+}
+
+/// The wire is behind the journal: what it has told of a former one ended before that.
+#[test]
+fn an_end_that_the_wire_still_has_is_told_once_when_a_former_one_came_by_it_before() {
+    let mut with = settings();
+    with.journal = true;
+    let mut world = World::connected_with("2.9", with);
+    world.drops();
+    world.later(6);
+    world.meets(ONE);
+    let former = world.line("BLOCK_JOB_COMPLETED", r#"{"device": "drive0", "type": "mirror"}"#);
+    world.watches(1, "drive0", &[]);
+    let next = world.line("BLOCK_JOB_COMPLETED", r#"{"device": "drive0", "type": "stream"}"#);
+    world.story();
+    world.reconciles("", "");
+    assert_eq!(world.story(), ["read for drive0"]);
+    world.hears(&former);
+    assert_eq!(world.ends(), [""; 0]);
+    world.finds(found(1, std::slice::from_ref(&next)));
+    assert_eq!(world.ends(), ["end 1 drive0 succeeded pivot? for [1]"]);
+    world.hears(&next);
+    assert_eq!(world.ends(), ["end 2 drive0 succeeded"]);
+}
+
+/// It died with its QEMU, and the next QEMU's job of its id has an end.
+#[test]
+fn what_the_journal_tells_of_the_next_process_is_no_end_of_the_formers_jobs() {
+    let mut with = settings();
+    with.journal = true;
+    let mut world = World::connected_with("2.12", with);
+    let ready = r#"{"device": "drive0", "type": "mirror", "len": 8, "offset": 8, "speed": 0}"#;
+    world.event("BLOCK_JOB_READY", ready);
+    world.drops();
+    world.later(6);
+    world.connects(OTHER);
+    let next = world.line("BLOCK_JOB_COMPLETED", r#"{"device": "drive0", "type": "mirror"}"#);
+    world.drops();
+    world.later(6);
+    world.meets(OTHER);
+    world.reconciles("", "");
+    assert_eq!(world.story().last().unwrap(), "read for drive0");
+    world.finds(found(1, &[next]));
+    assert_eq!(world.ends(), ["end 1 drive0 lost QemuRestarted inferred"]);
 }
 
 /// What it is asked for then is what counts, not what it said before.
