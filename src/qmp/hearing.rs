@@ -3,7 +3,7 @@
 
 use super::{
     diary::heard_late,
-    job::{Inquiry, Job, Stage},
+    job::{Inquiry, Stage},
     jobs::{Jobs, Told, Wish, digest},
 };
 use crate::model::{Event, Kind, Loss, Origin, Status, Word};
@@ -81,11 +81,17 @@ impl Jobs {
         }
     }
 
-    /// A job that ended before a gap does nothing more: what its id does now, another job does.
+    /// A job that ended before a gap does nothing more, nor one that QEMU has forgotten while its
+    /// end is held: what its id does now, another job does.
     fn renew(&mut self, id: &str) {
-        let known = self.current.get(id).map(|number| &self.all[number]);
-        let over = |job: &Job| matches!(job.stage, Stage::Ended { lost: false, .. });
-        if known.is_some_and(|job| job.doubt && over(job)) {
+        let Some(number) = self.current.get(id).copied() else { return };
+        let job = &self.all[&number];
+        let over = match job.stage {
+            Stage::Ended { lost, .. } => job.doubt && !lost,
+            _ => job.held.is_some() && job.status == Status::Null,
+        };
+        if over {
+            self.release(number);
             self.supersede(id);
         }
     }
@@ -154,9 +160,9 @@ impl Jobs {
             }
         }
         self.renew(id);
-        // A QEMU that does not tell where a job begins tells its end once: this is another's.
+        // QEMU tells an end once: this is another's, whose beginning was not heard.
         let known = self.current.get(id).copied();
-        if let Some(number) = known.filter(|it| !self.has_status && self.all[it].held.is_some()) {
+        if let Some(number) = known.filter(|number| self.all[number].held.is_some()) {
             self.release(number);
             self.remove_number(number);
         }
@@ -188,9 +194,6 @@ impl Jobs {
         self.bury(id, true);
         self.note(number, &event);
         let job = self.all.get_mut(&number).expect("it was found or made above");
-        if job.held.is_some() {
-            return;
-        }
         if matches!(job.stage, Stage::Expected { .. } | Stage::Missing(_)) {
             job.stage = Stage::Living;
         }

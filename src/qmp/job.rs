@@ -46,7 +46,7 @@ pub struct Job {
     /// The same when the earliest gap began that the journal has not closed, and whether QEMU had
     /// spoken of it then.
     pub gap: Option<(Timestamp, bool)>,
-    /// When another process was found in the place of its own: what comes later is another job's.
+    /// When its process was found to have ended: what comes later is another job's.
     pub gone_by: Option<Timestamp>,
     pub len: Option<i64>,
     pub offset: Option<i64>,

@@ -74,8 +74,7 @@ impl Jobs {
     /// The process is gone, or another one answers: nothing of the former's lives.
     pub fn handle_process_end(&mut self, loss: Loss, now: Now) {
         self.give_up(loss);
-        let replaced = loss == Loss::QemuRestarted;
-        let missing = |job: &&mut Box<Job>| replaced && matches!(job.stage, Stage::Missing(_));
+        let missing = |job: &&mut Box<Job>| matches!(job.stage, Stage::Missing(_));
         for job in self.all.values_mut().filter(missing) {
             job.gone_by.get_or_insert(now.wall);
         }

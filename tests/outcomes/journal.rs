@@ -174,6 +174,31 @@ fn an_end_that_the_wire_still_has_is_told_once_when_a_former_one_came_by_it_befo
     assert_eq!(world.ends(), ["end 2 drive0 succeeded"]);
 }
 
+/// Its end waits for the journal, and QEMU has said that it forgot it; where the next one of its id
+/// began nobody has heard.
+#[test]
+fn a_job_that_is_heard_of_behind_a_held_end_is_the_next_one() {
+    let mut world = journaled();
+    world.status("drive0", "created running");
+    world.drops();
+    world.later(6);
+    world.connects(ONE);
+    world.cancelled("drive0", "stream");
+    world.status("drive0", "concluded null");
+    assert_eq!(world.ends(), [""; 0]);
+    world.greets();
+    world.event(
+        "BLOCK_JOB_ERROR",
+        r#"{"device": "drive0", "operation": "read", "action": "report"}"#,
+    );
+    assert_eq!(world.ends(), ["end 1 drive0 cancelled inferred"]);
+    world.completed("drive0", "stream", Some("EIO"));
+    world.agrees();
+    let job = r#"{"id": "drive0", "type": "stream", "status": "concluded", "error": "EIO"}"#;
+    world.reconciles(job, "");
+    assert_eq!(world.ends(), ["end 2 drive0 failed \"EIO\""]);
+}
+
 /// It died with its QEMU, and the next QEMU's job of its id has an end.
 #[test]
 fn what_the_journal_tells_of_the_next_process_is_no_end_of_the_formers_jobs() {

@@ -487,7 +487,9 @@ impl World {
         }
         self.machines[index].end_told = true;
         self.tells(|| format!("{index}: its process has ended"));
-        self.library.process_ended(index, self.now_us);
+        // Nothing that it has stamped is later, though it stamps no two events alike.
+        let at_us = self.now_us.max(self.machines[index].now().last_us());
+        self.library.process_ended(index, at_us);
     }
 
     // --- The program ---------------------------------------------------------------------

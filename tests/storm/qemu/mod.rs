@@ -351,6 +351,11 @@ impl Qemu {
         }
     }
 
+    /// The time that its last event bears.
+    pub fn last_us(&self) -> u64 {
+        self.last_us
+    }
+
     /// Everyone hears it: the journal always, the client if it has negotiated.
     fn emit(&mut self, name: &str, data: &Value) -> (String, Option<ConnectionId>) {
         let at = self.now_us.max(self.last_us + 1);
