@@ -251,7 +251,7 @@ pub unsafe extern "C" fn blockjob_event_get_reason(event: *const Report) -> *con
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn blockjob_event_get_dropped(event: *const Report) -> i64 {
     // SAFETY: the header asks for a handle of ours.
-    unsafe { value(event, |event| event.dropped) }
+    unsafe { value(event, |event| event.own().dropped) }
 }
 
 /// How many ends of jobs were told since the connection before CONNECTED ended without having been
@@ -261,7 +261,7 @@ pub unsafe extern "C" fn blockjob_event_get_dropped(event: *const Report) -> i64
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn blockjob_event_get_recovered(event: *const Report) -> i64 {
     // SAFETY: the header asks for a handle of ours.
-    unsafe { value(event, |event| event.recovered) }
+    unsafe { value(event, |event| event.own().recovered) }
 }
 
 /// Of CONNECTED: is it the process of QEMU that the connection before had?
@@ -273,7 +273,7 @@ pub unsafe extern "C" fn blockjob_event_get_recovered(event: *const Report) -> i
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn blockjob_event_get_process(event: *const Report) -> c_int {
     // SAFETY: the header asks for a handle of ours.
-    unsafe { number(event, |event| event.process.unwrap_or(Process::Unknown) as c_int) }
+    unsafe { number(event, |event| event.own().process.unwrap_or(Process::Unknown) as c_int) }
 }
 
 /// How far the program has come in the monitor's journal with this event: a word to keep, and to

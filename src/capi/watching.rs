@@ -129,5 +129,5 @@ pub unsafe extern "C" fn blockjob_listener_set_log(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn blockjob_event_get_log_level(event: *const Report) -> c_int {
     // SAFETY: the header asks for a handle of ours.
-    guard(|| Ok(unsafe { required(event) }?.event.level.map_or(0, |level| level as c_int)))
+    guard(|| Ok(unsafe { required(event) }?.event.own().level.map_or(0, |level| level as c_int)))
 }

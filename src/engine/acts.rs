@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::{
     approach::Around,
+    claims::Intake,
     ledger::Key,
     monitor::Monitor,
     reactor::{Reactor, reach},
@@ -23,15 +24,22 @@ impl Reactor {
     /// Does what the hub wants done, until it wants nothing more.
     pub(super) fn carry_out(&mut self) {
         let mut acts = std::mem::take(&mut self.room);
+        let roster = Arc::clone(&self.shared.roster);
         loop {
             acts = self.hub.acts_in(acts);
             if acts.is_empty() && self.batch.is_empty() {
                 break;
             }
             let now = self.clock.now();
+            // One for events that follow one another; everything else may want the roster itself.
+            let mut intake = None;
             for (id, act) in acts.drain(..) {
-                self.act(id, act, now);
+                if !is_for_intake(&act) {
+                    intake = None;
+                }
+                self.act(id, act, now, || intake.get_or_insert_with(|| roster.intake()));
             }
+            drop(intake);
             for id in std::mem::take(&mut self.gone) {
                 self.hub.handle_process_end(id, self.clock.now());
             }
@@ -42,7 +50,13 @@ impl Reactor {
         self.room = acts;
     }
 
-    fn act(&mut self, id: MonitorId, act: Act<Ticket>, now: Now) {
+    fn act<'a, 'b: 'a>(
+        &mut self,
+        id: MonitorId,
+        act: Act<Ticket>,
+        now: Now,
+        intake: impl FnOnce() -> &'a mut Intake<'b>,
+    ) {
         let Some(slot) = self.slots.get_mut(&id) else { return };
         match act {
             Act::Connect => {
@@ -74,10 +88,15 @@ impl Reactor {
                 }
             }
             Act::Stands(state, version) => slot.monitor.stands(state, version),
-            Act::Tell(event) => self.tell(id, event),
+            Act::Tell(event) if event.kind == Kind::Closed => self.tell_closed(id, event),
+            Act::Tell(event) => {
+                if intake().wants(&event, id) {
+                    let monitor = Arc::clone(&slot.monitor);
+                    self.batch.push(Report::new(monitor, event, self.tick));
+                }
+            }
             Act::End(end) => {
-                let report = self.shared.roster.take_end(&slot.monitor, end, self.tick);
-                self.batch.push(report);
+                self.batch.push(intake().take_end(&slot.monitor, end, self.tick));
             }
             Act::Attach { handle, job } => {
                 if !self.shared.roster.attach(handle, Key { monitor: id, job }) {
@@ -99,21 +118,15 @@ impl Reactor {
         }
     }
 
-    /// Takes an event for delivery if anybody wants it. CLOSED always goes there, since it ends
-    /// the registrations of its monitor.
-    fn tell(&mut self, id: MonitorId, event: Event) {
-        let closed = event.kind == Kind::Closed;
-        if closed || self.shared.roster.wants(&event, id) {
-            let monitor = Arc::clone(&self.slots[&id].monitor);
-            self.batch.push(Report::new(monitor, event, self.tick));
+    /// CLOSED goes to delivery whether anybody wants it or not, since it ends the registrations of
+    /// its monitor.
+    fn tell_closed(&mut self, id: MonitorId, event: Event) {
+        if let Some(slot) = self.slots.remove(&id) {
+            slot.monitor.statistics().set(Stat::Jobs, 0);
+            slot.monitor.end();
+            self.batch.push(Report::new(Arc::clone(&slot.monitor), event, self.tick));
         }
-        if closed {
-            if let Some(slot) = self.slots.remove(&id) {
-                slot.monitor.statistics().set(Stat::Jobs, 0);
-                slot.monitor.end();
-            }
-            self.hub.remove(id);
-        }
+        self.hub.remove(id);
     }
 
     /// Who asked for raw events before something was read is told of those in it.
@@ -148,6 +161,15 @@ impl Reactor {
             let reason = "the program does not take its events: too many outcomes wait for it";
             self.hub.close(monitor.id(), reason, self.clock.now());
         }
+    }
+}
+
+/// CLOSED ends a monitor, and what it leaves behind.
+fn is_for_intake(act: &Act<Ticket>) -> bool {
+    match act {
+        Act::Tell(event) => event.kind != Kind::Closed,
+        Act::End(_) => true,
+        _ => false,
     }
 }
 

@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use super::{
     few::Few,
     ledger::{Claimant, Key, Ledger, Unclaimed},
-    lock::Condvar,
+    lock::{Condvar, MutexGuard},
     mailbox::stopped,
     monitor::Monitor,
     report::Report,
@@ -37,10 +37,19 @@ pub(super) struct Watcher {
     decided: Arc<Condvar>,
 }
 
-impl Roster {
+/// What the reader has read meets who wants it: under one lock for all that it tells at once.
+pub struct Intake<'a>(MutexGuard<'a, Inner>);
+
+impl Intake<'_> {
+    /// Would anybody be called for this event?
+    pub fn wants(&self, event: &Event, from: MonitorId) -> bool {
+        let wants = |entry: &Entry| !entry.leaving && entry.filter.passes(event, from);
+        self.0.entries.next(0, event, from, wants).is_some()
+    }
+
     /// Takes how a job ended, and wakes who waits for that. The report is delivery's, whether
     /// anybody wants it or not: so each end has its turn, and who comes later knows what it missed.
-    pub fn take_end(&self, monitor: &Arc<Monitor>, end: End, tick: u64) -> Arc<Report> {
+    pub fn take_end(&mut self, monitor: &Arc<Monitor>, end: End, tick: u64) -> Arc<Report> {
         let key = Key { monitor: monitor.id(), job: end.job };
         let told = Told {
             monitor: Arc::clone(monitor),
@@ -52,7 +61,7 @@ impl Roster {
         let ends = monitor.job_limit().max(UNCLAIMED_MAX);
         let limit = Unclaimed { ends, bytes: UNCLAIMED_BYTES_MAX };
         let weight = told.event.weight();
-        let mut inner = self.inner.lock();
+        let inner = &mut *self.0;
         let wants = |entry: &Entry| {
             !entry.leaving && !entry.filter.observes && told.passes(&entry.filter, key)
         };
@@ -70,6 +79,13 @@ impl Roster {
             inner.decide(handle, key);
         }
         report
+    }
+}
+
+impl Roster {
+    /// The reader has something to tell. Nobody else's code runs before this is dropped.
+    pub fn intake(&self) -> Intake<'_> {
+        Intake(self.inner.lock())
     }
 
     /// How many of a monitor's ends wait to be taken.
@@ -267,7 +283,7 @@ mod tests {
             event.set(Word::JobId, id);
             event.outcome = Outcome::Succeeded;
             let end = End { job: self.jobs, handles: handles.to_vec(), event };
-            let report = self.shared.roster.take_end(&self.monitor, end, tick);
+            let report = self.shared.roster.intake().take_end(&self.monitor, end, tick);
             assert!(self.shared.queue.push(vec![report]).is_empty());
         }
 

@@ -15,7 +15,7 @@ use super::{
     lock::Mutex, pull::Taken, queue::Next, report::Report, shared::Shared, thread,
     thread::JoinHandle,
 };
-use crate::model::{Code, Error, Kind};
+use crate::model::{Code, Error, Kind, Stat};
 
 /// Who takes events from the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -124,8 +124,11 @@ impl Delivery {
 
 /// Runs until the listener is stopped.
 fn run(shared: &Shared) {
-    while let Ok(Some(next)) = shared.queue.pop(None) {
-        deliver(shared, next);
+    let mut some = Vec::new();
+    while shared.queue.pop_some(&mut some).is_ok() {
+        for next in some.drain(..) {
+            deliver(shared, next);
+        }
     }
 }
 
@@ -164,7 +167,10 @@ pub fn next_event(shared: &Shared, timeout: Option<Duration>) -> Result<Arc<Repo
 pub fn deliver(shared: &Shared, next: Next) -> usize {
     match next {
         Next::Report(report) if report.reply.is_some() => {
-            shared.roster.replies.deliver(&report);
+            // It may have been taken from the queue before the stop.
+            if shared.mailbox.check().is_ok() {
+                shared.roster.replies.deliver(&report);
+            }
             1
         }
         Next::Log(line) => {
@@ -180,6 +186,7 @@ pub fn deliver(shared: &Shared, next: Next) -> usize {
             usize::from(told)
         }
         Next::Report(mut report) => {
+            taken(&report);
             let count = shared.roster.deliver(&mut report);
             finish(shared, &report);
             count
@@ -202,10 +209,12 @@ pub fn give_out(shared: &Shared, next: Next) -> Option<Arc<Report>> {
         }
         Next::Report(report) => match shared.roster.take(&report) {
             Taken::Wanted => {
+                taken(&report);
                 finish(shared, &report);
                 Some(report)
             }
             Taken::Unwanted => {
+                taken(&report);
                 finish(shared, &report);
                 None
             }
@@ -215,6 +224,11 @@ pub fn give_out(shared: &Shared, next: Next) -> Option<Arc<Report>> {
             }
         },
     }
+}
+
+/// It waits no more.
+fn taken(report: &Report) {
+    report.monitor.statistics().change(Stat::Queued, -1);
 }
 
 /// Everybody was told. CLOSED is the last event of a monitor.
@@ -260,7 +274,7 @@ mod tests {
             let mut event = Event::new(Kind::Completed, "BLOCK_JOB_COMPLETED", None, 0);
             event.set(Word::JobId, id);
             let end = End { job: self.jobs, handles: Vec::new(), event };
-            let report = self.shared.roster.take_end(&self.monitor, end, tick);
+            let report = self.shared.roster.intake().take_end(&self.monitor, end, tick);
             assert!(self.shared.queue.push(vec![report]).is_empty());
         }
 

@@ -107,7 +107,7 @@ impl World {
         let mut event = Event::new(Kind::Completed, "BLOCK_JOB_COMPLETED", None, 0);
         event.set(Word::JobId, &job.to_string());
         let end = End { job, handles: handles.to_vec(), event };
-        let report = self.shared.roster.take_end(&self.monitor, end, tick);
+        let report = self.shared.roster.intake().take_end(&self.monitor, end, tick);
         assert!(self.shared.queue.push(vec![report]).is_empty());
     }
 

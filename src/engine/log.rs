@@ -168,7 +168,7 @@ impl Line {
     pub fn report(self) -> Arc<Report> {
         let text = self.text.to_string_lossy();
         let mut event = Event::new(Kind::Log, "LOG", Some(self.at), text.len() + 1);
-        event.level = Some(self.level);
+        event.own_mut().level = Some(self.level);
         event.set(Word::Reason, &text);
         Report::new(self.monitor, event, 0)
     }

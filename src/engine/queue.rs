@@ -7,6 +7,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    iter,
     os::fd::RawFd,
     sync::Arc,
     time::Duration,
@@ -102,12 +103,13 @@ impl Queue {
                 turns.push_back(id);
                 Line::default()
             });
+            let before = line.len();
             let mut in_bounds = line.push(report);
             // As a rule the whole batch is of one monitor.
             while let Some(report) = batch.next_if(|next| Arc::ptr_eq(&next.monitor, &monitor)) {
                 in_bounds &= line.push(report);
             }
-            monitor.statistics().set(Stat::Queued, line.len());
+            monitor.statistics().change(Stat::Queued, line.len() - before);
             if !in_bounds && !full.iter().any(|known| Arc::ptr_eq(known, &monitor)) {
                 full.push(monitor);
             }
@@ -155,6 +157,18 @@ impl Queue {
     /// What is next, if there is something.
     pub fn try_pop(&self) -> Option<Next> {
         self.inner.lock().take_next()
+    }
+
+    /// What is next, and what follows on it as far as it is there, under one lock. Waits until
+    /// there is something. Fails when the listener was stopped.
+    pub fn pop_some(&self, into: &mut Vec<Next>) -> Result<(), Error> {
+        let idle = |inner: &mut Inner| !inner.stopped && !inner.has_something();
+        let mut inner = self.filled.wait_while(self.inner.lock(), idle);
+        if inner.stopped {
+            return Err(stopped());
+        }
+        into.extend(iter::from_fn(|| inner.take_next()).take(SOME));
+        Ok(())
     }
 
     /// Somebody begins to deliver. There is one at a time.
@@ -232,7 +246,6 @@ impl Inner {
         let id = self.turns.pop_front()?;
         let line = self.lines.get_mut(&id).expect("a monitor in turns has a line");
         let report = line.pop().expect("a line holds something");
-        report.monitor.statistics().set(Stat::Queued, line.len());
         if line.is_empty() {
             self.lines.remove(&id);
         } else {
@@ -280,7 +293,7 @@ impl Line {
 
     /// Counts what is dropped here, or was before it came here, where the first of it stood.
     fn add_dropped(&mut self, place: u64, report: Arc<Report>) {
-        let more = report.event.dropped.unwrap_or(1);
+        let more = report.event.own().dropped.unwrap_or(1);
         let overflow = match self.overflow.take() {
             Some(before) if before.place < place => before,
             before => {
@@ -304,9 +317,11 @@ impl Line {
         first.pop().map(|(_, report)| report)
     }
 
-    fn len(&self) -> usize {
+    /// Events that wait, as the statistics have it.
+    fn len(&self) -> i64 {
         let reports = self.kept.reports.len() + self.droppable.reports.len();
-        reports + usize::from(self.overflow.is_some())
+        // Far below the bounds of either.
+        i64::try_from(reports + usize::from(self.overflow.is_some())).unwrap_or(i64::MAX)
     }
 
     fn is_empty(&self) -> bool {
@@ -350,12 +365,14 @@ impl Shelf {
 impl Overflow {
     fn report(self) -> Arc<Report> {
         let mut event = Event::new(Kind::Overflow, "OVERFLOW", self.first.event.timestamp, 0);
-        event.dropped = Some(self.dropped);
+        event.own_mut().dropped = Some(self.dropped);
         let monitor = Arc::clone(&self.first.monitor);
         Report::new(monitor, event, self.first.tick)
     }
 }
 
+/// What is taken at once, and so is before whatever comes meanwhile, of whichever monitor.
+const SOME: usize = 8;
 /// Behind every place.
 const NOWHERE: u64 = u64::MAX;
 /// Status changes and errors of jobs that may wait for a program; about a quarter megabyte.

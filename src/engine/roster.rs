@@ -21,7 +21,7 @@ use super::{
     reply::Replies,
     report::Report,
 };
-use crate::model::{Code, Error, Event, Kinds, MonitorId};
+use crate::model::{Code, Error, Kinds, MonitorId};
 
 /// What is called for an event, with the id of its registration. Dropping it frees what the program
 /// gave along.
@@ -163,13 +163,6 @@ impl Roster {
         inner.late |= late.is_some();
         inner.entries.insert(id, entry);
         Ok((id, late.is_some()))
-    }
-
-    /// Would anybody be called for this event?
-    pub fn wants(&self, event: &Event, from: MonitorId) -> bool {
-        let inner = self.inner.lock();
-        let wants = |entry: &Entry| !entry.leaving && entry.filter.passes(event, from);
-        inner.entries.next(0, event, from, wants).is_some()
     }
 
     /// Calls everybody who asked for this event, in the order of registration. Returns of how many

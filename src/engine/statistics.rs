@@ -20,7 +20,11 @@ impl Statistics {
     }
 
     pub fn add(&self, stat: Stat, more: usize) {
-        self.0[stat as usize].fetch_add(i64::try_from(more).unwrap_or(i64::MAX), Relaxed);
+        self.change(stat, i64::try_from(more).unwrap_or(i64::MAX));
+    }
+
+    pub fn change(&self, stat: Stat, by: i64) {
+        self.0[stat as usize].fetch_add(by, Relaxed);
     }
 
     /// What the session has counted since; the other figures have other sources.
@@ -28,7 +32,7 @@ impl Statistics {
         for stat in Stat::ALL {
             let more = since.get(stat);
             if more != 0 {
-                self.0[stat as usize].fetch_add(more, Relaxed);
+                self.change(stat, more);
             }
         }
     }

@@ -26,6 +26,15 @@ pub struct Event {
     pub len: Option<i64>,
     pub offset: Option<i64>,
     pub speed: Option<i64>,
+    /// Boxed, for most events are of jobs.
+    own: Option<Box<Own>>,
+    texts: Texts,
+    words: [Option<Place>; Word::COUNT],
+}
+
+/// What only the library's own events have.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Own {
     /// How many events an `Overflow` stands for.
     pub dropped: Option<i64>,
     /// Whom a `Connected` has connected to.
@@ -36,8 +45,6 @@ pub struct Event {
     pub recovered: Option<i64>,
     /// Of a line of the log.
     pub level: Option<Level>,
-    texts: Texts,
-    words: [Option<Place>; Word::COUNT],
 }
 
 /// The kinds, one bit each, so that they make a mask. C has seen these numbers.
@@ -103,11 +110,7 @@ impl Event {
             len: None,
             offset: None,
             speed: None,
-            dropped: None,
-            version: None,
-            process: None,
-            recovered: None,
-            level: None,
+            own: None,
             texts: Texts::with_capacity(name.len() + 1 + room),
             words: [None; Word::COUNT],
         };
@@ -123,14 +126,22 @@ impl Event {
         self.words[word as usize].map(|place| self.texts.get(place))
     }
 
-    /// The same without its NUL.
-    pub fn bytes(&self, word: Word) -> Option<&[u8]> {
-        self.get(word).map(CStr::to_bytes)
-    }
-
     /// The same for Rust.
     pub fn text(&self, word: Word) -> Option<&str> {
-        self.get(word).map(|text| text.to_str().expect("it came from a &str"))
+        self.words[word as usize].map(|place| self.texts.text(place))
+    }
+
+    /// The same, to be compared.
+    pub fn bytes(&self, word: Word) -> Option<&[u8]> {
+        self.text(word).map(str::as_bytes)
+    }
+
+    pub fn own(&self) -> Own {
+        self.own.as_deref().copied().unwrap_or_default()
+    }
+
+    pub fn own_mut(&mut self) -> &mut Own {
+        self.own.get_or_insert_default()
     }
 
     /// Bytes that it holds, about.

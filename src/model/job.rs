@@ -3,8 +3,8 @@
 
 use std::ffi::CStr;
 
-/// The longest id of a job that is known. QEMU sets no limit; each is kept twice, for as many jobs
-/// as may be known.
+/// The longest id of a job that is known. QEMU sets no limit, and as many jobs are kept as may be
+/// known.
 pub(crate) const JOB_ID_MAX: usize = 1024;
 
 /// Makes an enum of QEMU's words. Numbers have been seen by C and are never used again.
@@ -26,6 +26,14 @@ macro_rules! words {
                 match word {
                     $($word => Self::$variant,)+
                     _ => Self::Unknown,
+                }
+            }
+
+            /// QEMU's word for it.
+            pub fn word(self) -> Option<&'static str> {
+                match self {
+                    $(Self::$variant => Some($word),)+
+                    Self::Unknown => None,
                 }
             }
         }

@@ -41,12 +41,12 @@ impl Display for Event {
             Pivot::No if moves => Some("no"),
             Pivot::No | Pivot::Unknown => None,
         };
-        let process = match self.process {
+        let process = match self.own().process {
             Some(Process::Same) => Some("same"),
             Some(Process::Restarted) => Some("restarted"),
             Some(Process::Unknown | Process::First) | None => None,
         };
-        let level = self.level.map(Level::word);
+        let level = self.own().level.map(Level::word);
         for (label, word) in [("level", level), ("origin", origin), ("pivoted", pivoted)] {
             if let Some(word) = word {
                 write!(f, " {label}={word}")?;
@@ -56,7 +56,7 @@ impl Display for Event {
             ("len", self.len),
             ("offset", self.offset),
             ("speed", self.speed),
-            ("dropped", self.dropped),
+            ("dropped", self.own().dropped),
         ];
         for (label, number) in numbers {
             if let Some(number) = number {
@@ -72,13 +72,13 @@ impl Display for Event {
         if let Some(json) = self.text(Word::Json).filter(|_| self.kind == Kind::Raw) {
             write!(f, " json={}", Quoted(json))?;
         }
-        if let Some(version) = self.version {
+        if let Some(version) = self.own().version {
             write!(f, " qemu={}.{}.{}", version.major, version.minor, version.micro)?;
         }
         if let Some(word) = process {
             write!(f, " process={word}")?;
         }
-        if let Some(number) = self.recovered.filter(|number| *number > 0) {
+        if let Some(number) = self.own().recovered.filter(|number| *number > 0) {
             write!(f, " recovered={number}")?;
         }
         Ok(())
@@ -159,10 +159,12 @@ mod tests {
              error=\"No \\\"space\\\"\""
         );
         let mut event = Event::new(Kind::Connected, "CONNECTED", None, 0);
-        event.version = Some(Version { major: 7, minor: 2, micro: 22 });
-        (event.process, event.recovered) = (Some(Process::First), Some(0));
+        let own = event.own_mut();
+        own.version = Some(Version { major: 7, minor: 2, micro: 22 });
+        (own.process, own.recovered) = (Some(Process::First), Some(0));
         assert_eq!(event.to_string(), "CONNECTED qemu=7.2.22");
-        (event.process, event.recovered) = (Some(Process::Restarted), Some(3));
+        let own = event.own_mut();
+        (own.process, own.recovered) = (Some(Process::Restarted), Some(3));
         assert_eq!(event.to_string(), "CONNECTED qemu=7.2.22 process=restarted recovered=3");
         let mut event = Event::new(Kind::Lost, "LOST", None, 0);
         event.set(Word::Reason, "it is gone");

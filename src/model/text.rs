@@ -6,41 +6,51 @@ use std::{ffi::CStr, num::NonZeroU32};
 /// Several strings laid one after another, each followed by its NUL.
 #[derive(Debug, Clone, Default)]
 pub struct Texts {
-    /// Invariant: at each place that `push` gave out a string of UTF-8 begins, which ends before
-    /// the next NUL. Bytes are only ever appended.
-    bytes: Vec<u8>,
+    /// Invariant: at each place that `push` gave out a string stands whose only NUL is its last
+    /// byte. Text is only ever appended.
+    text: String,
 }
 
-/// Where in its [`Texts`] a string begins, counted from 1.
-pub type Place = NonZeroU32;
+/// Where in its [`Texts`] a string stands, with its NUL.
+#[derive(Debug, Clone, Copy)]
+pub struct Place {
+    begin: u32,
+    end: NonZeroU32,
+}
 
 impl Texts {
     pub fn with_capacity(bytes: usize) -> Self {
-        Self { bytes: Vec::with_capacity(bytes) }
+        Self { text: String::with_capacity(bytes) }
     }
 
     /// Adds a string. U+0000, which would end it early for C, becomes U+FFFD.
     pub fn push(&mut self, text: &str) -> Place {
-        let start = self.bytes.len();
+        let begin = u32::try_from(self.text.len());
         if text.as_bytes().contains(&0) {
-            self.bytes.extend_from_slice(text.replace('\0', "\u{FFFD}").as_bytes());
+            self.text.push_str(&text.replace('\0', "\u{FFFD}"));
         } else {
-            self.bytes.extend_from_slice(text.as_bytes());
+            self.text.push_str(text);
         }
-        self.bytes.push(0);
-        let place = u32::try_from(start + 1).ok().and_then(NonZeroU32::new);
+        self.text.push('\0');
+        let end = u32::try_from(self.text.len()).ok().and_then(NonZeroU32::new);
+        let place = begin.ok().zip(end).map(|(begin, end)| Place { begin, end });
         place.expect("a message is at most LINE_LIMIT_MAX bytes long")
     }
 
     /// The string with its NUL, ready for C.
-    pub fn get(&self, place: Place) -> &CStr {
-        let rest = &self.bytes[place.get() as usize - 1..];
-        CStr::from_bytes_until_nul(rest).expect("push has put a NUL at the end")
+    pub fn get(&self, Place { begin, end }: Place) -> &CStr {
+        let bytes = &self.text.as_bytes()[begin as usize..end.get() as usize];
+        CStr::from_bytes_with_nul(bytes).expect("push has put its only NUL at the end")
+    }
+
+    /// The same for Rust.
+    pub fn text(&self, Place { begin, end }: Place) -> &str {
+        &self.text[begin as usize..end.get() as usize - 1]
     }
 
     /// Bytes held: what a bound on queued events counts.
     pub fn weight(&self) -> usize {
-        self.bytes.capacity()
+        self.text.capacity()
     }
 }
 
@@ -52,9 +62,10 @@ mod tests {
     fn strings_stand_side_by_side_and_end_in_nul() {
         let mut texts = Texts::default();
         let (first, empty, second) = (texts.push("stream"), texts.push(""), texts.push("é"));
-        assert_eq!(texts.get(first).to_str(), Ok("stream"));
-        assert_eq!(texts.get(empty).to_str(), Ok(""));
-        assert_eq!(texts.get(second).to_str(), Ok("é"));
+        for (place, text) in [(first, "stream"), (empty, ""), (second, "é")] {
+            assert_eq!(texts.get(place).to_str(), Ok(text));
+            assert_eq!(texts.text(place), text);
+        }
     }
 
     #[test]

@@ -138,7 +138,7 @@ impl Diary {
             Kind::Unresponsive => (Level::Warning, reason.to_owned()),
             Kind::Responsive => (Level::Info, reason.to_owned()),
             Kind::Overflow => {
-                let more = event.dropped.unwrap_or(1);
+                let more = event.own().dropped.unwrap_or(1);
                 self.counts.add(Stat::Dropped, more);
                 let text = "more jobs than blockjob_monitor_set_job_limit() allows: their events \
                             are left out";
@@ -198,16 +198,16 @@ pub fn listed_late(listed: &Listed) -> String {
 
 fn connected(event: &Event) -> String {
     let mut text = "connected".to_owned();
-    if let Some(version) = event.version {
+    if let Some(version) = event.own().version {
         let Version { major, minor, micro } = version;
         text = format!("connected: QEMU {major}.{minor}.{micro}");
     }
-    text += match event.process {
+    text += match event.own().process {
         Some(Process::Same) => ", the process of before",
         Some(Process::Restarted) => ", restarted since",
         Some(Process::Unknown | Process::First) | None => "",
     };
-    if let Some(count @ 1..) = event.recovered {
+    if let Some(count @ 1..) = event.own().recovered {
         text = format!("{text}; {count} ends of jobs were recovered");
     }
     text
@@ -278,8 +278,9 @@ mod tests {
     fn connected_says_with_whom() {
         let mut event = Event::new(Kind::Connected, "CONNECTED", None, 0);
         assert_eq!(connected(&event), "connected");
-        event.version = Some(Version { major: 7, minor: 2, micro: 22 });
-        (event.process, event.recovered) = (Some(Process::Restarted), Some(3));
+        let own = event.own_mut();
+        own.version = Some(Version { major: 7, minor: 2, micro: 22 });
+        (own.process, own.recovered) = (Some(Process::Restarted), Some(3));
         let text = "connected: QEMU 7.2.22, restarted since; 3 ends of jobs were recovered";
         assert_eq!(connected(&event), text);
     }

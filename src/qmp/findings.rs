@@ -21,7 +21,7 @@ impl Jobs {
         for (number, job) in &mut self.all {
             if job.inquiry == Inquiry::Wanted {
                 job.inquiry = Inquiry::Made;
-                let (id, since) = (job.id.clone(), job.since().map(|(since, _)| since));
+                let (id, since) = (job.id.to_string(), job.since().map(|(since, _)| since));
                 request.wanted.push(Wanted { job: *number, id, since });
             }
         }
@@ -228,7 +228,9 @@ impl Jobs {
             let end = events.iter().find(|event| event.kind.is_final());
             let known = self.known_until;
             let new = |end: &Event| known.is_none() || end.timestamp > known;
-            if !end.is_some_and(new) || self.current.contains_key(&id) || self.buried(&id).is_some()
+            if !end.is_some_and(new)
+                || self.current.contains_key(id.as_str())
+                || self.buried(&id).is_some()
             {
                 continue;
             }

@@ -119,12 +119,13 @@ impl<T: Ticket> Session<T> {
         let process = std::mem::replace(&mut self.process, Process::Same);
         acts.push(Act::Stands(State::Connected, self.version));
         let mut event = own(Kind::Connected, "CONNECTED", Word::Json, &greeting, now);
-        event.version = self.version;
-        event.process = Some(if met { process } else { Process::First });
         if let Some(bookmark) = self.jobs.bookmark() {
             event.set(Word::Position, &bookmark);
         }
-        event.recovered = Some(std::mem::take(&mut self.jobs.recovered));
+        let own = event.own_mut();
+        own.version = self.version;
+        own.process = Some(if met { process } else { Process::First });
+        own.recovered = Some(std::mem::take(&mut self.jobs.recovered));
         acts.push(Act::Tell(event));
         acts.extend(self.waiting.drain(..).map(|ticket| Act::Answer(ticket, Ok(()))));
         self.expect_answer(now);

@@ -1,5 +1,7 @@
 //! One incarnation of a job, as far as it is known. The rules that need no other job stand here.
 
+use std::sync::Arc;
+
 use super::{listing::Listed, progress::Shown};
 use crate::model::{Event, JobType, Kind, Loss, Origin, Outcome, Pivot, Status, Timestamp, Word};
 
@@ -7,13 +9,14 @@ use crate::model::{Event, JobType, Kind, Loss, Origin, Outcome, Pivot, Status, T
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Debug)]
 pub struct Job {
-    pub id: String,
+    pub id: Arc<str>,
     pub stage: Stage,
     pub handles: Vec<u64>,
     /// To be dismissed when its end was acknowledged.
     pub ours: bool,
     pub job_type: JobType,
-    pub type_name: Option<String>,
+    /// QEMU's word for its type where that is a newer QEMU's.
+    newer_type: Option<Box<str>>,
     pub status: Status,
     /// In which connection it was first heard of or watched.
     pub connection: u64,
@@ -120,14 +123,14 @@ pub enum Verb {
 }
 
 impl Job {
-    pub fn new(id: &str, stage: Stage, ours: bool) -> Self {
+    pub fn new(id: Arc<str>, stage: Stage, ours: bool) -> Self {
         Self {
-            id: id.to_owned(),
+            id,
             stage,
             handles: Vec::new(),
             ours,
             job_type: JobType::Unknown,
-            type_name: None,
+            newer_type: None,
             status: Status::Unknown,
             connection: 0,
             listed: 0,
@@ -159,7 +162,7 @@ impl Job {
     pub fn later(&self) -> Self {
         Self {
             job_type: self.job_type,
-            type_name: self.type_name.clone(),
+            newer_type: self.newer_type.clone(),
             status: self.status,
             stays: self.stays,
             ran: true,
@@ -169,7 +172,7 @@ impl Job {
             len: self.len,
             offset: self.offset,
             speed: self.speed,
-            ..Self::new(&self.id, Stage::Living, false)
+            ..Self::new(Arc::clone(&self.id), Stage::Living, false)
         }
     }
 
@@ -226,13 +229,20 @@ impl Job {
         self.job_type != JobType::Unknown && !self.is_block()
     }
 
+    /// In QEMU's words.
+    fn type_name(&self) -> Option<&str> {
+        self.job_type.word().or(self.newer_type.as_deref())
+    }
+
+    fn note_type(&mut self, word: &str) {
+        self.job_type = JobType::from_word(word);
+        self.newer_type = (self.job_type == JobType::Unknown).then(|| word.into());
+    }
+
     /// Takes down what an event says of it.
     pub fn note(&mut self, event: &Event) {
         if let Some(word) = event.text(Word::TypeName) {
-            if self.type_name.as_deref() != Some(word) {
-                self.type_name = Some(word.to_owned());
-            }
-            self.job_type = event.job_type;
+            self.note_type(word);
         }
         self.len = event.len.or(self.len);
         self.offset = event.offset.or(self.offset);
@@ -247,8 +257,7 @@ impl Job {
     /// Takes down what a listing says of it.
     pub fn note_listed(&mut self, listed: &Listed) {
         if let Some(word) = &listed.type_name {
-            self.job_type = JobType::from_word(word);
-            self.type_name = Some(word.clone());
+            self.note_type(word);
         }
         self.enter(if listed.ready == Some(true) { Status::Ready } else { listed.status });
         if listed.status != Status::Unknown {
@@ -280,7 +289,7 @@ impl Job {
     /// the listing was asked for may be newer than that.
     pub fn is_not(&self, listed: &Listed) -> bool {
         use Status::{Aborting, Created, Paused, Pending, Ready, Running, Standby, Waiting};
-        let known = self.type_name.as_ref().zip(listed.type_name.as_ref());
+        let known = self.type_name().zip(listed.type_name.as_deref());
         let type_differs = known.is_some_and(|(known, listed)| known != listed);
         let begins = matches!(listed.status, Created | Running | Paused);
         let was_further = matches!(self.status, Ready | Standby | Waiting | Pending | Aborting);
@@ -291,7 +300,7 @@ impl Job {
     pub fn told(&self, kind: Kind, name: &str) -> Event {
         let mut event = Event::new(kind, name, None, self.id.len() + 128);
         event.set(Word::JobId, &self.id);
-        if let Some(word) = &self.type_name {
+        if let Some(word) = self.type_name() {
             event.set(Word::TypeName, word);
         }
         event.job_type = self.job_type;

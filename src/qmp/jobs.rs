@@ -8,6 +8,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     hash::{DefaultHasher, Hash as _, Hasher as _},
+    sync::Arc,
 };
 
 use super::{
@@ -54,7 +55,7 @@ pub struct Jobs {
     /// By their numbers. Boxed, or room for eleven would come and go with the first.
     pub(super) all: BTreeMap<u64, Box<Job>>,
     /// Which incarnation QEMU means by an id.
-    pub(super) current: BTreeMap<String, u64>,
+    pub(super) current: BTreeMap<Arc<str>, u64>,
     pub(super) last: u64,
     /// Room for the id that is heard now.
     pub(super) heard_id: String,
@@ -167,14 +168,15 @@ impl Jobs {
     /// of one that has ended.
     pub fn watch(&mut self, watch: &Watch, now: Now) -> Result<Option<u64>, Error> {
         let &Watch { handle, ref id, exists, made, adopt, ended } = watch;
-        if let Some(job) = self.current.get(id).and_then(|number| self.all.get_mut(number)) {
+        if let Some(job) = self.current.get(id.as_str()).and_then(|number| self.all.get_mut(number))
+        {
             job.ours |= adopt;
             if let Stage::Expected { exists: expected, .. } = &mut job.stage {
                 *expected |= exists;
             }
             job.handles.push(handle);
             let ended = matches!(job.stage, Stage::Ended { .. });
-            return Ok(ended.then(|| self.current[id]));
+            return Ok(ended.then(|| self.current[id.as_str()]));
         }
         if ended.is_some() {
             return Ok(ended);
@@ -203,7 +205,7 @@ impl Jobs {
         let holds = |(_, job): &(&u64, &Box<Job>)| {
             job.handles.contains(&handle) && !matches!(job.stage, Stage::Ended { .. })
         };
-        self.all.iter().find(holds).map(|(number, job)| (*number, job.id.as_str()))
+        self.all.iter().find(holds).map(|(number, job)| (*number, &*job.id))
     }
 
     /// The incarnation of a handle, ended or not, which QEMU means by its id.
@@ -214,7 +216,7 @@ impl Jobs {
     }
 
     pub fn id(&self, number: u64) -> Option<&str> {
-        self.all.get(&number).map(|job| job.id.as_str())
+        self.all.get(&number).map(|job| &*job.id)
     }
 
     /// The incarnation that QEMU means by an id, unless its end was told.
@@ -314,8 +316,11 @@ impl Jobs {
 
     pub(super) fn add(&mut self, id: &str, stage: Stage) -> &mut Job {
         self.last += 1;
-        self.current.insert(id.to_owned(), self.last);
-        let job = Job { connection: self.connection, ..Job::new(id, stage, self.is_owners(id)) };
+        let ours = self.is_owners(id);
+        let id: Arc<str> = id.into();
+        self.current.insert(Arc::clone(&id), self.last);
+        let mut job = Job::new(id, stage, ours);
+        job.connection = self.connection;
         self.all.entry(self.last).or_insert_with(|| Box::new(job))
     }
 
@@ -352,7 +357,7 @@ impl Jobs {
     pub(super) fn wanted(&self) -> impl FnMut(&Listed) -> bool {
         let mut room = self.limit;
         move |listed| {
-            let known = self.current.contains_key(&listed.id);
+            let known = self.current.contains_key(listed.id.as_str());
             let kept = known || room > 0;
             room -= usize::from(kept && !known);
             kept

@@ -60,7 +60,7 @@ impl Jobs {
     /// Tells what is new of the jobs that live, up to that incarnation.
     fn handle_progress(&mut self, list: &[Listed], known: u64, now: Now) {
         for listed in list {
-            let number = self.current.get(&listed.id).filter(|number| **number <= known);
+            let number = self.current.get(listed.id.as_str()).filter(|number| **number <= known);
             let Some(job) = number.and_then(|number| self.all.get_mut(number)) else { continue };
             let shown = (listed.status, listed.len, listed.offset, listed.speed);
             if !lives(job) || job.shown.replace(shown) == Some(shown) {

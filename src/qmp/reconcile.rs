@@ -1,7 +1,7 @@
 //! What became of jobs while there was no connection, by what QEMU lists, and by what can no more
 //! be heard. Part of [`Jobs`].
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
     diary::listed_late,
@@ -79,7 +79,7 @@ impl Jobs {
             job.gone_by.get_or_insert(now.wall);
         }
         self.read_until.clear();
-        let numbers: Vec<(u64, String)> =
+        let numbers: Vec<(u64, Arc<str>)> =
             self.all.iter().map(|(number, job)| (*number, job.id.clone())).collect();
         for (number, id) in numbers {
             match self.all[&number].stage {
@@ -176,7 +176,7 @@ impl Jobs {
             self.all.iter().filter(|(_, job)| job.awaited).map(|(number, _)| *number).collect();
         for number in gone {
             let Some(job) = self.all.get_mut(&number) else { continue };
-            if ids.contains(job.id.as_str()) && self.current.get(&job.id) == Some(&number) {
+            if ids.contains(&*job.id) && self.current.get(&job.id) == Some(&number) {
                 job.awaited = false;
                 continue;
             }
@@ -263,7 +263,7 @@ impl Jobs {
         if grave == Some(true) || (grave == Some(false) && listed.status != Status::Concluded) {
             return;
         }
-        let known = self.current.get(&listed.id).map(|number| (*number, &self.all[number]));
+        let known = self.current.get(listed.id.as_str()).map(|number| (*number, &self.all[number]));
         let fresh = match known {
             None => true,
             Some((_, job)) => match job.stage {
@@ -275,7 +275,7 @@ impl Jobs {
                     return;
                 }
                 Stage::Ended { acknowledged, .. } if listed.status == Status::Concluded => {
-                    let number = self.current[&listed.id];
+                    let number = self.current[listed.id.as_str()];
                     self.all
                         .get_mut(&number)
                         .expect("current names what is there")
@@ -298,7 +298,7 @@ impl Jobs {
             }
             self.add(&listed.id, Stage::Living).last_heard = self.listing_asked;
         }
-        let number = self.current[&listed.id];
+        let number = self.current[listed.id.as_str()];
         let job = self.all.get_mut(&number).expect("current names what is there");
         // It never ran, and QEMU still keeps it: what is undone is cancelled.
         let undone = job.whole && !job.ran && listed.error.is_some();

@@ -135,7 +135,7 @@ impl<T: Ticket> Session<T> {
             }
             Purpose::Keepalive => self.handle_alive(now, acts),
             Purpose::Progress => {
-                let known = |listed: &Listed| self.jobs.current.contains_key(&listed.id);
+                let known = |listed: &Listed| self.jobs.current.contains_key(listed.id.as_str());
                 let list = reply.ok().and_then(|value| listing::block_jobs(value, known).ok());
                 let list = list.map(|list| list.jobs).unwrap_or_default();
                 self.handle_progress(&list, now);

@@ -347,7 +347,7 @@ pub(super) fn own(kind: Kind, name: &str, word: Word, text: &str, now: Now) -> E
 /// Events of jobs that are not known, for there are too many.
 fn dropped(more: i64, at: Timestamp) -> Event {
     let mut event = Event::new(Kind::Overflow, "OVERFLOW", Some(at), 0);
-    event.dropped = Some(more);
+    event.own_mut().dropped = Some(more);
     event
 }
 

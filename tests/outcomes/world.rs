@@ -393,8 +393,8 @@ fn told(event: &Event) -> String {
         let status =
             event.text(Word::StatusName).map(|word| format!(" {word}")).unwrap_or_default();
         let recovered =
-            event.recovered.map(|number| format!(" recovered={number}")).unwrap_or_default();
-        let process = match event.process {
+            event.own().recovered.map(|number| format!(" recovered={number}")).unwrap_or_default();
+        let process = match event.own().process {
             Some(Process::Unknown) => " process=unknown",
             Some(Process::Same) => " process=same",
             Some(Process::Restarted) => " process=restarted",

@@ -214,14 +214,14 @@ impl Delivery {
         self.ends.insert(id, claims);
         self.open.insert(id);
         self.tick = self.shared.roster.tick(|| {}).0;
-        let report = self.shared.roster.take_end(&self.monitors[machine], end, self.tick);
+        let report = self.shared.roster.intake().take_end(&self.monitors[machine], end, self.tick);
         self.shared.queue.push(vec![report]);
     }
 
     /// Any other event: queued if somebody wants it.
     pub fn tell(&mut self, machine: usize, event: Event) {
         let monitor = &self.monitors[machine];
-        if self.shared.roster.wants(&event, monitor.id()) {
+        if self.shared.roster.intake().wants(&event, monitor.id()) {
             let report = Report::new(Arc::clone(monitor), event, self.tick);
             self.shared.queue.push(vec![report]);
         }

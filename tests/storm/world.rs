@@ -383,7 +383,7 @@ impl World {
                     return Err(format!("machine {index}: CONNECTED twice"));
                 }
                 self.tally.count("connected");
-                self.tally.count(format!("process {:?}", event.process));
+                self.tally.count(format!("process {:?}", event.own().process));
             }
             EventKind::Disconnected => self.program.connected[index] = false,
             EventKind::Unresponsive => self.tally.count("unresponsive"),
