@@ -96,7 +96,7 @@ impl Reactor {
                 }
             }
             Act::End(end) => {
-                self.batch.push(intake().take_end(&slot.monitor, end, self.tick));
+                self.batch.extend(intake().take_end(&slot.monitor, end, self.tick));
             }
             Act::Attach { handle, job } => {
                 if !self.shared.roster.attach(handle, Key { monitor: id, job }) {

@@ -47,9 +47,9 @@ impl Intake<'_> {
         self.0.entries.next(0, event, from, wants).is_some()
     }
 
-    /// Takes how a job ended, and wakes who waits for that. The report is delivery's, whether
-    /// anybody wants it or not: so each end has its turn, and who comes later knows what it missed.
-    pub fn take_end(&mut self, monitor: &Arc<Monitor>, end: End, tick: u64) -> Arc<Report> {
+    /// Takes how a job ended, and wakes who waits for that. The report is delivery's. Without one
+    /// nobody is to be called, and its turn is over: who comes later has missed it.
+    pub fn take_end(&mut self, monitor: &Arc<Monitor>, end: End, tick: u64) -> Option<Arc<Report>> {
         let key = Key { monitor: monitor.id(), job: end.job };
         let told = Told {
             monitor: Arc::clone(monitor),
@@ -57,24 +57,30 @@ impl Intake<'_> {
             tick,
             given_out: false,
         };
-        let report = Report::of_end(Arc::clone(monitor), Arc::clone(&told.event), tick, key);
         let ends = monitor.job_limit().max(UNCLAIMED_MAX);
         let limit = Unclaimed { ends, bytes: UNCLAIMED_BYTES_MAX };
         let weight = told.event.weight();
         let inner = &mut *self.0;
-        let wants = |entry: &Entry| {
-            !entry.leaving && !entry.filter.observes && told.passes(&entry.filter, key)
-        };
+        let wants = |entry: &Entry| !entry.leaving && told.passes(&entry.filter, key);
         let mut claims: Few<Claimant> = Few::default();
         let mut after = 0;
         let next = |after| inner.entries.next(after, &told.event, key.monitor, wants);
-        while let Some((id, _)) = next(after) {
-            claims.insert(Claimant::Registration(id));
+        while let Some((id, entry)) = next(after) {
+            if !entry.filter.observes {
+                claims.insert(Claimant::Registration(id));
+            }
             after = id;
         }
         let open = |handle: &u64| inner.watchers.contains_key(handle);
         claims.extend(end.handles.iter().copied().filter(open).map(Claimant::Handle));
+        let report = (after > 0)
+            .then(|| Report::of_end(Arc::clone(monitor), Arc::clone(&told.event), tick, key));
         inner.ledger.add(key, (told, weight), claims, limit);
+        if report.is_some() {
+            inner.ledger.refer(key);
+        } else {
+            inner.ledger.pass(key);
+        }
         for handle in end.handles {
             inner.decide(handle, key);
         }
@@ -284,7 +290,7 @@ mod tests {
             event.outcome = Outcome::Succeeded;
             let end = End { job: self.jobs, handles: handles.to_vec(), event };
             let report = self.shared.roster.intake().take_end(&self.monitor, end, tick);
-            assert!(self.shared.queue.push(vec![report]).is_empty());
+            assert!(self.shared.queue.push(report).is_empty());
         }
 
         fn deliver(&self) -> Vec<String> {
@@ -330,9 +336,9 @@ mod tests {
         let mut world = World::new();
         world.ends("1", &[]);
         world.ends("2", &[]);
-        assert_eq!(world.deliver(), [""; 0]);
-        world.ends("3", &[]);
+        assert!(world.shared.queue.try_pop().is_none(), "delivery is not woken for nobody");
         world.register("a", None, false);
+        world.ends("3", &[]);
         assert!(matches!(world.shared.queue.try_pop(), Some(Next::Late)));
         // Delivery has not got to it: the newer one brings the older ones along.
         assert_eq!(world.deliver(), ["a 1", "a 2", "a 3"]);

@@ -275,7 +275,7 @@ mod tests {
             event.set(Word::JobId, id);
             let end = End { job: self.jobs, handles: Vec::new(), event };
             let report = self.shared.roster.intake().take_end(&self.monitor, end, tick);
-            assert!(self.shared.queue.push(vec![report]).is_empty());
+            assert!(self.shared.queue.push(report).is_empty());
         }
 
         /// A subscription to all ends, of which delivery is not told yet.
@@ -330,6 +330,7 @@ mod tests {
     #[test]
     fn what_was_put_back_goes_with_the_stop() {
         let mut world = World::new();
+        world.subscribe();
         world.ends("1");
         let next = world.shared.queue.try_pop().unwrap();
         world.shared.stop();

@@ -108,7 +108,7 @@ impl World {
         event.set(Word::JobId, &job.to_string());
         let end = End { job, handles: handles.to_vec(), event };
         let report = self.shared.roster.intake().take_end(&self.monitor, end, tick);
-        assert!(self.shared.queue.push(vec![report]).is_empty());
+        assert!(self.shared.queue.push(report).is_empty());
     }
 
     /// How many ends the reader was asked to dismiss.

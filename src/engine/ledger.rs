@@ -63,9 +63,8 @@ struct End<P> {
 }
 
 impl<P> Ledger<P> {
-    /// Takes an end of so many bytes in, to which one reference is made. Of a monitor's ends that
-    /// nobody claims no more are kept than `limit` says, but for one: those of the oldest jobs are
-    /// forgotten.
+    /// Takes an end of so many bytes in. Of a monitor's ends that nobody claims no more are kept
+    /// than `limit` says, but for one: those of the oldest jobs are forgotten.
     pub fn add(
         &mut self,
         key: Key,
@@ -80,7 +79,7 @@ impl<P> Ledger<P> {
             claims,
             served: false,
             holders,
-            references: 1,
+            references: 0,
             acknowledged: false,
             passed: None,
         };
@@ -325,6 +324,14 @@ mod tests {
     const ONE: Key = key(1);
     const TWO: Key = key(2);
 
+    impl<P> Ledger<P> {
+        /// Takes in an end of which delivery has a report.
+        fn tell(&mut self, key: Key, kept: (P, usize), claims: Few<Claimant>, limit: Unclaimed) {
+            self.add(key, kept, claims, limit);
+            self.refer(key);
+        }
+    }
+
     const fn most(ends: usize) -> Unclaimed {
         Unclaimed { ends, bytes: usize::MAX }
     }
@@ -336,7 +343,7 @@ mod tests {
     /// One end, that these claim, and that the program holds no reference to.
     fn told<const N: usize>(claims: [Claimant; N]) -> Ledger<&'static str> {
         let mut ledger = Ledger::default();
-        ledger.add(ONE, ("one", 1), Few::from_iter(claims), most(9));
+        ledger.tell(ONE, ("one", 1), Few::from_iter(claims), most(9));
         assert!(!ledger.release(ONE));
         ledger
     }
@@ -392,7 +399,7 @@ mod tests {
     #[test]
     fn a_registration_that_leaves_while_it_is_served_keeps_that_claim() {
         let mut ledger = told([Registration(1)]);
-        ledger.add(TWO, ("two", 1), Few::from_iter([Registration(1)]), most(9));
+        ledger.tell(TWO, ("two", 1), Few::from_iter([Registration(1)]), most(9));
         assert!(ledger.withdraw_registration(1, Some(ONE)).is_empty());
         assert!(ledger.serve(ONE, Registration(1)));
         assert!(!ledger.release(TWO));
@@ -424,7 +431,7 @@ mod tests {
     #[test]
     fn those_that_have_passed_are_found_in_that_order() {
         let mut ledger = told([]);
-        ledger.add(TWO, ("two", 1), Few::default(), most(9));
+        ledger.tell(TWO, ("two", 1), Few::default(), most(9));
         ledger.pass(TWO);
         ledger.pass(ONE);
         let found = |first, last| -> Vec<_> {
@@ -440,20 +447,20 @@ mod tests {
     fn of_those_that_nobody_claims_the_oldest_is_forgotten_over_the_limit() {
         let mut ledger = told([]);
         ledger.pass(ONE);
-        ledger.add(TWO, ("two", 1), Few::from_iter([Registration(1)]), most(2));
-        ledger.add(key(3), ("three", 1), Few::default(), most(2));
+        ledger.tell(TWO, ("two", 1), Few::from_iter([Registration(1)]), most(2));
+        ledger.tell(key(3), ("three", 1), Few::default(), most(2));
         assert!(ledger.has(ONE));
-        ledger.add(key(4), ("four", 1), Few::default(), most(2));
+        ledger.tell(key(4), ("four", 1), Few::default(), most(2));
         assert!(!ledger.has(ONE));
         assert!(ledger.has(TWO) && ledger.has(key(3)));
         assert_eq!(ledger.passed(1, 9).count(), 0);
         // Another monitor has its own.
         let other = Key { monitor: MonitorId(2), job: 1 };
-        ledger.add(other, ("other", 1), Few::default(), most(2));
+        ledger.tell(other, ("other", 1), Few::default(), most(2));
         assert!(ledger.has(key(3)));
         // Claimed, one of them leaves room.
         ledger.claim(key(3), Registration(5));
-        ledger.add(key(5), ("five", 1), Few::default(), most(2));
+        ledger.tell(key(5), ("five", 1), Few::default(), most(2));
         assert!(ledger.has(key(3)) && ledger.has(key(4)));
     }
 
@@ -462,14 +469,14 @@ mod tests {
         let limit = Unclaimed { ends: 9, bytes: 10 };
         let mut ledger = Ledger::default();
         for (job, weight) in [(1, 5), (2, 5), (3, 1)] {
-            ledger.add(key(job), ("", weight), Few::default(), limit);
+            ledger.tell(key(job), ("", weight), Few::default(), limit);
         }
         assert!(!ledger.has(ONE) && ledger.has(TWO) && ledger.has(key(3)));
         // What is claimed is no part of it.
         ledger.claim(TWO, Registration(1));
-        ledger.add(key(4), ("", 9), Few::default(), limit);
+        ledger.tell(key(4), ("", 9), Few::default(), limit);
         assert!(ledger.has(key(3)));
-        ledger.add(key(5), ("", 99), Few::default(), limit);
+        ledger.tell(key(5), ("", 99), Few::default(), limit);
         let left: Vec<u64> = ledger.iter().map(|(key, _)| key.job).collect();
         assert_eq!(left, [2, 5]);
     }
@@ -477,7 +484,7 @@ mod tests {
     #[test]
     fn of_a_closed_monitor_only_what_handles_hold_is_left() {
         let mut ledger = told([Registration(1)]);
-        ledger.add(TWO, ("two", 1), Few::from_iter([Handle(2)]), most(9));
+        ledger.tell(TWO, ("two", 1), Few::from_iter([Handle(2)]), most(9));
         ledger.forget(MonitorId(1));
         assert!(!ledger.has(ONE) && ledger.has(TWO));
         assert!(!ledger.withdraw_handle(TWO, 2));
@@ -488,8 +495,8 @@ mod tests {
     #[test]
     fn the_latest_end_of_an_id_is_found() {
         let mut ledger = told([]);
-        ledger.add(TWO, ("one", 1), Few::default(), most(9));
-        ledger.add(key(3), ("three", 1), Few::default(), most(9));
+        ledger.tell(TWO, ("one", 1), Few::default(), most(9));
+        ledger.tell(key(3), ("three", 1), Few::default(), most(9));
         assert_eq!(ledger.latest(MonitorId(1), |kept| *kept == "one"), Some(TWO));
         assert_eq!(ledger.latest(MonitorId(2), |_| true), None);
     }

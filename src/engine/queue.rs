@@ -29,11 +29,14 @@ pub struct Queue {
     filled: Condvar,
 }
 
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Debug, Default)]
 struct Inner {
     /// Invariant: each line holds something, and its monitor stands once in `turns`.
     lines: BTreeMap<MonitorId, Line>,
     turns: VecDeque<MonitorId>,
+    /// Somebody waits for what comes.
+    awaited: bool,
     /// Somebody registered who has missed an end.
     late: bool,
     /// What was put back comes next.
@@ -149,8 +152,7 @@ impl Queue {
     /// What is next; waits for it for at most this long, `None` for ever. Fails when the listener
     /// was stopped.
     pub fn pop(&self, limit: Option<Duration>) -> Result<Option<Next>, Error> {
-        let idle = |inner: &mut Inner| !inner.stopped && !inner.has_something();
-        let mut inner = self.filled.wait_while_for(self.inner.lock(), idle, limit);
+        let mut inner = self.wait(limit);
         if inner.stopped { Err(stopped()) } else { Ok(inner.take_next()) }
     }
 
@@ -162,8 +164,7 @@ impl Queue {
     /// What is next, and what follows on it as far as it is there, under one lock. Waits until
     /// there is something. Fails when the listener was stopped.
     pub fn pop_some(&self, into: &mut Vec<Next>) -> Result<(), Error> {
-        let idle = |inner: &mut Inner| !inner.stopped && !inner.has_something();
-        let mut inner = self.filled.wait_while(self.inner.lock(), idle);
+        let mut inner = self.wait(None);
         if inner.stopped {
             return Err(stopped());
         }
@@ -208,11 +209,25 @@ impl Queue {
         drop((lines, put_back, log));
     }
 
-    /// Something has come: wakes who waits for it.
-    fn announce(&self, inner: MutexGuard<'_, Inner>) {
+    /// Until something is there or the listener was stopped. One waits at a time.
+    fn wait(&self, limit: Option<Duration>) -> MutexGuard<'_, Inner> {
+        let idle = |inner: &mut Inner| {
+            inner.awaited = !inner.stopped && !inner.has_something();
+            inner.awaited
+        };
+        let mut inner = self.filled.wait_while_for(self.inner.lock(), idle, limit);
+        inner.awaited = false;
+        inner
+    }
+
+    /// Something has come: wakes who waits for it, which is a call of the kernel's.
+    fn announce(&self, mut inner: MutexGuard<'_, Inner>) {
         inner.bell.ring();
+        let awaited = std::mem::take(&mut inner.awaited);
         drop(inner);
-        self.filled.notify_one();
+        if awaited {
+            self.filled.notify_one();
+        }
     }
 }
 

@@ -207,20 +207,27 @@ impl Table {
 /// Starts a job over connections that end at any moment, as a program would: again while there is
 /// none, until QEMU or the library says that it knows the job.
 pub fn start(job: &Job, monitor: &Monitor, command: &str, arguments: &Value) {
-    let mut why = String::new();
+    let mut refused = Refused(String::new());
     eventually("a job is started", || match job.try_start(command, arguments) {
         Ok(()) => Some(()),
         Err((error, _)) if error == -libc::EALREADY => Some(()),
         Err((error, text)) if CUT.contains(&error) => {
-            // Shown when this is waited for in vain.
-            if text != why {
-                println!("{command} in state {}: {text}", monitor.state());
-                why = text;
-            }
+            refused.0 = format!("{command} in state {}: {text}", monitor.state());
             None
         }
         Err(other) => panic!("{command}: {other:?} in state {}", monitor.state()),
     });
+}
+
+/// Why it was refused last, which is shown when it is asked for in vain.
+struct Refused(String);
+
+impl Drop for Refused {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!("{}", self.0);
+        }
+    }
 }
 
 /// Completes a job in the same way, until QEMU takes it or the job has ended.

@@ -201,7 +201,7 @@ impl Delivery {
     /// An end was told: it is queued, and whoever wants it claims it.
     pub fn take_end(&mut self, machine: usize, end: End) {
         let id = (machine, end.job);
-        let mut claims = Claims { references: 1, ..Claims::default() };
+        let mut claims = Claims::default();
         for registration in self.registrations.iter().filter(|it| !it.removed && !it.observes) {
             if registration.machine.is_none_or(|it| it == machine) {
                 claims.waiting.insert(Claimant::Registration(registration.id));
@@ -215,7 +215,10 @@ impl Delivery {
         self.open.insert(id);
         self.tick = self.shared.roster.tick(|| {}).0;
         let report = self.shared.roster.intake().take_end(&self.monitors[machine], end, self.tick);
-        self.shared.queue.push(vec![report]);
+        if let Some(claims) = self.ends.get_mut(&id).filter(|_| report.is_some()) {
+            claims.references = 1;
+        }
+        self.shared.queue.push(report);
     }
 
     /// Any other event: queued if somebody wants it.
