@@ -102,7 +102,7 @@ impl Jobs {
             Stage::Expected { .. } | Stage::Ended { .. } => return,
         };
         let (events, heir) = own(job, events, &self.said);
-        let held = job.held.as_ref().and_then(digest_of);
+        let held = job.held.as_deref().and_then(digest_of);
         let end = events.iter().find(|event| event.kind.is_final());
         let is_held = end.is_some_and(|end| held == digest_of(end));
         // The wire has told the former one, and will tell this one too.
@@ -260,7 +260,7 @@ fn own(job: &Job, mut events: Vec<Event>, said: &BTreeSet<u64>) -> (Vec<Event>, 
         return (Vec::new(), Some(events.swap_remove(0)));
     }
     // What the wire told of another is not this one's.
-    let held = job.held.as_ref().and_then(digest_of);
+    let held = job.held.as_deref().and_then(digest_of);
     let told =
         |event: &Event| digest_of(event).is_some_and(|it| Some(it) != held && was_said(said, it));
     if events.iter().any(told) {

@@ -198,7 +198,7 @@ impl Jobs {
             job.stage = Stage::Living;
         }
         if job.holds(&event) {
-            job.held = Some(event);
+            job.held = Some(Box::new(event));
             if self.holds_too_much() {
                 self.release(number);
             }
@@ -231,7 +231,7 @@ impl Jobs {
 
     /// What is held for a reply or for the journal has a bound: over it nothing waits any more.
     fn holds_too_much(&self) -> bool {
-        let held = self.all.values().filter_map(|job| job.held.as_ref());
+        let held = self.all.values().filter_map(|job| job.held.as_deref());
         held.map(Event::weight).sum::<usize>() > HELD_BYTES_MAX
     }
 
@@ -239,7 +239,7 @@ impl Jobs {
     pub(super) fn release(&mut self, number: u64) {
         let Some(job) = self.all.get_mut(&number) else { return };
         if let Some(event) = job.held.take() {
-            self.end_heard(number, event);
+            self.end_heard(number, *event);
         }
     }
 

@@ -43,7 +43,7 @@ pub struct Job {
     pub complete: Asked,
     pub cancel: Asked,
     /// Its end, which must wait for a reply or for the journal.
-    pub held: Option<Event>,
+    pub held: Option<Box<Event>>,
     /// When QEMU was last heard to speak of it, or when we began to watch it.
     pub last_heard: Option<Timestamp>,
     /// The same when the earliest gap began that the journal has not closed, and whether QEMU had

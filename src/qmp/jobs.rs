@@ -319,9 +319,9 @@ impl Jobs {
         let ours = self.is_owners(id);
         let id: Arc<str> = id.into();
         self.current.insert(Arc::clone(&id), self.last);
-        let mut job = Job::new(id, stage, ours);
+        let job = self.all.entry(self.last).or_insert_with(|| Box::new(Job::new(id, stage, ours)));
         job.connection = self.connection;
-        self.all.entry(self.last).or_insert_with(|| Box::new(job))
+        job
     }
 
     /// Ids that begin with the owner's name are made once.
