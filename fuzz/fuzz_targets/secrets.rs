@@ -165,8 +165,10 @@ fn check_part(value: &Value, shown: &Value, event: bool) {
         (Value::Object(all), Value::Object(shown)) => {
             assert_eq!(all.len(), shown.len());
             for ((name, value), (other, shown)) in all.iter().zip(shown) {
-                assert_eq!(name, other);
-                if is_secret(name) && !(event && name == "data") {
+                // A name that is longer than what is looked through is a secret like its value.
+                let hidden = other == "***" && 6 * name.len() > 4 << 10;
+                assert!(name == other || hidden, "{name} became {other}");
+                if hidden || is_secret(name) && !(event && name == "data") {
                     assert_eq!(shown, "***");
                 } else {
                     check_part(value, shown, false);

@@ -51,7 +51,14 @@ pub fn start(version: Version, command: &str, arguments: &str, id: &str) -> Resu
         );
         return Err(Error::new(Code::NotSupported, text));
     }
-    let stays = match (auto_dismiss.and_then(boolean), keeps(version, command)) {
+    let auto_dismiss = match auto_dismiss {
+        None => None,
+        // Ours beside it would be one member twice.
+        Some(raw) => Some(boolean(raw).ok_or_else(|| {
+            invalid("the arguments' auto-dismiss is neither true nor false; leave it out".into())
+        })?),
+    };
+    let stays = match (auto_dismiss, keeps(version, command)) {
         (Some(auto), _) => !auto,
         (None, Keeps::Always) => true,
         (None, Keeps::IfAsked) => {
@@ -137,6 +144,9 @@ mod tests {
         let refused = start(NEW, "block-stream", r#"{"job-id": "other"}"#, "j-1").unwrap_err();
         assert_eq!(refused.code, Code::Invalid);
         assert!(refused.text.contains("another job-id (other)"), "{}", refused.text);
+        let refused = start(NEW, "block-stream", r#"{"auto-dismiss": "no"}"#, "j-1").unwrap_err();
+        assert_eq!(refused.code, Code::Invalid);
+        assert!(refused.text.contains("neither true nor false"), "{}", refused.text);
     }
 
     #[test]
