@@ -396,3 +396,7 @@ const DROPPABLE_BYTES_MAX: usize = 16 << 20;
 /// What may never be dropped: outcomes of 4,096 jobs, and READY or PENDING for as many.
 const KEPT_MAX: usize = 8192;
 const KEPT_BYTES_MAX: usize = 64 << 20;
+
+#[cfg(test)]
+#[path = "queue_bounds.rs"]
+mod bounds;

@@ -11,9 +11,9 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread;
 
-use crate::attack::Attack;
+use crate::catalogue::Attack;
+use crate::catalogue::peer::{Server, completed, status};
 use crate::client::{Event, number};
-use crate::peer::{Server, completed, status};
 use crate::scene::{BOUND, Scene};
 use crate::{eventually, one_at_a_time, usage};
 

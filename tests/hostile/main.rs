@@ -18,24 +18,14 @@ mod qemu {
 
 use qemu::{client, library, machine, qmp};
 
-mod attack;
-mod peer;
+mod catalogue;
+mod journal;
+mod memory;
+mod promises;
 mod scene;
 mod table;
+#[allow(dead_code, reason = "the soak prints more of it")]
 mod usage;
-
-mod closing;
-mod descriptors;
-mod floods;
-mod greeting;
-mod jobs;
-mod journal;
-mod members;
-mod memory;
-mod numbers;
-mod replies;
-mod silence;
-mod text;
 
 use std::time::Duration;
 

@@ -6,9 +6,9 @@ use std::ffi::c_int;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
-use crate::attack::Attack;
+use crate::catalogue::Attack;
+use crate::catalogue::peer::{Peer, Server};
 use crate::client::{Listener, number};
-use crate::peer::{Peer, Server};
 use crate::{eventually, one_at_a_time, usage};
 
 /// Names the limit of a line to the process that is given no more than thrice as much.
@@ -164,8 +164,8 @@ fn cost(limit: usize) {
     monitor.set_job_limit(64);
     monitor.set_reconnect(1, 1);
     let counted = listener.count(&monitor, number::ALL);
-    let floods = listener.count_raw("FLOOD");
-    let proofs = listener.count_raw("PROOF");
+    let floods = listener.count_raw(None, "FLOOD");
+    let proofs = listener.count_raw(None, "PROOF");
     let prove = |many: u64, what: &str| {
         eventually(what, || (proofs.events.load(SeqCst) >= many).then_some(()));
     };

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::{closing, descriptors, floods, greeting, jobs, journal, members, numbers, replies};
-use crate::{silence, text};
+use crate::catalogue::KINDS;
+use crate::journal;
 
 #[test]
 fn the_table_has_each_attack_with_its_promise_and_its_test() {
@@ -19,20 +19,8 @@ fn the_table_has_each_attack_with_its_promise_and_its_test() {
         assert_eq!(before, None, "it stands there twice: {row}");
     }
 
-    let kinds = [
-        ("text", text::ATTACKS),
-        ("numbers", numbers::ATTACKS),
-        ("members", members::ATTACKS),
-        ("replies", replies::ATTACKS),
-        ("greeting", greeting::ATTACKS),
-        ("silence", silence::ATTACKS),
-        ("closing", closing::ATTACKS),
-        ("floods", floods::ATTACKS),
-        ("jobs", jobs::ATTACKS),
-        ("descriptors", descriptors::ATTACKS),
-    ];
     let mut here = BTreeMap::new();
-    let attacks = kinds
+    let attacks = KINDS
         .iter()
         .flat_map(|(kind, attacks)| attacks.iter().map(move |attack| (attack.name, *kind)));
     for (name, kind) in attacks.chain(journal::ATTACKS.iter().map(|it| (it.name, "journal"))) {

@@ -194,7 +194,7 @@ fn out_of_band_overtakes_a_command_that_hangs() {
 fn quitting_is_a_raw_event() {
     let machine = Machine::start(Host::QemuSystem);
     let listener = Listener::new();
-    let raw = listener.raw(Some("SHUTDOWN"));
+    let raw = listener.raw(None, Some("SHUTDOWN"));
     let monitor = listener.monitor(MONITOR, &machine.library_socket());
     let events = listener.events(Some(&monitor));
     monitor.connect();
@@ -213,8 +213,8 @@ fn quitting_is_a_raw_event() {
 fn a_guests_error_is_a_raw_event() {
     let machine = Machine::start_guest();
     let listener = Listener::new();
-    let raw = listener.raw(Some("BLOCK_IO_ERROR"));
-    let all = listener.raw(None);
+    let raw = listener.raw(None, Some("BLOCK_IO_ERROR"));
+    let all = listener.raw(None, None);
     let monitor = listener.monitor(MONITOR, &machine.library_socket());
     monitor.connect();
     monitor.execute("cont", &json!({}));

@@ -9,7 +9,8 @@ mod chance;
 #[allow(dead_code, reason = "the storm needs all of it")]
 #[path = "../storm/qemu/mod.rs"]
 mod qemu;
-#[path = "../soak/usage.rs"]
+#[allow(dead_code, reason = "the hostile peers ask for more of it")]
+#[path = "../hostile/usage.rs"]
 mod usage;
 
 mod fake;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::catalogue::KINDS;
 use crate::judge::Judged;
 
 #[derive(Default)]
@@ -12,7 +13,8 @@ pub struct Figures {
     pub cuts: usize,
     pub restarts: usize,
     pub hangs: usize,
-    pub attacks: BTreeMap<&'static str, usize>,
+    /// Attacks by their kinds and names.
+    pub attacks: BTreeMap<(&'static str, &'static str), usize>,
     /// Listeners that came and went, by their delivery.
     pub listeners: BTreeMap<String, usize>,
     pub monitors: usize,
@@ -41,17 +43,16 @@ impl Figures {
     }
 
     pub fn print(&self) {
-        let Self { jobs, attacks, listeners, .. } = self;
-        for (what, counts) in [("jobs", jobs), ("attacks", attacks)] {
-            println!("{what}:");
-            for (name, count) in counts {
-                println!("{count:>10}  {name}");
-            }
+        println!("jobs:");
+        self.jobs.iter().for_each(|(name, count)| println!("{count:>10}  {name}"));
+        println!("attacks, and how many of them were different:");
+        for (kind, attacks) in &KINDS {
+            let of_kind = self.attacks.iter().filter(|((of, _), _)| of == kind);
+            let (different, all) = (of_kind.clone().count(), of_kind.map(|(_, count)| count));
+            println!("{:>10}  {kind}, {different} of {}", all.sum::<usize>(), attacks.len());
         }
         println!("listeners that came and went:");
-        for (name, count) in listeners {
-            println!("{count:>10}  {name}");
-        }
+        self.listeners.iter().for_each(|(name, count)| println!("{count:>10}  {name}"));
         println!();
         let judged = &self.judged;
         for (name, count) in [
@@ -65,6 +66,7 @@ impl Figures {
             ("unknown outcomes", judged.unknown),
             ("cuts", self.cuts),
             ("attacks", self.attacks()),
+            ("of these different", self.attacks.len()),
             ("restarts of QEMUs", self.restarts),
             ("QEMUs that hung for a while", self.hangs),
             ("monitors made and freed", self.monitors),
@@ -74,6 +76,16 @@ impl Figures {
         ] {
             println!("{name:34} {count:>9}");
         }
+        let never = self.never_made();
+        if !never.is_empty() {
+            println!("attacks that were never made: {}", never.join(", "));
+        }
+    }
+
+    /// The attacks for which there was no time.
+    fn never_made(&self) -> Vec<&'static str> {
+        let all = KINDS.iter().flat_map(|(_, attacks)| attacks.iter().map(|attack| attack.name));
+        all.filter(|name| !self.attacks.keys().any(|(_, made)| made == name)).collect()
     }
 
     pub fn assert_true(&self) {

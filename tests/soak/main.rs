@@ -5,8 +5,11 @@
 //! before.
 //!
 //! `make soak MINUTES=30` is the long form; without a number of minutes it is the quick one of
-//! `make check`. Real QEMUs and their measure are those of tests/qemu.
+//! `make check`. Real QEMUs and their measure are those of tests/qemu, hostile peers those of
+//! tests/hostile.
 
+#[path = "../hostile/catalogue/mod.rs"]
+mod catalogue;
 #[allow(dead_code, reason = "the stories need all of it")]
 #[path = "../qemu/chance.rs"]
 mod chance;
@@ -30,8 +33,10 @@ mod proxy;
 #[allow(dead_code, reason = "the stories need all of it")]
 #[path = "../qemu/qmp.rs"]
 mod qmp;
+#[allow(dead_code, reason = "the hostile peers ask for more of it")]
+#[path = "../hostile/usage.rs"]
+mod usage;
 
-mod attacks;
 mod churn;
 mod figures;
 mod guests;
@@ -40,7 +45,6 @@ mod room;
 mod run;
 mod script;
 mod siege;
-mod usage;
 
 use std::time::Duration;
 
@@ -59,20 +63,21 @@ const BOUNDS: Bounds = Bounds { resident_kib: 16 << 10, in_use_kib: 512 };
 fn outcomes_stay_true_and_nothing_grows() {
     let length = run::length();
     println!("A soak of {length:?}.");
+    usage::keep_little();
     let alone = Usage::now();
     let listener = Listener::new();
-    listener.set_owner("soak");
+    listener.set_owner(catalogue::OWNER);
     let mut run = Run::new(&listener);
 
     run.go_on_for(warm_up(length));
-    let before = Usage::now();
+    let before = Usage::at_rest();
     println!("Warm after {:?}: {before}", warm_up(length));
     run.go_on_for(length.saturating_sub(warm_up(length)));
-    let after = Usage::now();
+    let after = Usage::at_rest();
 
     let figures = run.finish();
     drop(listener);
-    let last = Usage::now();
+    let last = Usage::at_rest();
     println!();
     figures.print();
     println!();

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use crate::chance::Chance;
 use crate::client::{Event, Listener, number};
 use crate::figures::Figures;
+use crate::siege::Deck;
 use crate::usage::Usage;
 use crate::{churn, guests, room, siege};
 
@@ -35,12 +36,14 @@ pub struct Run<'a> {
     begun: Instant,
     ends: Instant,
     failed: AtomicBool,
+    attacks: Deck,
     chance: Chance,
 }
 
 impl<'a> Run<'a> {
     pub fn new(listener: &'a Listener) -> Self {
         let now = Instant::now();
+        let mut chance = Chance::of(50);
         Self {
             listener,
             figures: Mutex::default(),
@@ -48,7 +51,8 @@ impl<'a> Run<'a> {
             begun: now,
             ends: now,
             failed: AtomicBool::new(false),
-            chance: Chance::of(50),
+            attacks: Deck::shuffled(&mut chance),
+            chance,
         }
     }
 
@@ -56,7 +60,7 @@ impl<'a> Run<'a> {
     pub fn go_on_for(&mut self, time: Duration) {
         self.ends = Instant::now() + time;
         let mut chances: Vec<Chance> =
-            (0..room::PLACES.len() + 4).map(|_| self.chance.another()).collect();
+            (0..room::PLACES.len() + 2).map(|_| self.chance.another()).collect();
         let mut chance = || chances.pop().expect("there is one for each");
         let run = &*self;
         thread::scope(|scope| {
@@ -65,9 +69,8 @@ impl<'a> Run<'a> {
                 let chance = chance();
                 workers.push(scope.spawn(move || run.guard(|| room::live(run, place, chance))));
             }
-            for name in siege::NAMES {
-                let chance = chance();
-                workers.push(scope.spawn(move || run.guard(|| siege::besiege(run, name, chance))));
+            for _ in 0..siege::PEERS {
+                workers.push(scope.spawn(move || run.guard(|| siege::besiege(run, &run.attacks))));
             }
             let (some, other) = (chance(), chance());
             workers.push(scope.spawn(move || run.guard(|| guests::come_and_go(run, some))));

@@ -1,69 +1,50 @@
-//! Hostile peers: a monitor of the one listener's, whose other end attacks it in one way after the
-//! other, whenever the library connects again.
+//! Hostile peers: each attack of the catalogue, to a monitor of the one listener's. What the library
+//! promises for an attack must hold while everything else goes on.
 
-use std::io::ErrorKind;
-use std::net::Shutdown;
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use crate::attacks::CATALOGUE;
+use crate::catalogue::{Attack, KINDS};
 use crate::chance::Chance;
-use crate::client::number;
 use crate::run::Run;
-use crate::{DEADLINE, eventually};
 
-/// No real monitor has such a name.
-pub const NAMES: [&str; 2] = ["hostile 1", "hostile 2"];
+/// So many at a time.
+pub const PEERS: usize = 2;
 
-/// After so many attacks its monitor is closed and another one made.
-const ATTACKS: usize = 40;
+/// All attacks, in an order drawn by chance; and then again.
+pub struct Deck {
+    cards: Vec<(&'static str, &'static Attack)>,
+    next: AtomicUsize,
+}
 
-/// The longest line that is taken; some attack with a longer one.
-pub const LINE_LIMIT: i64 = 1 << 20;
-
-pub fn besiege(run: &Run, name: &str, mut chance: Chance) {
-    while !run.is_over() {
-        let directory = tempfile::tempdir().expect("there is room for temporary files");
-        let path = directory.path().join("hostile.qmp");
-        let door = UnixListener::bind(&path).expect("a temporary directory is writable");
-        door.set_nonblocking(true).expect("a socket can be");
-        let monitor = run.listener.monitor(name, &path);
-        monitor.set_reconnect(1, 5);
-        monitor.set_connect_timeout(1000);
-        monitor.set_line_limit(LINE_LIMIT);
-        // It claims what it is told, so that the library dismisses what it takes for ours.
-        let told = run.listener.events(Some(&monitor));
-        monitor.start();
-        for _ in 0..ATTACKS {
-            if run.is_over() {
-                break;
-            }
-            let mut peer = accept(&door);
-            let drawn = usize::try_from(chance.below(CATALOGUE.len() as u64));
-            let attack = &CATALOGUE[drawn.expect("it is below their number")];
-            // The library may have had enough of it first.
-            let _ = (attack.deed)(&mut peer);
-            let _ = peer.shutdown(Shutdown::Both);
-            *run.figures().attacks.entry(attack.name).or_default() += 1;
-            // Whatever it said, it was said by this one.
-            let stranger = told.try_iter().find(|event| event.monitor != name);
-            assert_eq!(stranger, None, "{} speaks for another monitor", attack.name);
+impl Deck {
+    pub fn shuffled(chance: &mut Chance) -> Self {
+        let of_kind = |(kind, attacks): &(&'static str, &'static [Attack])| {
+            let kind = *kind;
+            attacks.iter().map(move |attack| (kind, attack))
+        };
+        let mut cards: Vec<_> = KINDS.iter().flat_map(of_kind).collect();
+        for last in (1..cards.len()).rev() {
+            let drawn = usize::try_from(chance.below(last as u64 + 1));
+            cards.swap(last, drawn.expect("it is below their number"));
         }
-        monitor.close();
-        let last = told.iter().last();
-        assert_eq!(last.map(|event| event.kind), Some(number::CLOSED));
-        run.figures().monitors += 1;
+        Self { cards, next: AtomicUsize::new(0) }
+    }
+
+    fn draw(&self) -> (&'static str, &'static Attack) {
+        self.cards[self.next.fetch_add(1, Relaxed) % self.cards.len()]
     }
 }
 
-fn accept(door: &UnixListener) -> UnixStream {
-    let peer = eventually("the library connects to a hostile peer", || match door.accept() {
-        Ok((peer, _)) => Some(peer),
-        Err(error) if error.kind() == ErrorKind::WouldBlock => None,
-        Err(error) => panic!("accept: {error}"),
-    });
-    peer.set_nonblocking(false).expect("a socket can be");
-    peer.set_write_timeout(Some(DEADLINE)).expect("it is no zero");
-    peer.set_read_timeout(Some(Duration::from_millis(100))).expect("it is no zero");
-    peer
+pub fn besiege(run: &Run, deck: &Deck) {
+    let directory = tempfile::tempdir().expect("there is room for temporary files");
+    for number in 0.. {
+        if run.is_over() {
+            break;
+        }
+        let (kind, attack) = deck.draw();
+        attack.play(run.listener, &directory.path().join(format!("{number}.qmp")), || {});
+        let mut figures = run.figures();
+        *figures.attacks.entry((kind, attack.name)).or_default() += 1;
+        figures.monitors += 1;
+    }
 }

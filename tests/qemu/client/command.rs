@@ -87,13 +87,13 @@ impl Monitor {
 }
 
 impl Listener {
-    /// QEMU's events of this name as they are; of every name without one.
-    pub fn raw(&self, name: Option<&str>) -> Receiver<Event> {
+    /// QEMU's events of this name as they are; of every name and monitor without one.
+    pub fn raw(&self, monitor: Option<&Monitor>, name: Option<&str>) -> Receiver<Event> {
         let name = name.map(text);
         let (sender, receiver) = mpsc::channel::<Event>();
         let id = call!(blockjob_callback_add_raw(
             self.raw,
-            ptr::null_mut(),
+            monitor.map_or(ptr::null_mut(), |monitor| monitor.raw),
             name.as_ref().map_or(ptr::null(), |name| name.as_ptr()),
             tell,
             Box::into_raw(Box::new(sender)).cast(),

@@ -61,12 +61,12 @@ impl Listener {
 }
 
 impl Listener {
-    /// Counts QEMU's events of this name, of all monitors.
-    pub fn count_raw(&self, name: &str) -> Arc<Counted> {
+    /// Counts QEMU's events of this name, of one monitor or all.
+    pub fn count_raw(&self, monitor: Option<&Monitor>, name: &str) -> Arc<Counted> {
         let (counted, name) = (Arc::new(Counted::default()), text(name));
         let id = call!(blockjob_callback_add_raw(
             self.raw,
-            ptr::null_mut(),
+            monitor.map_or(ptr::null_mut(), |monitor| monitor.raw),
             name.as_ptr(),
             count,
             Arc::into_raw(Arc::clone(&counted)).cast_mut().cast(),

@@ -1,14 +1,8 @@
 //! What is badly written: bytes that are no message, or no text, or no end.
 
-use crate::attack::Attack;
+use super::peer::{Peer, event};
+use super::{Attack, LINE_LIMIT};
 use crate::client::number;
-use crate::peer::{Peer, event};
-use crate::scene::{LINE_LIMIT, run};
-
-#[test]
-fn what_is_badly_written_costs_itself() {
-    run(ATTACKS);
-}
 
 pub const ATTACKS: &[Attack] = &[
     Attack::new(
@@ -228,7 +222,7 @@ pub const ATTACKS: &[Attack] = &[
         "bytes-one-by-one",
         |peer| {
             peer.usable();
-            for byte in crate::peer::completed("slow", "").bytes() {
+            for byte in super::peer::completed("slow", "").bytes() {
                 peer.say([byte]);
             }
         },

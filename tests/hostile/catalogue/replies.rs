@@ -4,15 +4,9 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::attack::Attack;
+use super::peer::Peer;
+use super::{Attack, LINE_LIMIT};
 use crate::client::number;
-use crate::peer::Peer;
-use crate::scene::{LINE_LIMIT, run};
-
-#[test]
-fn replies_that_nobody_waits_for_are_passed_over_and_others_are_read_as_they_are() {
-    run(ATTACKS);
-}
 
 pub const ATTACKS: &[Attack] = &[
     Attack::new(

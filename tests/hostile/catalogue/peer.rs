@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::{Attack, UNTIL_RECOVERY};
 use crate::DEADLINE;
-use crate::attack::Attack;
 
 pub const GREETING: &str = "{\"QMP\": {\"version\": {\"qemu\": {\"micro\": 22, \"minor\": 2, \
                             \"major\": 7}, \"package\": \"\"}, \"capabilities\": [\"oob\"]}}\r\n";
@@ -175,6 +175,8 @@ pub fn completed(id: &str, more: &str) -> String {
 
 /// Takes connections one after another, until it is told to stop.
 pub struct Server {
+    /// Enough of an attack that goes on until recovery is spoken of.
+    pub behaves: Arc<AtomicBool>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -183,8 +185,8 @@ impl Server {
     pub fn start(path: &Path, attack: &'static Attack) -> Self {
         let listener = UnixListener::bind(path).expect("a temporary directory is writable");
         listener.set_nonblocking(true).expect("a socket need not wait");
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
+        let [behaves, stop] = [(); 2].map(|()| Arc::new(AtomicBool::new(false)));
+        let (behaving, stopped) = (Arc::clone(&behaves), Arc::clone(&stop));
         let thread = thread::spawn(move || {
             let mut turn = 0;
             while !stopped.load(SeqCst) {
@@ -195,7 +197,12 @@ impl Server {
                     continue;
                 };
                 let mut peer = Peer::new(stream, turn);
-                if turn < attack.times {
+                let enough = if attack.times == UNTIL_RECOVERY {
+                    behaving.load(SeqCst)
+                } else {
+                    turn >= attack.times
+                };
+                if !enough {
                     (attack.script)(&mut peer);
                 } else {
                     peer.usable();
@@ -206,7 +213,7 @@ impl Server {
                 turn += 1;
             }
         });
-        Self { stop, thread: Some(thread) }
+        Self { behaves, stop, thread: Some(thread) }
     }
 
     /// To be called when the library has hung up.

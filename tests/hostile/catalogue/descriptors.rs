@@ -6,15 +6,8 @@ use std::mem::{size_of, zeroed};
 use std::os::fd::AsRawFd as _;
 use std::ptr;
 
-use crate::attack::Attack;
-use crate::peer::{GREETING, Peer, event};
-use crate::scene::run;
-
-/// That none is left open is asked after each attack.
-#[test]
-fn descriptors_that_nobody_asked_for_are_not_kept() {
-    run(ATTACKS);
-}
+use super::Attack;
+use super::peer::{GREETING, Peer, event};
 
 pub const ATTACKS: &[Attack] = &[
     Attack::new(

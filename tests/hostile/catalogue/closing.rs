@@ -2,15 +2,9 @@
 
 use std::net::Shutdown;
 
-use crate::attack::Attack;
+use super::Attack;
+use super::peer::{GREETING, Peer, completed, status};
 use crate::client::number;
-use crate::peer::{GREETING, Peer, completed, status};
-use crate::scene::run;
-
-#[test]
-fn a_connection_may_end_anywhere_and_the_next_one_is_used() {
-    run(ATTACKS);
-}
 
 pub const ATTACKS: &[Attack] = &[
     Attack::new("closed-when-connected", Peer::close, |victim| {

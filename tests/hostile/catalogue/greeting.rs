@@ -1,22 +1,12 @@
 //! What comes instead of a greeting, before it and after it.
 
-use crate::attack::Attack;
+use super::Attack;
+use super::peer::{GREETING, Peer, completed, event};
+use super::victim::Victim;
 use crate::client::{Monitor, number};
-use crate::peer::{GREETING, Peer, completed, event};
-use crate::scene::{Victim, run};
-
-#[test]
-fn what_is_no_greeting_is_named_and_the_next_one_is_taken() {
-    run(ATTACKS);
-}
-
-/// The attempt is given up soon; what answers is named then.
-fn soon(monitor: &Monitor) {
-    monitor.set_connect_timeout(200);
-}
 
 /// The attempt has ended with what came, and what comes next is used.
-fn is_not_qmp(victim: &mut Victim<'_>, came: &str) {
+fn is_not_qmp(victim: &mut Victim, came: &str) {
     victim.ends("wanted a QMP greeting, got \"");
     victim.ends(came);
     victim.recovers();
@@ -78,7 +68,7 @@ pub const ATTACKS: &[Attack] = &[
             victim.recovers();
         },
     )
-    .set(soon),
+    .soon(),
     Attack::new(
         "replies-and-no-greeting",
         |peer| {
@@ -90,7 +80,7 @@ pub const ATTACKS: &[Attack] = &[
             victim.recovers();
         },
     )
-    .set(soon),
+    .soon(),
     Attack::new(
         "greetings-of-other-shapes",
         |peer| {
@@ -144,32 +134,26 @@ pub const ATTACKS: &[Attack] = &[
         "capabilities-by-the-million",
         |peer| {
             let (before, after) = GREETING.split_once("\"oob\"").expect("it offers one");
-            peer.say(before).repeat("\"c\",", 1_000_000).say("\"oob\"").say(after).be_silent();
-            peer.gone = true;
+            peer.say(before).repeat("\"c\",", 1_000_000).say("\"oob\"").say(after).close();
         },
         |victim| {
             is_not_qmp(victim, "{\\\"QMP\\\": {\\\"version\\\"");
             victim.passed_over(1, 0);
         },
     )
-    .set(|monitor| {
-        soon(monitor);
-        monitor.set_line_limit(16 << 20);
-    }),
+    .set(|monitor| monitor.set_line_limit(16 << 20)),
     Attack::new(
         "greeting-over-the-limit",
         |peer| {
             let (before, after) = GREETING.split_once("\"oob\"").expect("it offers one");
-            peer.say(before).repeat("\"c\",", 1_000_000).say("\"oob\"").say(after).be_silent();
-            peer.gone = true;
+            peer.say(before).repeat("\"c\",", 1_000_000).say("\"oob\"").say(after).close();
         },
         |victim| {
             victim.ends("");
             victim.recovers();
             victim.passed_over(0, 1);
         },
-    )
-    .set(soon),
+    ),
     Attack::new(
         "http",
         |peer| stranger(peer, "HTTP/1.1 400 Bad Request\r\nServer: x\r\n\r\n<html></html>"),
@@ -201,7 +185,7 @@ pub const ATTACKS: &[Attack] = &[
         },
         |victim| is_not_qmp(victim, "220 mail.example.org"),
     )
-    .set(soon),
+    .soon(),
     // What a guest agent says, and another client of the same monitor.
     Attack::new(
         "another-protocol-of-json",

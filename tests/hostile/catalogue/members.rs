@@ -1,14 +1,8 @@
 //! Messages whose members are not what they should be.
 
-use crate::attack::Attack;
+use super::Attack;
+use super::peer::{completed, event, status};
 use crate::client::number;
-use crate::peer::{completed, event, status};
-use crate::scene::run;
-
-#[test]
-fn members_that_are_not_what_they_should_be_are_absent() {
-    run(ATTACKS);
-}
 
 /// The events of jobs, with the members that QEMU gives them; the first one names the job.
 const EVENTS: [(&str, &[&str]); 6] = [

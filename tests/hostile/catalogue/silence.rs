@@ -4,20 +4,10 @@ use std::sync::mpsc;
 
 use serde_json::json;
 
+use super::Attack;
+use super::peer::{Peer, completed};
 use crate::DEADLINE;
-use crate::attack::Attack;
-use crate::client::{Monitor, number};
-use crate::peer::{Peer, completed};
-use crate::scene::run;
-
-#[test]
-fn silence_is_noticed_at_each_step_and_is_no_outcome() {
-    run(ATTACKS);
-}
-
-fn soon(monitor: &Monitor) {
-    monitor.set_connect_timeout(200);
-}
+use crate::client::number;
 
 fn silent(peer: &mut Peer) {
     peer.be_silent();
@@ -33,13 +23,13 @@ pub const ATTACKS: &[Attack] = &[
             victim.ends("no greeting came");
         },
     )
-    .times(0)
-    .set(soon),
+    .soon()
+    .times(0),
     Attack::new("silent-when-connected", silent, |victim| {
         victim.ends("no greeting came");
         victim.recovers();
     })
-    .set(soon),
+    .soon(),
     Attack::new(
         "silent-within-the-greeting",
         |peer| {
@@ -51,7 +41,7 @@ pub const ATTACKS: &[Attack] = &[
             victim.recovers();
         },
     )
-    .set(soon),
+    .soon(),
     Attack::new(
         "silent-after-the-greeting",
         |peer| {
@@ -63,7 +53,7 @@ pub const ATTACKS: &[Attack] = &[
             victim.recovers();
         },
     )
-    .set(soon),
+    .soon(),
     Attack::new(
         "silent-after-agreeing",
         |peer| {
@@ -76,7 +66,7 @@ pub const ATTACKS: &[Attack] = &[
             victim.recovers();
         },
     )
-    .set(soon),
+    .soon(),
     Attack::new(
         "silent-between-the-two-lists",
         |peer| {
@@ -90,7 +80,7 @@ pub const ATTACKS: &[Attack] = &[
             victim.recovers();
         },
     )
-    .set(soon),
+    .soon(),
     Attack::new(
         "silent-to-the-keepalive",
         |peer| {
@@ -132,7 +122,7 @@ pub const ATTACKS: &[Attack] = &[
     Attack::new(
         "greeting-drop-by-drop",
         |peer| {
-            for byte in crate::peer::GREETING.bytes() {
+            for byte in super::peer::GREETING.bytes() {
                 std::thread::sleep(std::time::Duration::from_millis(5));
                 peer.say([byte]);
             }
@@ -144,7 +134,7 @@ pub const ATTACKS: &[Attack] = &[
             victim.recovers();
         },
     )
-    .set(soon),
+    .soon(),
     Attack::new(
         "never-reading",
         |peer| {
