@@ -231,9 +231,8 @@ fn replay<'a>(connection: &Connection, reads: impl IntoIterator<Item = &'a [u8]>
         Now { running: Duration::from_secs(1), wall: Timestamp { seconds: 0, microseconds: 0 } };
     let id = connection.capabilities_id.as_deref().unwrap_or("none-1");
     let prefix = id.strip_suffix('1').unwrap_or("another-");
-    let mut settings = Settings::new("transcript".into());
-    settings.reconnect = None;
-    let mut session = Session::<Nobody>::new(settings, "nonce", prefix.into());
+    let settings = Settings { reconnect: None, ..Settings::default() };
+    let mut session = Session::<Nobody>::new(settings.into(), "nonce", prefix.into());
     let (mut acts, mut told) = (Vec::new(), Told::default());
     session.start(None, now, &mut acts);
     session.handle_connected(None, now, &mut acts);

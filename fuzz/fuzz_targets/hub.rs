@@ -49,16 +49,18 @@ fn play(script: &str, crumbles: bool) -> (u64, usize) {
 
 fn settings(set: &str) -> Settings {
     let has = |letter: char| set.contains(letter);
-    let mut settings = Settings::new("vm".into());
-    settings.line_limit = if has('s') { 300 } else { 1 << 16 };
-    settings.job_limit = if has('l') { 2 } else { 64 };
-    settings.journal = has('j');
-    settings.owner = has('o').then(|| "own".into());
-    settings.marker = has('m');
-    settings.oob = has('b');
     let second = Duration::from_secs(1);
-    settings.keepalive = has('k').then_some((second, second / 2));
-    settings.progress = has('p').then_some(second / 4);
+    let settings = Settings {
+        line_limit: if has('s') { 300 } else { 1 << 16 },
+        job_limit: if has('l') { 2 } else { 64 },
+        journal: has('j'),
+        owner: has('o').then(|| "own".into()),
+        marker: has('m'),
+        oob: has('b'),
+        keepalive: has('k').then_some((second, second / 2)),
+        progress: has('p').then_some(second / 4),
+        ..Settings::default()
+    };
     if has('r') {
         settings.reconnect = None;
     }

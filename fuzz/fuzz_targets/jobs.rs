@@ -86,14 +86,16 @@ fn play(flags: u8, version: u8, more: u8, rest: &[u8]) {
 fn settings(flags: u8, more: u8) -> Settings {
     let has = |flag: u8| flags & flag != 0;
     let second = Duration::from_secs(1);
-    let mut settings = Settings::new("vm".into());
-    settings.journal = has(1);
-    settings.owner = has(4).then(|| "own".into());
-    settings.job_limit = if has(8) { 2 } else { 64 };
-    settings.marker = has(16);
-    settings.lost_after = if has(32) { None } else { Some(5 * second) };
-    settings.keepalive = has(64).then_some((second, second / 2));
-    settings.progress = has(128).then_some(second / 4);
+    let settings = Settings {
+        journal: has(1),
+        owner: has(4).then(|| "own".into()),
+        job_limit: if has(8) { 2 } else { 64 },
+        marker: has(16),
+        lost_after: if has(32) { None } else { Some(5 * second) },
+        keepalive: has(64).then_some((second, second / 2)),
+        progress: has(128).then_some(second / 4),
+        ..Settings::default()
+    };
     if more & 1 == 1 {
         settings.journal_position = Some("1:0:cbf29ce484222325@1000000000".into());
     }

@@ -121,7 +121,7 @@ impl World {
                 job_limit: i64::try_from(settings.job_limit).expect("a small limit"),
                 ..Monitor::default()
             });
-            hub.add(id(number), || settings);
+            hub.add(id(number), || settings.into());
         }
         hub.trace(traces);
         Self {

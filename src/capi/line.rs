@@ -10,7 +10,7 @@ use crate::{
 pub fn line(report: &Report) -> CString {
     let time = report.event.timestamp.and_then(Timestamp::rfc_3339);
     let time = time.unwrap_or_else(|| "-".to_owned());
-    let name = report.monitor.settings().name;
+    let name = report.monitor.name();
     let line = format!("{time} {} {}", Bare(&name), &*report.event);
     CString::new(line).expect("every control character is escaped")
 }

@@ -32,12 +32,22 @@ pub enum Approach {
     None,
     /// The addresses of a host.
     Names,
-    /// One address takes the connection; so many are left after it.
-    Inet { stream: Stream, left: usize },
+    /// One address of a host takes the connection.
+    Inet(Box<Dialled>),
     /// Somebody dials.
     Dialler,
     /// It was asked who holds the monitor, whose queue is full.
     Queue,
+}
+
+/// The addresses of a host, in the order in which they are dialled.
+#[derive(Debug)]
+pub struct Dialled {
+    /// To the one that is being dialled.
+    stream: Stream,
+    addresses: Vec<SocketAddr>,
+    /// So many are left after it.
+    left: usize,
 }
 
 /// How far an attempt to connect has come.
@@ -71,34 +81,34 @@ impl Slot {
         let monitor = self.monitor.clone();
         let Address { place, listens } = monitor.address();
         match place {
-            _ if *listens && self.door.is_some() => self.take_dialler(around.registry),
-            Place::Unix(path) if *listens => self.open(around.registry, || Door::at_path(path)),
-            Place::Abstract(name) if *listens => {
-                self.open(around.registry, || Door::at_abstract(name))
+            _ if listens && self.door.is_some() => self.take_dialler(around.registry),
+            Place::Unix(path) if listens => self.open(around.registry, || Door::at_path(&path)),
+            Place::Abstract(name) if listens => {
+                self.open(around.registry, || Door::at_abstract(&name))
             }
-            Place::Unix(path) => match dial::dial_path(path) {
+            Place::Unix(path) => match dial::dial_path(&path) {
                 Ok(socket) => self.take(socket, around.registry),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    Ok(self.find_who_waits(around, Whom::Path(path.clone())))
+                    Ok(self.find_who_waits(around, Whom::Path(path)))
                 }
-                Err(error) => Err(dial::refused_path(path, &error)),
+                Err(error) => Err(dial::refused_path(&path, &error)),
             },
-            Place::Abstract(name) => match dial::dial_abstract(name) {
+            Place::Abstract(name) => match dial::dial_abstract(&name) {
                 Ok(socket) => self.take(socket, around.registry),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    Ok(self.find_who_waits(around, Whom::Abstract(name.clone())))
+                    Ok(self.find_who_waits(around, Whom::Abstract(name)))
                 }
                 Err(error) => Err(dial::refused(&format!("@{name}"), &error)),
             },
             Place::Tcp(Host::Number(host), port) => {
                 self.approach = Approach::Names;
-                self.take_addresses(vec![SocketAddr::new(*host, *port)], around.registry)
+                self.take_addresses(vec![SocketAddr::new(host, port)], around.registry)
             }
             Place::Tcp(Host::Name(host), port) => {
                 self.approach = Approach::Names;
-                let (monitor, host) = (monitor.id(), host.clone());
+                let monitor = monitor.id();
                 let awaited = format!("the host {host} was not looked up in time");
-                around.names.submit(LookUp { monitor, host, port: *port });
+                around.names.submit(LookUp { monitor, host, port });
                 Ok(Reached::NotYet(awaited))
             }
             Place::Descriptor(_) => {
@@ -107,7 +117,7 @@ impl Slot {
                                 other; make a new monitor for a new one";
                     Error::new(Code::NotConnected, text)
                 })?;
-                if *listens {
+                if listens {
                     self.open(around.registry, || Ok(Door::adopted(socket)))
                 } else {
                     self.take(socket, around.registry)
@@ -119,24 +129,22 @@ impl Slot {
     /// A socket that is waited for is ready, or somebody has dialled.
     pub fn handle_ready(&mut self, registry: &Registry) -> Option<Result<Reached, Error>> {
         match std::mem::replace(&mut self.approach, Approach::None) {
-            Approach::Inet { stream, left } => {
-                let shown = self.addresses.get(self.addresses.len() - 1 - left);
-                let shown = shown.map(ToString::to_string).unwrap_or_default();
-                let dialled = dial::check_inet(stream.socket());
-                Some(match dialled {
-                    Ok(()) => Ok(self.arrive(stream)),
-                    // It stands among those that are ready for another reason.
-                    Err(error) if error.kind() == ErrorKind::NotConnected => {
-                        self.approach = Approach::Inet { stream, left };
-                        return None;
-                    }
-                    Err(error) if left == 0 => Err(dial::refused(&shown, &error)),
-                    Err(_) => {
-                        drop(stream);
-                        self.dial(left, registry)
-                    }
-                })
-            }
+            Approach::Inet(dialled) => Some(match dial::check_inet(dialled.stream.socket()) {
+                Ok(()) => Ok(self.arrive(dialled.stream)),
+                // It stands among those that are ready for another reason.
+                Err(error) if error.kind() == ErrorKind::NotConnected => {
+                    self.approach = Approach::Inet(dialled);
+                    return None;
+                }
+                Err(error) if dialled.left == 0 => {
+                    Err(dial::refused(&dialled.address().to_string(), &error))
+                }
+                Err(_) => {
+                    let Dialled { stream, addresses, left } = *dialled;
+                    drop(stream);
+                    self.dial(addresses, left, registry)
+                }
+            }),
             Approach::Dialler => Some(self.take_dialler(registry)),
             other => {
                 self.approach = other;
@@ -170,9 +178,8 @@ impl Slot {
     /// What was waited for comes no more. An address that has not answered is the last one to be
     /// tried next time.
     pub fn give_up(&mut self) {
-        if let Approach::Inet { left, .. } = std::mem::replace(&mut self.approach, Approach::None) {
-            let silent = self.addresses.len() - 1 - left;
-            self.last_silent = self.addresses.get(silent).copied();
+        if let Approach::Inet(dialled) = std::mem::replace(&mut self.approach, Approach::None) {
+            self.last_silent = Some(Box::new(dialled.address()));
         }
     }
 
@@ -191,26 +198,32 @@ impl Slot {
             }
             return opened;
         }
-        let silent = self.last_silent.and_then(|silent| found.iter().position(|it| *it == silent));
-        if let Some(silent) = silent {
+        let silent = self.last_silent.as_deref();
+        if let Some(silent) = silent.and_then(|silent| found.iter().position(|it| it == silent)) {
             let after = (silent + 1) % found.len();
             found.rotate_left(after);
         }
-        self.addresses = found;
-        self.dial(self.addresses.len(), registry)
+        let left = found.len();
+        self.dial(found, left, registry)
     }
 
     /// Dials the first of the last `left` addresses that takes it.
-    fn dial(&mut self, mut left: usize, registry: &Registry) -> Result<Reached, Error> {
+    fn dial(
+        &mut self,
+        addresses: Vec<SocketAddr>,
+        mut left: usize,
+        registry: &Registry,
+    ) -> Result<Reached, Error> {
         let mut failed = Error::new(Code::NotFound, "the host has no address");
         while left > 0 {
-            let address = self.addresses[self.addresses.len() - left];
+            let address = addresses[addresses.len() - left];
             left -= 1;
             match dial::dial_inet(address) {
                 Ok(socket) => {
                     let token = Source::Connection(self.monitor.id()).token();
                     let stream = Stream::new(socket, registry, token)?;
-                    self.approach = Approach::Inet { stream, left };
+                    let dialled = Dialled { stream, addresses, left };
+                    self.approach = Approach::Inet(Box::new(dialled));
                     return Ok(Reached::NotYet(format!("{address} did not answer")));
                 }
                 Err(error) => failed = dial::refused(&address.to_string(), &error),
@@ -227,12 +240,12 @@ impl Slot {
     ) -> Result<Reached, Error> {
         let door = open()?;
         door.register(registry, Source::Door(self.monitor.id()).token())?;
-        self.door = Some(door);
+        self.door = Some(Box::new(door));
         self.take_dialler(registry)
     }
 
     fn take_dialler(&mut self, registry: &Registry) -> Result<Reached, Error> {
-        if let Some(socket) = self.door.as_ref().map_or(Ok(None), Door::accept)? {
+        if let Some(socket) = self.door.as_ref().map_or(Ok(None), |door| door.accept())? {
             return self.take(socket, registry);
         }
         self.approach = Approach::Dialler;
@@ -260,6 +273,13 @@ impl Slot {
         self.last_silent = None;
         self.stream = Some(stream);
         Reached::Connected(self.process)
+    }
+}
+
+impl Dialled {
+    /// The one that is being dialled.
+    fn address(&self) -> SocketAddr {
+        self.addresses[self.addresses.len() - 1 - self.left]
     }
 }
 

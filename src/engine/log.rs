@@ -83,7 +83,7 @@ impl Log {
     /// What the program does not want is printed, if the environment says so.
     pub fn print(&self, monitor: &Monitor, level: Level, text: &str, at: Timestamp) {
         if self.prints {
-            trace::print(&monitor.settings().name, level, text, at);
+            trace::print(&monitor.name(), level, text, at);
         }
     }
 

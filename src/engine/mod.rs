@@ -57,6 +57,7 @@ mod reactor;
 mod reply;
 mod report;
 mod roster;
+mod setting;
 mod shared;
 mod slot;
 mod socket;

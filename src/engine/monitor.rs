@@ -7,7 +7,7 @@ use std::{
     fmt,
     net::SocketAddr,
     os::fd::OwnedFd,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
@@ -24,20 +24,20 @@ use super::{
     ticket::{ListTicket, Ticket, ticket},
 };
 use crate::{
-    model::{Address, Code, Error, MonitorId, Place, Settings, Stat, State, Version},
-    qmp::{command::Command, control::Control, jobs::Watch, journal::Findings, position::Bookmark},
+    model::{Address, Code, Error, MonitorId, Settings, Stat, State, Version},
+    qmp::{command::Command, control::Control, jobs::Watch, journal::Findings},
 };
 
 /// One QMP endpoint of one QEMU.
 pub struct Monitor {
     id: MonitorId,
     life: Arc<Life>,
-    mailbox: Arc<Mailbox<Post>>,
+    pub(super) mailbox: Arc<Mailbox<Post>>,
     roster: Arc<Roster>,
-    address: Address,
-    address_text: CString,
+    /// As it was given, for C.
+    address: CString,
     statistics: Statistics,
-    inner: Mutex<Inner>,
+    pub(super) inner: Mutex<Inner>,
 }
 
 /// What the reader is asked to do with a monitor.
@@ -76,19 +76,21 @@ pub enum Post {
     Execute(Arc<Monitor>, Command<Descriptor>, Ticket),
 }
 
-struct Inner {
-    settings: Settings,
-    /// The name again, for C; replaced before the start only.
-    name: CString,
+pub(super) struct Inner {
+    /// The reader shares them from the start on.
+    pub(super) settings: Arc<Settings>,
+    /// What messages and events call it, for C; `None`: by its address. Replaced before the start
+    /// only.
+    pub(super) name: Option<CString>,
     /// QEMU's journal.
-    journal: Option<PathBuf>,
+    pub(super) journal: Option<Box<Path>>,
     /// Who must hold the other end.
-    peer: Peer,
+    pub(super) peer: Peer,
     /// The descriptor that was handed over, until it is used.
     descriptor: Option<Held<OwnedFd>>,
-    state: State,
+    pub(super) state: State,
     /// The reader knows it, with these settings.
-    settled: bool,
+    pub(super) settled: bool,
     /// Its last event was told; the reader has forgotten it.
     ended: bool,
     version: Option<Version>,
@@ -105,10 +107,10 @@ impl Monitor {
         let text = c_text(address)?;
         let (id, owner) = life.next_monitor();
         let link = parsed.link();
-        let settings = Settings { link, owner, ..Settings::new(address.to_owned()) };
+        let settings = Settings { link, owner, ..Settings::default() };
         let inner = Inner {
-            settings,
-            name: text.clone(),
+            settings: Arc::new(settings),
+            name: None,
             journal: None,
             peer: Peer::default(),
             // Last, for from here on it is ours.
@@ -123,8 +125,7 @@ impl Monitor {
             life: Arc::clone(life),
             mailbox: Arc::clone(mailbox),
             roster: Arc::clone(roster),
-            address: parsed,
-            address_text: text,
+            address: text,
             statistics: Statistics::default(),
             inner: Mutex::new(inner),
         })
@@ -176,21 +177,27 @@ impl Monitor {
         self.mailbox.request(post, bytes)
     }
 
-    pub fn address(&self) -> &Address {
-        &self.address
+    /// Read from its text each time, which is once an attempt to connect.
+    pub fn address(&self) -> Address {
+        let parsed = self.address.to_str().ok().and_then(|text| Address::parse(text).ok());
+        parsed.expect("a monitor was made of it")
     }
 
     pub fn address_text(&self) -> &CStr {
-        &self.address_text
+        &self.address
     }
 
     /// The name as C reads it. The pointer holds until the name is set anew.
     pub fn with_name<R>(&self, use_it: impl FnOnce(&CStr) -> R) -> R {
-        use_it(&self.inner.lock().name)
+        use_it(self.inner.lock().name.as_deref().unwrap_or(&self.address))
     }
 
-    pub fn settings(&self) -> Settings {
-        self.inner.lock().settings.clone()
+    pub fn name(&self) -> String {
+        self.with_name(|name| name.to_string_lossy().into_owned())
+    }
+
+    pub fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&self.inner.lock().settings)
     }
 
     pub fn job_limit(&self) -> usize {
@@ -207,76 +214,7 @@ impl Monitor {
     }
 
     pub fn journal(&self) -> Option<PathBuf> {
-        self.inner.lock().journal.clone()
-    }
-
-    pub fn set_name(&self, name: &str) -> Result<(), Error> {
-        let for_c = c_text(name)?;
-        self.set(|inner| {
-            name.clone_into(&mut inner.settings.name);
-            inner.name = for_c;
-        })
-    }
-
-    pub fn set_connect_timeout(&self, timeout: Option<Duration>) -> Result<(), Error> {
-        self.set(|inner| inner.settings.connect_timeout = timeout)
-    }
-
-    pub fn set_line_limit(&self, bytes: usize) -> Result<(), Error> {
-        self.set(|inner| inner.settings.line_limit = bytes)
-    }
-
-    /// The first pause between attempts to connect, and the longest; `None`: none is made.
-    pub fn set_reconnect(&self, pauses: Option<(Duration, Duration)>) -> Result<(), Error> {
-        self.set(|inner| inner.settings.reconnect = pauses)
-    }
-
-    pub fn set_lost_after(&self, limit: Option<Duration>) -> Result<(), Error> {
-        self.set(|inner| inner.settings.lost_after = limit)
-    }
-
-    /// How often QEMU is asked whether it answers, and how long that may take.
-    pub fn set_keepalive(&self, keepalive: Option<(Duration, Duration)>) -> Result<(), Error> {
-        self.set(|inner| inner.settings.keepalive = keepalive)
-    }
-
-    /// Who must hold the other end of a connection.
-    pub fn set_peer(&self, peer: Peer) -> Result<(), Error> {
-        if matches!(self.address.place, Place::Tcp(..)) {
-            let text = "nobody can tell who holds the other end of tcp";
-            return Err(Error::new(Code::NotSupported, text));
-        }
-        self.set(|inner| inner.peer = peer)
-    }
-
-    /// How often the progress of running jobs is told.
-    pub fn set_progress(&self, every: Option<Duration>) -> Result<(), Error> {
-        self.set(|inner| inner.settings.progress = every)
-    }
-
-    pub fn set_marker(&self, on: bool) -> Result<(), Error> {
-        self.set(|inner| inner.settings.marker = on)
-    }
-
-    pub fn set_oob(&self, on: bool) -> Result<(), Error> {
-        self.set(|inner| inner.settings.oob = on)
-    }
-
-    pub fn set_job_limit(&self, jobs: usize) -> Result<(), Error> {
-        self.set(|inner| inner.settings.job_limit = jobs)
-    }
-
-    /// The file of QEMU's journal, and how far it was taken note of before.
-    pub fn set_journal(&self, path: &str, position: Option<&str>) -> Result<(), Error> {
-        if let Some(position) = position.filter(|text| Bookmark::parse(text).is_none()) {
-            let text = format!("position is {position:?}, which this library never gave out");
-            return Err(Error::new(Code::Invalid, text));
-        }
-        self.set(|inner| {
-            inner.settings.journal = true;
-            inner.settings.journal_position = position.map(str::to_owned);
-            inner.journal = Some(PathBuf::from(path));
-        })
+        self.inner.lock().journal.as_deref().map(Path::to_owned)
     }
 
     pub fn state(&self) -> State {
@@ -370,7 +308,7 @@ impl Monitor {
 
     /// Says which monitor an error is about.
     pub fn named(&self, mut error: Error) -> Error {
-        let name = format!("monitor {}: ", self.inner.lock().settings.name);
+        let name = format!("monitor {}: ", self.name());
         error.text.insert_str(0, &name);
         error
     }
@@ -388,24 +326,9 @@ impl Monitor {
             State::Closed => Err(closed()),
         }
     }
-
-    /// Changes a setting, which only a monitor that was never started takes.
-    fn set(&self, change: impl FnOnce(&mut Inner)) -> Result<(), Error> {
-        self.mailbox.check()?;
-        let mut inner = self.inner.lock();
-        match inner.state {
-            State::New if !inner.settled => change(&mut inner),
-            State::Closed => return Err(closed()),
-            _ => {
-                let text = "it was started or has a job; set this before";
-                return Err(Error::new(Code::Busy, text));
-            }
-        }
-        Ok(())
-    }
 }
 
-fn c_text(text: &str) -> Result<CString, Error> {
+pub(super) fn c_text(text: &str) -> Result<CString, Error> {
     CString::new(text).map_err(|_| Error::new(Code::Invalid, "U+0000 stands in the text"))
 }
 

@@ -24,11 +24,9 @@ pub struct Slot {
     /// Counts the attempts to connect.
     pub(super) attempt: u64,
     /// Where QEMU dials, from the first attempt on.
-    pub(super) door: Option<Door>,
-    /// The addresses of the host, in the order in which they are dialled.
-    pub(super) addresses: Vec<SocketAddr>,
-    /// The one that has not answered in the attempt before.
-    pub(super) last_silent: Option<SocketAddr>,
+    pub(super) door: Option<Box<Door>>,
+    /// The address of the host that has not answered in the attempt before.
+    pub(super) last_silent: Option<Box<SocketAddr>>,
     /// Stands among those that may have more to read.
     pub queued: bool,
     /// Who held the other end of the last connection; `None` once it is known to have ended.
@@ -54,7 +52,6 @@ impl Slot {
             approach: Approach::None,
             attempt: 0,
             door: None,
-            addresses: Vec::new(),
             last_silent: None,
             queued: false,
             process: None,

@@ -20,9 +20,14 @@ use crate::model::{Code, Error, Identity};
 #[derive(Debug)]
 pub struct Stream {
     socket: Held<OwnedFd>,
-    /// What the socket did not take yet.
-    unsent: Vec<u8>,
-    /// What goes along with the byte of `unsent` that stands there; in their order.
+    /// What the socket did not take yet; as a rule there is nothing.
+    unsent: Option<Box<Unsent>>,
+}
+
+#[derive(Debug, Default)]
+struct Unsent {
+    bytes: Vec<u8>,
+    /// What goes along with the byte that stands there; in their order.
     passed: VecDeque<(usize, Descriptor)>,
 }
 
@@ -42,7 +47,7 @@ impl Stream {
         registry
             .register(&mut SourceFd(&fd), token, Interest::READABLE | Interest::WRITABLE)
             .map_err(|error| Error::os("cannot watch the connection", &error))?;
-        Ok(Self { socket, unsent: Vec::new(), passed: VecDeque::new() })
+        Ok(Self { socket, unsent: None })
     }
 
     pub fn socket(&self) -> &Held<OwnedFd> {
@@ -77,52 +82,65 @@ impl Stream {
 
     /// Sends, and keeps for later what the socket does not take now.
     pub fn send(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        if self.unsent.len() + bytes.len() > UNSENT_MAX {
-            let text = format!("QEMU has not read {} bytes of commands", self.unsent.len());
-            return Err(Error::new(Code::NoBuffers, text));
-        }
-        if self.unsent.try_reserve(bytes.len()).is_err() {
-            let text = format!("there is no memory for a command of {} bytes", bytes.len());
-            return Err(Error::new(Code::NoMemory, text));
-        }
-        self.unsent.extend_from_slice(bytes);
-        self.flush()
+        self.send_and_pass(bytes, None)
     }
 
     /// The same, and a descriptor with the first of the bytes.
     pub fn send_with(&mut self, bytes: &[u8], luggage: Descriptor) -> Result<(), Error> {
-        self.passed.push_back((self.unsent.len(), luggage));
-        self.send(bytes)
+        self.send_and_pass(bytes, Some(luggage))
+    }
+
+    fn send_and_pass(&mut self, bytes: &[u8], luggage: Option<Descriptor>) -> Result<(), Error> {
+        let unsent = self.unsent.get_or_insert_default();
+        unsent.add(bytes)?;
+        let at = unsent.bytes.len() - bytes.len();
+        unsent.passed.extend(luggage.map(|luggage| (at, luggage)));
+        self.flush()
     }
 
     /// Sends what was kept.
     pub fn flush(&mut self) -> Result<(), Error> {
-        while !self.unsent.is_empty() {
-            match self.send_some() {
-                Ok(count) => self.take_off(count),
+        let Some(unsent) = &mut self.unsent else { return Ok(()) };
+        while !unsent.bytes.is_empty() {
+            match unsent.send_some(self.socket.as_raw_fd()) {
+                Ok(count) => unsent.take_off(count),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 // It is gone. Its last words are still to be read, and end with the end.
-                Err(error) if error.kind() == ErrorKind::BrokenPipe => {
-                    self.take_off(self.unsent.len());
-                }
+                Err(error) if error.kind() == ErrorKind::BrokenPipe => break,
                 Err(error) => return Err(Error::os("cannot write to QEMU", &error)),
             }
         }
+        self.unsent = None;
+        Ok(())
+    }
+}
+
+impl Unsent {
+    fn add(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        if self.bytes.len() + bytes.len() > UNSENT_MAX {
+            let text = format!("QEMU has not read {} bytes of commands", self.bytes.len());
+            return Err(Error::new(Code::NoBuffers, text));
+        }
+        if self.bytes.try_reserve(bytes.len()).is_err() {
+            let text = format!("there is no memory for a command of {} bytes", bytes.len());
+            return Err(Error::new(Code::NoMemory, text));
+        }
+        self.bytes.extend_from_slice(bytes);
         Ok(())
     }
 
     /// Sends up to where the next descriptor is passed, so that each goes with its own bytes.
-    fn send_some(&self) -> io::Result<usize> {
+    fn send_some(&self, socket: RawFd) -> io::Result<usize> {
         let mut places = self.passed.iter().map(|(at, _)| *at);
-        let end = places.find(|at| *at > 0).unwrap_or(self.unsent.len());
+        let end = places.find(|at| *at > 0).unwrap_or(self.bytes.len());
         let here = self.passed.front().filter(|(at, _)| *at == 0).map(|(_, descriptor)| descriptor);
-        descriptor::send(self.socket.as_raw_fd(), &self.unsent[..end], here)
+        descriptor::send(socket, &self.bytes[..end], here)
     }
 
     /// So many bytes are sent, and what went along with them is closed here.
     fn take_off(&mut self, count: usize) {
-        self.unsent.drain(..count);
+        self.bytes.drain(..count);
         self.passed.retain(|(at, _)| *at >= count);
         self.passed.iter_mut().for_each(|(at, _)| *at -= count);
     }

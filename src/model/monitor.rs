@@ -37,11 +37,9 @@ impl Hasher for Number {
     }
 }
 
-/// What may be set before a monitor starts.
+/// What may be set before a monitor starts. From then on it stays, and is shared.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// What messages and events call it.
-    pub name: String,
     /// How connections come about.
     pub link: Link,
     /// For connecting, greeting and negotiating together; `None` waits for ever.
@@ -70,10 +68,9 @@ pub struct Settings {
     pub oob: bool,
 }
 
-impl Settings {
-    pub fn new(name: String) -> Self {
+impl Default for Settings {
+    fn default() -> Self {
         Self {
-            name,
             link: Link::Dial,
             connect_timeout: Some(CONNECT_TIMEOUT),
             line_limit: LINE_LIMIT,

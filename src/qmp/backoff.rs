@@ -9,15 +9,13 @@ use std::{
 
 #[derive(Debug)]
 pub struct Backoff {
-    /// The first pause and the longest; `None`: there is no next attempt.
-    limits: Option<(Duration, Duration)>,
     seed: u64,
     attempts: u32,
 }
 
 impl Backoff {
-    pub fn new(limits: Option<(Duration, Duration)>, seed: &str) -> Self {
-        Self { limits, seed: digest(seed), attempts: 0 }
+    pub fn new(seed: &str) -> Self {
+        Self { seed: digest(seed), attempts: 0 }
     }
 
     /// It went well: the next pause is the first again.
@@ -25,9 +23,10 @@ impl Backoff {
         self.attempts = 0;
     }
 
-    /// The next pause: between half of what is due and all of it.
-    pub fn next(&mut self) -> Option<Duration> {
-        let (first, longest) = self.limits?;
+    /// The next pause: between half of what is due and all of it. `limits` are the first one and
+    /// the longest; `None`: there is no next attempt.
+    pub fn next(&mut self, limits: Option<(Duration, Duration)>) -> Option<Duration> {
+        let (first, longest) = limits?;
         let due = first.saturating_mul(1 << self.attempts.min(DOUBLINGS)).min(longest);
         let chance = digest(&(self.seed, self.attempts)) % 1024;
         self.attempts = self.attempts.saturating_add(1);
@@ -54,25 +53,25 @@ mod tests {
 
     #[test]
     fn pauses_double_up_to_the_longest_and_begin_anew_after_success() {
-        let mut backoff = Backoff::new(LIMITS, "vm-1");
+        let mut backoff = Backoff::new("vm-1");
         for due in [100, 200, 400, 800, 1600, 3200, 5000, 5000] {
-            let pause = backoff.next().unwrap().as_millis();
+            let pause = backoff.next(LIMITS).unwrap().as_millis();
             assert!((due / 2..=due).contains(&pause), "{pause} of {due}");
         }
         backoff.reset();
-        assert!(backoff.next().unwrap() <= Duration::from_millis(100));
+        assert!(backoff.next(LIMITS).unwrap() <= Duration::from_millis(100));
     }
 
     #[test]
     fn monitors_do_not_come_back_at_once() {
         let pauses: std::collections::BTreeSet<_> = (0..100)
-            .map(|monitor| Backoff::new(LIMITS, &format!("vm-{monitor}")).next().unwrap())
+            .map(|monitor| Backoff::new(&format!("vm-{monitor}")).next(LIMITS).unwrap())
             .collect();
         assert!(pauses.len() > 80, "{} different pauses", pauses.len());
     }
 
     #[test]
     fn without_limits_there_is_no_next_attempt() {
-        assert_eq!(Backoff::new(None, "vm").next(), None);
+        assert_eq!(Backoff::new("vm").next(None), None);
     }
 }

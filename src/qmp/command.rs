@@ -247,12 +247,10 @@ mod tests {
 
     impl World {
         fn new(oob: bool, offered: &str) -> Self {
-            let mut settings = Settings::new("vm1".into());
-            settings.reconnect = None;
-            settings.oob = oob;
+            let settings = Settings { reconnect: None, oob, ..Settings::default() };
             let wall = Timestamp { seconds: 5, microseconds: 6 };
             let now = Now { running: Duration::from_secs(1), wall };
-            let session = Session::new(settings, "n", "x-".into());
+            let session = Session::new(settings.into(), "n", "x-".into());
             let mut world = Self { session, acts: Vec::new(), now };
             world.session.start(None, now, &mut world.acts);
             world.session.handle_connected(None, now, &mut world.acts);
@@ -525,11 +523,11 @@ mod tests {
         };
         assert_eq!(tell(&mut world), ["Ready BLOCK_JOB_READY job=j"]);
         let names = ["STOP".to_owned()].into();
-        world.session.want_raw(crate::qmp::decode::Names { all: false, names });
+        world.session.want_raw(crate::qmp::decode::Names { all: false, names }.into());
         let stop = "Raw STOP json=\"{\\\"event\\\": \\\"STOP\\\"}\"";
         assert_eq!(tell(&mut world), ["Ready BLOCK_JOB_READY job=j", stop]);
         let all = crate::qmp::decode::Names { all: true, ..Default::default() };
-        world.session.want_raw(all);
+        world.session.want_raw(all.into());
         let told = tell(&mut world);
         assert!(told[0].starts_with("Raw BLOCK_JOB_READY json="), "{told:?}");
         assert_eq!(told[1..], ["Ready BLOCK_JOB_READY job=j", stop]);

@@ -17,11 +17,11 @@ impl<T: Ticket> Session<T> {
         now: Now,
         acts: &mut Vec<Act<T>>,
     ) {
-        if !matches!(self.stage, Stage::Connecting) {
+        if !matches!(self.stage, Stage::Connecting { .. }) {
             return;
         }
         self.framer.finish();
-        self.stage = Stage::Greeting { stray: None };
+        self.stage = Stage::Greeting { stray: None, holder_sought: false };
         if self.settings.link == Link::Listen {
             self.limit_attempt(now);
         }
@@ -42,15 +42,17 @@ impl<T: Ticket> Session<T> {
 
     /// So long there is no connection, and this is what it waits for.
     pub fn handle_awaited(&mut self, what: String) {
-        self.awaited = Some(what);
+        if let Stage::Connecting { awaited } = &mut self.stage {
+            *awaited = Some(what.into());
+        }
     }
 
     /// Who holds the monitor, if that is known, when nothing has come from it: before the
     /// connection, because those who wait for it leave no room, or instead of a greeting.
     pub fn handle_holder(&mut self, holder: Option<&str>, now: Now, acts: &mut Vec<Act<T>>) {
         let greeting = match self.stage {
-            Stage::Connecting => false,
-            Stage::Greeting { stray: None } if self.holder_sought => true,
+            Stage::Connecting { .. } => false,
+            Stage::Greeting { stray: None, holder_sought: true } => true,
             _ => return,
         };
         let error = match holder {
@@ -73,7 +75,7 @@ impl<T: Ticket> Session<T> {
     /// The process that was connected has ended, as its pidfd says.
     pub fn handle_process_end(&mut self, now: Now, acts: &mut Vec<Act<T>>) {
         // While there is a connection it was somebody else's process.
-        if matches!(self.stage, Stage::Down | Stage::Connecting) && self.identity.is_some() {
+        if matches!(self.stage, Stage::Down | Stage::Connecting { .. }) && self.identity.is_some() {
             self.process_ended = true;
             self.jobs.handle_process_end(Loss::QemuGone, now);
             self.inquire(acts);
@@ -83,12 +85,11 @@ impl<T: Ticket> Session<T> {
 
     pub(super) fn connect(&mut self, now: Now, acts: &mut Vec<Act<T>>) {
         self.timers.retry = None;
-        (self.awaited, self.holder_sought) = (None, false);
         // Whoever listens waits for as long as it takes.
         if self.settings.link != Link::Listen {
             self.limit_attempt(now);
         }
-        self.stage = Stage::Connecting;
+        self.stage = Stage::Connecting { awaited: None };
         acts.extend([Act::Stands(State::Connecting, None), Act::Connect]);
     }
 
@@ -123,7 +124,7 @@ impl<T: Ticket> Session<T> {
         let listened = self.settings.link == Link::Listen;
         // What cannot listen tries again later; after a connection, and after a stranger that was
         // refused, the next one may dial at once.
-        let came = !matches!(self.stage, Stage::Connecting) || error.code == Code::Denied;
+        let came = !matches!(self.stage, Stage::Connecting { .. }) || error.code == Code::Denied;
         let listens = listened && came;
         self.disconnect(error, now, acts);
         if self.settings.link == Link::Once {
@@ -132,7 +133,7 @@ impl<T: Ticket> Session<T> {
             self.timers.lost = Some(now.running + grace);
             return;
         }
-        let pause = self.backoff.next();
+        let pause = self.backoff.next(self.settings.reconnect);
         let pause = if listens { pause.map(|_| Duration::ZERO) } else { pause };
         self.timers.retry = pause.map(|pause| now.running + pause);
     }
@@ -148,8 +149,8 @@ impl<T: Ticket> Session<T> {
         self.jobs.handle_gap();
         self.tell(now, acts);
         // Each reason once, and not each attempt.
-        if self.told_reason.as_ref() != Some(&error.text) {
-            self.told_reason = Some(error.text.clone());
+        if self.told_reason.as_deref() != Some(&error.text) {
+            self.told_reason = Some(error.text.as_str().into());
             let reason = &error.text;
             acts.push(Act::Tell(own(
                 Kind::Disconnected,

@@ -29,7 +29,8 @@ impl Jobs {
         if request.wanted.is_empty() && self.forgotten == Inquiry::Wanted {
             self.forgotten = Inquiry::Made;
             if self.position.is_some() {
-                request.prefix.clone_from(&self.owner);
+                let owner = self.settings.owner.as_ref();
+                request.prefix = owner.map(|owner| format!("{owner}-"));
             }
             request.from = self.position;
         }
@@ -144,7 +145,7 @@ impl Jobs {
     fn note_read(&mut self, number: u64, id: &str, until: Option<Timestamp>) {
         let known = |job: &Box<Job>| matches!(job.stage, Stage::Ended { lost: false, .. });
         let Some(until) = until.filter(|_| self.all.get(&number).is_none_or(known)) else { return };
-        if self.read_until.len() >= self.limit {
+        if self.read_until.len() >= self.settings.job_limit {
             self.read_until.pop_first();
         }
         self.read_until.insert(id.to_owned(), (until, self.connection));

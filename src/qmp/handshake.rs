@@ -13,7 +13,7 @@ use super::{
     exchange::Purpose,
     listing::{self, Listing},
     message::{members, word},
-    session::{List, Session, Stage, Ticket, own},
+    session::{List, Lists, Session, Stage, Ticket, own},
 };
 use crate::model::{Code, Error, Kind, Link, Now, Process, State, Version, Word};
 
@@ -28,7 +28,7 @@ impl<T: Ticket> Session<T> {
         let enable = oob.then_some("{\"enable\":[\"oob\"]}");
         let purpose = Purpose::Capabilities { oob };
         self.send("qmp_capabilities", enable, purpose, None, acts);
-        self.stage = Stage::Negotiating { greeting: text.to_owned() };
+        self.stage = Stage::Negotiating { greeting: text.into() };
     }
 
     /// QEMU has agreed: what became of the jobs meanwhile?
@@ -43,9 +43,10 @@ impl<T: Ticket> Session<T> {
         };
         let new = self.jobs.has_status;
         let jobs = if new { List::Awaited } else { List::Absent };
-        self.stage = Stage::Reconciling { greeting, jobs, block_jobs: List::Awaited };
+        let lists = Box::new(Lists { jobs, block_jobs: List::Awaited });
+        self.stage = Stage::Reconciling { greeting, lists };
         self.jobs.handle_agreed();
-        if self.settings.marker {
+        if self.marker.is_some() {
             self.ask_for_marker(acts);
         }
         self.jobs.handle_listing_asked(now);
@@ -63,7 +64,8 @@ impl<T: Ticket> Session<T> {
         now: Now,
         acts: &mut Vec<Act<T>>,
     ) {
-        let Stage::Reconciling { greeting, jobs, block_jobs } = &mut self.stage else { return };
+        let Stage::Reconciling { greeting, lists } = &mut self.stage else { return };
+        let Lists { jobs, block_jobs } = &mut **lists;
         // Block jobs stand in both lists.
         let left_out = list.as_ref().map_or(0, |list| list.left_out);
         if matches!(purpose, Purpose::Jobs) || matches!(jobs, List::Absent) {
@@ -135,7 +137,7 @@ impl<T: Ticket> Session<T> {
     /// Before the greeting it is kept, to say what answers there if it is not QEMU. After it, one
     /// bad line is passed over: QEMU itself can write `"id": inf`.
     pub(super) fn handle_stray(&mut self, excerpt: &[u8]) {
-        if let Stage::Greeting { stray: stray @ None } = &mut self.stage {
+        if let Stage::Greeting { stray: stray @ None, .. } = &mut self.stage {
             let text = String::from_utf8_lossy(excerpt);
             *stray = Some(text.trim_end().chars().take(STRAY_SHOWN).collect());
         }
@@ -152,20 +154,19 @@ impl<T: Ticket> Session<T> {
     pub(super) fn give_up_attempt(&mut self, now: Now, acts: &mut Vec<Act<T>>) {
         self.take_unfinished_stray();
         let error = match &self.stage {
-            Stage::Greeting { stray: Some(stray) } => not_qmp(stray),
-            Stage::Connecting => {
-                let awaited = self.awaited.as_deref();
-                self.timed_out(awaited.unwrap_or("it did not take the connection"))
+            Stage::Greeting { stray: Some(stray), .. } => not_qmp(stray),
+            Stage::Connecting { awaited } => {
+                self.timed_out(awaited.as_deref().unwrap_or("it did not take the connection"))
             }
-            Stage::Greeting { stray: None }
-                if !self.holder_sought && self.settings.link != Link::Listen =>
+            Stage::Greeting { stray: None, holder_sought: false }
+                if self.settings.link != Link::Listen =>
             {
-                self.holder_sought = true;
+                self.stage = Stage::Greeting { stray: None, holder_sought: true };
                 self.timers.attempt = Some(now.running + HOLDER_WAIT);
                 acts.push(Act::FindHolder);
                 return;
             }
-            Stage::Greeting { stray: None } => self.silent(),
+            Stage::Greeting { stray: None, .. } => self.silent(),
             Stage::Negotiating { .. } => self.timed_out(
                 "it greeted, but did not answer qmp_capabilities: QEMU may be stopped or hang",
             ),
@@ -199,7 +200,8 @@ impl<T: Ticket> Session<T> {
     }
 
     fn leave_marker(&mut self, acts: &mut Vec<Act<T>>) {
-        let id = encode::string(&self.marker);
+        let Some(marker) = &self.marker else { return };
+        let id = encode::string(marker);
         // Its members moved out of `props` in 6.0.
         let flat = self.version.is_some_and(|version| version.major >= 6);
         let data = if flat { "\"data\":\"-\"" } else { "\"props\":{\"data\":\"-\"}" };

@@ -1,6 +1,6 @@
 //! All sessions of a listener, the nearest of their deadlines, and one list of what they want done.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use super::{
     act::Act,
@@ -27,7 +27,7 @@ pub struct Hub<T: Ticket> {
     /// Somebody wants to see the wire.
     traces: bool,
     /// The events that somebody wants as they are.
-    raw: Names,
+    raw: Arc<Names>,
 }
 
 impl<T: Ticket> Hub<T> {
@@ -39,7 +39,7 @@ impl<T: Ticket> Hub<T> {
             room: Vec::new(),
             nonce,
             traces: false,
-            raw: Names::default(),
+            raw: Arc::default(),
         }
     }
 
@@ -64,12 +64,12 @@ impl<T: Ticket> Hub<T> {
     }
 
     /// Takes a monitor in; `settings` is what it begins with. Does nothing if it is here.
-    pub fn add(&mut self, id: MonitorId, settings: impl FnOnce() -> Settings) {
+    pub fn add(&mut self, id: MonitorId, settings: impl FnOnce() -> Arc<Settings>) {
         let nonce = &self.nonce;
         let prefix = || format!("blockjob-{nonce}-{}-", id.0);
         self.sessions.entry(id).or_insert_with(|| {
             let mut session = Session::new(settings(), nonce, prefix());
-            session.want_raw(self.raw.clone());
+            session.want_raw(Arc::clone(&self.raw));
             // The table has more places than sessions.
             Box::new(session)
         });
@@ -77,8 +77,9 @@ impl<T: Ticket> Hub<T> {
 
     /// From now on these events are told as they are.
     pub fn want_raw(&mut self, names: &Names) {
-        self.raw = names.clone();
-        self.sessions.values_mut().for_each(|session| session.want_raw(names.clone()));
+        self.raw = Arc::new(names.clone());
+        let raw = &self.raw;
+        self.sessions.values_mut().for_each(|session| session.want_raw(Arc::clone(raw)));
     }
 
     /// A command of the program's is to be sent.
@@ -231,11 +232,11 @@ mod tests {
         Now { running: Duration::from_secs(seconds), wall }
     }
 
-    fn settings(seconds: u64) -> Settings {
-        let mut settings = Settings::new("vm".into());
-        settings.connect_timeout = Some(Duration::from_secs(seconds));
-        (settings.reconnect, settings.lost_after) = (None, None);
-        settings
+    fn settings(seconds: u64) -> Arc<Settings> {
+        let connect_timeout = Some(Duration::from_secs(seconds));
+        let settings =
+            Settings { connect_timeout, reconnect: None, lost_after: None, ..Settings::default() };
+        settings.into()
     }
 
     fn disconnected(hub: &mut Hub<u8>) -> Vec<MonitorId> {

@@ -74,7 +74,7 @@ impl<T: Ticket> Session<T> {
         let Some(at) = waiting.iter().position(|look| look.number == number) else { return };
         let look = &mut waiting[at];
         let job = look.job.and_then(|job| self.jobs.id(job));
-        let mut room = self.jobs.limit;
+        let mut room = self.settings.job_limit;
         let wanted = |listed: &Listed| {
             let wanted = job.map_or(room > 0, |id| id == listed.id);
             room -= usize::from(wanted && job.is_none());
@@ -90,7 +90,7 @@ impl<T: Ticket> Session<T> {
                 Error::new(Code::Protocol, format!("QEMU listed no jobs: {error}"))
             })?;
             let whole = job.is_some() || list.left_out == 0;
-            whole.then_some(list.jobs).ok_or_else(|| too_many(self.jobs.limit))
+            whole.then_some(list.jobs).ok_or_else(|| too_many(self.settings.job_limit))
         });
         let list = list.map_or_else(
             |error| {

@@ -59,9 +59,7 @@ pub struct Jobs {
     pub(super) last: u64,
     /// Room for the id that is heard now.
     pub(super) heard_id: String,
-    pub(super) limit: usize,
-    /// With the `-` behind it.
-    pub(super) owner: Option<String>,
+    pub(super) settings: Arc<Settings>,
     pub(super) told: Vec<Told>,
     pub(super) wishes: BTreeSet<Wish>,
     /// A listing was asked for, and what it says is still to be believed or not.
@@ -120,15 +118,13 @@ pub struct Watch {
 }
 
 impl Jobs {
-    pub fn new(settings: &Settings) -> Self {
+    pub fn new(settings: Arc<Settings>) -> Self {
         let bookmark = settings.journal_position.as_deref().and_then(Bookmark::parse);
         Self {
             all: BTreeMap::new(),
             current: BTreeMap::new(),
             last: 0,
             heard_id: String::new(),
-            limit: settings.job_limit,
-            owner: settings.owner.as_ref().map(|owner| format!("{owner}-")),
             told: Vec::new(),
             wishes: BTreeSet::new(),
             is_listing: false,
@@ -148,6 +144,7 @@ impl Jobs {
             forgotten: if settings.journal { Inquiry::Wanted } else { Inquiry::None },
             soft_shutdown: false,
             recovered: 0,
+            settings,
         }
     }
 
@@ -326,14 +323,16 @@ impl Jobs {
 
     /// Ids that begin with the owner's name are made once.
     pub(super) fn is_owners(&self, id: &str) -> bool {
-        self.owner.as_ref().is_some_and(|owner| id.starts_with(owner))
+        let rest = self.settings.owner.as_ref().and_then(|owner| id.strip_prefix(owner));
+        rest.is_some_and(|rest| rest.starts_with('-'))
     }
 
     pub(super) fn check_room(&self) -> Result<(), Error> {
-        if self.all.len() < self.limit {
+        if self.all.len() < self.settings.job_limit {
             return Ok(());
         }
-        let text = format!("{} jobs are known already, which is the limit", self.limit);
+        let limit = self.settings.job_limit;
+        let text = format!("{limit} jobs are known already, which is the limit");
         Err(Error::new(Code::NoBuffers, text))
     }
 
@@ -355,7 +354,7 @@ impl Jobs {
 
     /// Who of a list is worth keeping: those that are known, and as many others as may be known.
     pub(super) fn wanted(&self) -> impl FnMut(&Listed) -> bool {
-        let mut room = self.limit;
+        let mut room = self.settings.job_limit;
         move |listed| {
             let known = self.current.contains_key(listed.id.as_str());
             let kept = known || room > 0;
@@ -418,9 +417,9 @@ mod tests {
 
     #[test]
     fn a_flood_of_ends_before_a_connection_is_usable_is_held_in_bounded_memory() {
-        let mut settings = Settings::new("vm".into());
+        let mut settings = Settings::default();
         (settings.journal, settings.job_limit) = (true, 4);
-        let mut jobs = Jobs::new(&settings);
+        let mut jobs = Jobs::new(settings.into());
         for number in 0..SAID_MAX + 100 {
             let json = format!("{{\"data\": {{\"device\": \"j{number}\"}}}}");
             let [data] = members(&json, ["data"]).unwrap();

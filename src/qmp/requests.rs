@@ -95,8 +95,9 @@ impl<T: Ticket> Session<T> {
                 }
             },
             Purpose::Marker => {
-                let name = super::encode::string(&self.marker);
-                let found = reply.is_ok_and(|value| value.get().contains(&name));
+                let name = self.marker.as_deref().map(super::encode::string);
+                let has = |value: &RawValue| name.is_some_and(|name| value.get().contains(&name));
+                let found = reply.is_ok_and(has);
                 self.handle_marker(found, now, acts);
             }
             Purpose::LeaveMarker => self.marker_left |= answer.is_ok(),

@@ -4,7 +4,7 @@
 //! A session outlives its connections: when one ends the next is made, until the monitor is closed.
 //! What the program asks of jobs is in `requests`, what becomes of the jobs in `jobs`.
 
-use std::{fmt::Debug, time::Duration};
+use std::{fmt::Debug, sync::Arc, time::Duration};
 
 use super::{
     act::Act,
@@ -41,7 +41,7 @@ pub trait Ticket {
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Debug)]
 pub struct Session<T: Ticket> {
-    pub(super) settings: Settings,
+    pub(super) settings: Arc<Settings>,
     pub(super) stage: Stage,
     pub(super) framer: Framer,
     /// Those who wait until the monitor is usable or the attempt has failed.
@@ -55,10 +55,6 @@ pub struct Session<T: Ticket> {
     pub(super) dismissing: Vec<(u64, T)>,
     pub(super) backoff: Backoff,
     pub(super) timers: Timers,
-    /// What there is no connection without, in words.
-    pub(super) awaited: Option<String>,
-    /// It was asked who holds the monitor, in this attempt.
-    pub(super) holder_sought: bool,
     /// Of the QEMU that is, or was, connected.
     pub(super) version: Option<Version>,
     pub(super) identity: Option<Identity>,
@@ -70,44 +66,55 @@ pub struct Session<T: Ticket> {
     pub(super) process: Process,
     pub(super) unresponsive: bool,
     /// Why there is no connection, as it was last told. `None` when there is one.
-    pub(super) told_reason: Option<String>,
+    pub(super) told_reason: Option<Box<str>>,
     /// The object that tells a restarted QEMU, if that was asked for.
-    pub(super) marker: String,
+    pub(super) marker: Option<Box<str>>,
     /// QEMU has it, or had.
     pub(super) marker_left: bool,
     pub(super) diary: Diary,
     /// QEMU takes commands out of band.
     pub(super) oob: bool,
     /// The events that somebody wants as they are.
-    pub(super) raw: Names,
+    pub(super) raw: Arc<Names>,
 }
 
 #[derive(Debug)]
 pub(super) enum Stage {
     /// No connection: not begun, or ended.
     Down,
-    Connecting,
+    Connecting {
+        /// What there is no connection without, in words.
+        awaited: Option<Box<str>>,
+    },
     /// Connected; what came so far was no greeting.
     Greeting {
-        stray: Option<String>,
+        stray: Option<Box<str>>,
+        /// It was asked who holds the monitor.
+        holder_sought: bool,
     },
     /// `qmp_capabilities` was sent.
     Negotiating {
-        greeting: String,
+        greeting: Box<str>,
     },
     /// QEMU was asked which jobs it has.
     Reconciling {
-        greeting: String,
-        /// What `query-jobs` said, which an old QEMU does not have.
-        jobs: List,
-        block_jobs: List,
+        greeting: Box<str>,
+        lists: Box<Lists>,
     },
     /// The journal is asked for what QEMU does not know.
     Recovering {
-        greeting: String,
+        greeting: Box<str>,
     },
     Ready,
     Closed,
+}
+
+/// What is asked of QEMU.
+#[derive(Debug)]
+pub(super) struct Lists {
+    /// What `query-jobs` said, which an old QEMU does not have.
+    pub jobs: List,
+    pub block_jobs: List,
 }
 
 /// One of the two lists of jobs.
@@ -135,21 +142,18 @@ pub(super) struct Timers {
 
 impl<T: Ticket> Session<T> {
     /// `nonce` tells us from other clients of the same QEMU, `prefix` this session from others too.
-    pub fn new(settings: Settings, nonce: &str, prefix: String) -> Self {
+    pub fn new(settings: Arc<Settings>, nonce: &str, prefix: String) -> Self {
         Self {
             stage: Stage::Down,
             framer: Framer::new(settings.line_limit),
             waiting: Vec::new(),
-            backoff: Backoff::new(settings.reconnect, &prefix),
+            backoff: Backoff::new(&prefix),
             exchange: Exchange::new(prefix),
             looks: Looks::default(),
             progress: Progress::default(),
-            jobs: Jobs::new(&settings),
-            settings,
+            jobs: Jobs::new(Arc::clone(&settings)),
             dismissing: Vec::new(),
             timers: Timers::default(),
-            awaited: None,
-            holder_sought: false,
             version: None,
             identity: None,
             met: false,
@@ -157,11 +161,12 @@ impl<T: Ticket> Session<T> {
             process: Process::Same,
             unresponsive: false,
             told_reason: None,
-            marker: format!("blockjob-{nonce}"),
+            marker: settings.marker.then(|| format!("blockjob-{nonce}").into()),
             marker_left: false,
             diary: Diary::default(),
             oob: false,
-            raw: Names::default(),
+            raw: Arc::default(),
+            settings,
         }
     }
 
@@ -174,7 +179,7 @@ impl<T: Ticket> Session<T> {
     }
 
     /// From now on these events are told as they are, beside what they are told as else.
-    pub fn want_raw(&mut self, names: Names) {
+    pub fn want_raw(&mut self, names: Arc<Names>) {
         self.raw = names;
     }
 
@@ -206,14 +211,14 @@ impl<T: Ticket> Session<T> {
         let lost = self.framer.finish();
         let error = match &self.stage {
             Stage::Down | Stage::Closed => return,
-            Stage::Greeting { stray: Some(stray) } => handshake::not_qmp(stray),
-            Stage::Greeting { stray: None } => more(error, ", before it greeted"),
+            Stage::Greeting { stray: Some(stray), .. } => handshake::not_qmp(stray),
+            Stage::Greeting { stray: None, .. } => more(error, ", before it greeted"),
             Stage::Negotiating { .. } => more(error, ", before it answered qmp_capabilities"),
             Stage::Reconciling { .. } => more(error, ", before it said which jobs it has"),
             Stage::Ready | Stage::Recovering { .. } if lost > 0 => {
                 more(error, &format!("; {lost} bytes of an unfinished message are lost with it"))
             }
-            Stage::Connecting | Stage::Ready | Stage::Recovering { .. } => error.clone(),
+            Stage::Connecting { .. } | Stage::Ready | Stage::Recovering { .. } => error.clone(),
         };
         self.end(&error, now, acts);
     }
@@ -384,16 +389,14 @@ mod tests {
 
     impl World {
         fn new() -> Self {
-            let mut settings = Settings::new("vm1".into());
-            settings.line_limit = 1 << 10;
-            settings.reconnect = None;
+            let settings = Settings { line_limit: 1 << 10, reconnect: None, ..Settings::default() };
             Self::with(settings)
         }
 
         fn with(settings: Settings) -> Self {
             let wall = Timestamp { seconds: 5, microseconds: 6 };
             let now = Now { running: Duration::from_secs(1), wall };
-            Self { session: Session::new(settings, "n", "x-".into()), acts: Vec::new(), now }
+            Self { session: Session::new(settings.into(), "n", "x-".into()), acts: Vec::new(), now }
         }
 
         fn greeting() -> Self {
@@ -695,9 +698,8 @@ mod tests {
     }
 
     fn linked(link: Link) -> World {
-        let mut settings = Settings::new("vm1".into());
-        settings.link = link;
-        settings.lost_after = Some(Duration::from_secs(300));
+        let settings =
+            Settings { link, lost_after: Some(Duration::from_secs(300)), ..Settings::default() };
         let mut world = World::with(settings);
         world.session.start(Some(1), world.now, &mut world.acts);
         assert_eq!(world.story(), ["stands Connecting", "connect"]);

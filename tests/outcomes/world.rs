@@ -53,9 +53,7 @@ pub const ONE: Option<Identity> = Some(Identity { pid: 7, started: 100 });
 pub const OTHER: Option<Identity> = Some(Identity { pid: 7, started: 200 });
 
 pub fn settings() -> Settings {
-    let mut settings = Settings::new("vm".into());
-    settings.owner = Some("own".into());
-    settings
+    Settings { owner: Some("own".into()), ..Settings::default() }
 }
 
 impl World {
@@ -65,7 +63,7 @@ impl World {
             running: Duration::from_secs(1000),
             wall: Timestamp { seconds: 1000, microseconds: 0 },
         };
-        let session = Session::new(settings, "nonce", "id-".into());
+        let session = Session::new(settings.into(), "nonce", "id-".into());
         Self {
             session,
             acts: Vec::new(),

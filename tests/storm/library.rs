@@ -66,7 +66,7 @@ impl Library {
     pub fn new(nonce: &str, machines: usize, settings: impl Fn(usize) -> Settings) -> Self {
         let mut hub = Hub::new(nonce.to_owned());
         for machine in 0..machines {
-            hub.add(id(machine), || settings(machine));
+            hub.add(id(machine), || settings(machine).into());
         }
         Self {
             hub,

@@ -142,7 +142,7 @@ impl World {
                 Machine::new(kind, version, odds.clone(), &mut chance)
             })
             .collect();
-        let library = Library::new("0", 0, |_| Settings::new(String::new()));
+        let library = Library::new("0", 0, |_| Settings::default());
         let mut world = Self {
             chance,
             now_us: 1_000_000_000,
@@ -503,15 +503,16 @@ impl World {
         let marker = self.chance.one_in(3);
         let settings = |index: usize| {
             let second = std::time::Duration::from_secs(1);
-            let mut settings = Settings::new(format!("machine {index}"));
-            settings.owner = Some("own".into());
-            settings.journal = journals[index];
-            settings.lost_after = Some(lost_after * second);
-            settings.keepalive = keepalive.then_some((10 * second, 2 * second));
-            // What is asked for progress bars must change nothing of any end.
-            settings.progress = keepalive.then_some(second * 2);
-            settings.marker = marker;
-            settings
+            Settings {
+                owner: Some("own".into()),
+                journal: journals[index],
+                lost_after: Some(lost_after * second),
+                keepalive: keepalive.then_some((10 * second, 2 * second)),
+                // What is asked for progress bars must change nothing of any end.
+                progress: keepalive.then_some(second * 2),
+                marker,
+                ..Settings::default()
+            }
         };
         self.library = Library::new(&format!("n{}", self.lives), self.machines.len(), settings);
         self.program =

@@ -1,10 +1,10 @@
 //! Parts of an event's way by themselves: what it takes to find where a message ends, to read it in one
 //! pass or with every form considered, and to play a whole life of a job through the hub.
 
-use std::{hint::black_box, time::Duration};
+use std::{hint::black_box, sync::Arc, time::Duration};
 
 use blockjob::{
-    model::{MonitorId, Now, Settings, Timestamp},
+    model::{MonitorId, Now, Timestamp},
     qmp::{
         decode::decode,
         event::plain,
@@ -81,7 +81,7 @@ fn lives_of_jobs_through_the_hub(bencher: divan::Bencher) {
     let wall = Timestamp { seconds: 0, microseconds: 0 };
     let now = Now { running: Duration::ZERO, wall };
     let mut hub = Hub::<Nobody>::new("n".into());
-    hub.add(id, || Settings::new("vm".into()));
+    hub.add(id, Arc::default);
     hub.start(id, None, now);
     hub.handle_connected(id, None, now);
     hub.handle_bytes(id, GREETING.as_bytes(), now);
