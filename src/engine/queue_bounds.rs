@@ -1,5 +1,7 @@
-//! Whatever comes and whenever it is taken: the line of a monitor has bounds, what may not be dropped
-//! is not, and what was is counted where it stood.
+//! Whatever comes and whenever it is taken: the line of a monitor has bounds, what may not be
+//! dropped is not, and what was is counted where it stood. Tests of `queue`.
+
+#![forbid(unsafe_code)]
 
 use std::{collections::BTreeSet, sync::OnceLock};
 
@@ -88,7 +90,9 @@ impl Model {
         if kind.latest_counts() {
             let alike = |(_, entry): &(&u64, &Entry)| (entry.kind, entry.job) == (kind, job);
             let before = self.entries.iter().find(alike).map(|(number, _)| *number);
-            before.map(|number| self.remove(number));
+            if let Some(number) = before {
+                self.remove(number);
+            }
         }
         self.entries.insert(self.next, Entry { kind, job, weight });
         self.next += 1;
@@ -173,7 +177,7 @@ impl World {
             }
             Step::Told { dropped } => {
                 let mut event = event(Kind::Overflow, 0, 0);
-                event.dropped = Some(dropped);
+                event.own_mut().dropped = Some(dropped);
                 self.model.open_gap(self.model.next, dropped);
                 self.model.next += 1;
                 assert!(self.line.push(self.report(0, &Arc::new(event))));
@@ -203,7 +207,9 @@ impl World {
         let taken = match self.line.pop() {
             None => Taken::Nothing,
             Some(report) => match report.event.kind {
-                Kind::Overflow => Taken::Overflow(report.event.dropped.expect("it says how many")),
+                Kind::Overflow => {
+                    Taken::Overflow(report.event.own().dropped.expect("it says how many"))
+                }
                 _ => Taken::Entry(report.tick),
             },
         };

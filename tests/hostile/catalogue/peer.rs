@@ -202,10 +202,10 @@ impl Server {
                 } else {
                     turn >= attack.times
                 };
-                if !enough {
-                    (attack.script)(&mut peer);
-                } else {
+                if enough {
                     peer.usable();
+                } else {
+                    (attack.script)(&mut peer);
                 }
                 if !peer.gone {
                     peer.prove().serve();
