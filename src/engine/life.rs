@@ -6,14 +6,17 @@
 use std::{
     collections::hash_map::RandomState,
     hash::{BuildHasher as _, Hasher as _},
-    sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::SeqCst},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::SeqCst},
+    },
 };
 
 use super::{
     fork::Birth,
     lock::{Condvar, Mutex},
 };
-use crate::model::{Code, Error, MonitorId};
+use crate::model::{Code, Error, MonitorId, Settings};
 
 #[derive(Debug)]
 pub struct Life {
@@ -34,7 +37,9 @@ pub struct Life {
 struct Names {
     /// How many monitors were made; with the first the owner is settled.
     monitors: u64,
-    owner: Option<String>,
+    /// What monitors begin with, the owner of their jobs among it. Those that change nothing share
+    /// it.
+    settings: Arc<Settings>,
     /// How many ids of jobs were made.
     jobs: u64,
 }
@@ -85,11 +90,11 @@ impl Life {
         &self.nonce
     }
 
-    /// A new monitor's number, and the owner of its jobs.
-    pub fn next_monitor(&self) -> (MonitorId, Option<String>) {
+    /// A new monitor's number, and what it begins with.
+    pub fn next_monitor(&self) -> (MonitorId, Arc<Settings>) {
         let mut names = self.names.lock();
         names.monitors += 1;
-        (MonitorId(names.monitors), names.owner.clone())
+        (MonitorId(names.monitors), Arc::clone(&names.settings))
     }
 
     /// A new handle's number.
@@ -106,7 +111,7 @@ impl Life {
     pub fn next_job_id(&self) -> String {
         let mut names = self.names.lock();
         names.jobs += 1;
-        let owner = names.owner.as_deref().unwrap_or(NOBODY);
+        let owner = names.settings.owner.as_deref().unwrap_or(NOBODY);
         format!("{owner}-{}-{}", self.nonce, names.jobs)
     }
 
@@ -125,7 +130,7 @@ impl Life {
             let text = "a monitor was made already; set the owner before the first one";
             return Err(Error::new(Code::Busy, text));
         }
-        names.owner = Some(owner.to_owned());
+        Arc::make_mut(&mut names.settings).owner = Some(owner.to_owned());
         Ok(())
     }
 

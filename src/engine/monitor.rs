@@ -77,7 +77,7 @@ pub enum Post {
 }
 
 pub(super) struct Inner {
-    /// The reader shares them from the start on.
+    /// The reader shares them from the start on, and other monitors as long as none is changed.
     pub(super) settings: Arc<Settings>,
     /// What messages and events call it, for C; `None`: by its address. Replaced before the start
     /// only.
@@ -105,11 +105,12 @@ impl Monitor {
     ) -> Result<Self, Error> {
         let parsed = Address::parse(address)?;
         let text = c_text(address)?;
-        let (id, owner) = life.next_monitor();
-        let link = parsed.link();
-        let settings = Settings { link, owner, ..Settings::default() };
+        let (id, mut settings) = life.next_monitor();
+        if settings.link != parsed.link() {
+            Arc::make_mut(&mut settings).link = parsed.link();
+        }
         let inner = Inner {
-            settings: Arc::new(settings),
+            settings,
             name: None,
             journal: None,
             peer: Peer::default(),

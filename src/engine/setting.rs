@@ -98,7 +98,7 @@ impl Monitor {
 }
 
 impl Inner {
-    /// To be changed; nobody shares them before the start.
+    /// To be changed, and from then on this monitor's own.
     fn settings_mut(&mut self) -> &mut Settings {
         Arc::make_mut(&mut self.settings)
     }
