@@ -47,7 +47,7 @@ planted "an event that C never releases" 'detected memory leaks' Report \
 
 build_planted tests/asan/uncounted-references.patch
 planted "a reference of the library's that does not count" heap-use-after-free \
-    blockjob_event_get_kind "$work/c-tests/test_event_outlives_callback_monitor_and_listener"
+    blockjob_event_get_ "$work/c-tests/test_event_outlives_callback_monitor_and_listener"
 planted "a reference of the library's that is never given up" 'detected memory leaks' \
     blockjob_monitor_new "$work/planted" none
 # Nobody shall find the wrong library there.

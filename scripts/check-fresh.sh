@@ -28,7 +28,7 @@ for release in bookworm trixie; do
         echo "FAILED: Debian $release: make demo did not exit with 0"
         exit 1
     }
-    check "success" 'BLOCK_JOB_COMPLETED .*outcome=succeeded (pivoted=no )?len=([0-9]+) offset=\1( |$)'
+    check "success" 'BLOCK_JOB_COMPLETED .*outcome=succeeded (pivoted=no )?len=([0-9]+) offset=\2( |$)'
     check "cancelled job" 'BLOCK_JOB_CANCELLED .*outcome=cancelled len=[0-9]+ offset=[0-9]+'
     check "failure with QEMU's text" 'BLOCK_JOB_COMPLETED .*outcome=failed .*error="[^"]'
     rm -rf --one-file-system "$root"

@@ -50,7 +50,7 @@ fn play(script: &str, crumbles: bool) -> (u64, usize) {
 fn settings(set: &str) -> Settings {
     let has = |letter: char| set.contains(letter);
     let second = Duration::from_secs(1);
-    let settings = Settings {
+    let mut settings = Settings {
         line_limit: if has('s') { 300 } else { 1 << 16 },
         job_limit: if has('l') { 2 } else { 64 },
         journal: has('j'),

@@ -86,7 +86,7 @@ fn play(flags: u8, version: u8, more: u8, rest: &[u8]) {
 fn settings(flags: u8, more: u8) -> Settings {
     let has = |flag: u8| flags & flag != 0;
     let second = Duration::from_secs(1);
-    let settings = Settings {
+    let mut settings = Settings {
         journal: has(1),
         owner: has(4).then(|| "own".into()),
         job_limit: if has(8) { 2 } else { 64 },
