@@ -7,16 +7,14 @@
 #![no_main]
 
 #[path = "../../tests/storm"]
+#[allow(dead_code, reason = "the storm uses what this does not")]
 mod storm {
     pub mod delivery;
     pub mod library;
     pub mod machine;
     pub mod oracle;
-    #[allow(dead_code, reason = "the storm uses what this does not")]
     pub mod qemu;
-    #[allow(dead_code, reason = "what a world has counted is the storm's matter")]
     pub mod tally;
-    #[allow(dead_code, reason = "nobody reads a story here")]
     pub mod world;
 }
 
@@ -28,8 +26,12 @@ use storm::{delivery, library, machine, oracle, qemu, tally, world};
 fuzz_target!(|input: &[u8]| {
     let (pulls, tape) = input.split_first().unwrap_or((&0, &[]));
     chance::set(tape);
-    let mut world = world::World::new(u64::from(*pulls), false);
+    let shows = std::env::var_os("STORY").is_some();
+    let mut world = world::World::new(u64::from(*pulls), shows);
     if let Err(why) = world.play() {
+        for line in world.story() {
+            println!("{line}");
+        }
         panic!("{why}");
     }
 });

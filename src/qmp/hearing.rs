@@ -6,7 +6,7 @@ use super::{
     job::{Inquiry, Stage},
     jobs::{Jobs, Told, Wish, digest},
 };
-use crate::model::{Event, Kind, Loss, Origin, Status, Word};
+use crate::model::{Event, Kind, Loss, Origin, Status, Timestamp, Word};
 
 impl Jobs {
     /// QEMU said something of a job. `sure`: in a session that hears everything.
@@ -53,7 +53,8 @@ impl Jobs {
     fn was_read(&self, id: &str, event: &Event) -> bool {
         let Some((until, connection)) = self.read_until.get(id) else { return false };
         let is_last = matches!(event.status, Status::Concluded | Status::Null);
-        let is_its = *connection == self.connection && !self.current.contains_key(id);
+        let another = self.current.get(id).is_some_and(|number| !self.all[number].is_unheard());
+        let is_its = *connection == self.connection && !another;
         is_last && is_its || event.timestamp <= Some(*until)
     }
 
@@ -153,7 +154,7 @@ impl Jobs {
     fn handle_end(&mut self, id: &str, event: Event) {
         if let Some(said) = event.text(Word::Json).filter(|_| self.has_journal).map(digest) {
             if self.read.remove(&said) {
-                return self.settle_read(id);
+                return self.settle_read(id, event.timestamp);
             }
             if self.is_reading || self.usable < self.connection {
                 self.say(said);
@@ -207,15 +208,25 @@ impl Jobs {
         }
     }
 
-    /// The journal was faster than the wire: this end was told, of the job that began meanwhile.
-    fn settle_read(&mut self, id: &str) {
+    /// The journal was faster than the wire: this end was told. What seemed to live meanwhile was
+    /// the same job; who watches that waits for the next one.
+    fn settle_read(&mut self, id: &str, at: Option<Timestamp>) {
         self.bury(id, true);
         let Some(job) = self.current.get(id).and_then(|number| self.all.get_mut(number)) else {
             return;
         };
-        if !matches!(job.stage, Stage::Ended { .. }) {
-            job.stage = Stage::Ended { acknowledged: true, lost: false };
-            job.inquiry = Inquiry::None;
+        match job.stage {
+            Stage::Expected { .. } | Stage::Starting | Stage::Ended { .. } => {}
+            Stage::Living | Stage::Missing(_) if job.handles.is_empty() => {
+                job.stage = Stage::Ended { acknowledged: true, lost: false };
+                job.inquiry = Inquiry::None;
+            }
+            Stage::Living | Stage::Missing(_) => {
+                let (handles, ours) = (std::mem::take(&mut job.handles), job.ours);
+                self.remove(id);
+                let next = self.add(id, Stage::Expected { exists: false, made: false });
+                (next.handles, next.ours, next.last_heard) = (handles, ours, at);
+            }
         }
     }
 

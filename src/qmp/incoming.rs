@@ -122,7 +122,7 @@ impl<T: Ticket> Session<T> {
         }
         // A QEMU before 6.2 completes ready mirrors when it is quit, without a pivot.
         if name == "SHUTDOWN" && self.version.is_some_and(|it| (it.major, it.minor) < (6, 2)) {
-            self.jobs.soft_shutdown = true;
+            self.jobs.soft_shutdown = timestamp;
         }
     }
 

@@ -337,13 +337,14 @@ impl Job {
 
     /// Did the disk move? Only when it was told to complete and did so without an error. A refusal
     /// leaves it open: somebody else may have been sooner.
-    pub fn pivot(&self, event: &Event, soft_shutdown: bool) -> Pivot {
+    pub fn pivot(&self, event: &Event, soft_shutdown: Option<Timestamp>) -> Pivot {
+        let by_shutdown = soft_shutdown.is_some() && event.timestamp >= soft_shutdown;
         match event.outcome {
             Outcome::Failed | Outcome::Cancelled => Pivot::No,
             _ if !self.may_pivot(event) => Pivot::No,
             Outcome::Succeeded if self.complete.accepted => Pivot::Yes,
             Outcome::Succeeded if !self.complete.never() => Pivot::Unknown,
-            Outcome::Succeeded if self.cancel.accepted || soft_shutdown => Pivot::No,
+            Outcome::Succeeded if self.cancel.accepted || by_shutdown => Pivot::No,
             Outcome::Succeeded | Outcome::Unknown => Pivot::Unknown,
         }
     }

@@ -96,8 +96,8 @@ pub struct Jobs {
     pub(super) said: BTreeSet<u64>,
     /// The journal is being read for us.
     pub(super) is_reading: bool,
-    /// The machine is being shut down, by a QEMU that then cancels ready mirrors softly.
-    pub(super) soft_shutdown: bool,
+    /// Since when the machine is being shut down, by a QEMU that then cancels ready mirrors softly.
+    pub(super) soft_shutdown: Option<Timestamp>,
     /// How many ends were recovered since the connection ended.
     pub(super) recovered: i64,
 }
@@ -142,7 +142,7 @@ impl Jobs {
             read_until: BTreeMap::new(),
             is_reading: false,
             forgotten: if settings.journal { Inquiry::Wanted } else { Inquiry::None },
-            soft_shutdown: false,
+            soft_shutdown: None,
             recovered: 0,
             settings,
         }

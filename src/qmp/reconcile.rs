@@ -33,7 +33,7 @@ impl Jobs {
             }
         }
         self.recovered = 0;
-        self.soft_shutdown = false;
+        self.soft_shutdown = None;
     }
 
     /// QEMU has agreed. What it said before that was older than the connection; what happened in

@@ -151,7 +151,7 @@ fn a_ready_mirror_of_an_old_qemu_that_quits_has_not_pivoted() {
         let mut world = World::connected(version);
         world.status("m", "created running");
         world.ready("m", "mirror");
-        world.hears(&World::now_shutdown());
+        world.shuts_down();
         world.status("m", "waiting pending");
         world.completed("m", "mirror", None);
         world.ends()

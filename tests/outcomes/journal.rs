@@ -376,3 +376,62 @@ fn a_creation_behind_what_a_job_did_says_that_the_job_is_gone() {
     world.completed("drive0", "stream", None);
     assert_eq!(world.ends(), ["end 2 drive0 succeeded"]);
 }
+
+/// The journal tells how a former job of the id ended, a handle is made for the next one, and then
+/// the wire brings the former's end as well.
+#[test]
+fn an_end_that_the_wire_has_late_does_not_end_the_next_job() {
+    for started in [false, true] {
+        let mut world = journaled();
+        world.status("drive0", "created running");
+        world.drops_and_meets(ONE);
+        world.reconciles("", "");
+        let line = world.line("BLOCK_JOB_COMPLETED", r#"{"device": "drive0", "type": "stream"}"#);
+        world.finds(found(1, std::slice::from_ref(&line)));
+        assert_eq!(world.ends(), ["end 1 drive0 succeeded recovered"]);
+        world.watches(1, "drive0", &[]);
+        if started {
+            world.starts_watched(1, "block-stream");
+        }
+        world.hears(&line);
+        world.status("drive0", "concluded null");
+        assert_eq!(world.ends(), [""; 0], "started: {started}");
+        world.status("drive0", "created running");
+        world.completed("drive0", "stream", Some("EIO"));
+        assert_eq!(world.ends(), ["end 2 drive0 failed \"EIO\" for [1]"], "started: {started}");
+    }
+}
+
+/// A late word of a job whose end the journal told makes it seem alive, and a handle watches that.
+#[test]
+fn a_handle_of_a_job_that_only_seems_to_live_waits_for_the_next_one() {
+    let mut world = doubted("drive0");
+    let end = world.line("BLOCK_JOB_COMPLETED", r#"{"device": "drive0", "type": "stream"}"#);
+    world.finds(found(1, std::slice::from_ref(&end)));
+    assert_eq!(world.ends(), ["end 1 drive0 succeeded recovered"]);
+    world
+        .event("BLOCK_JOB_ERROR", r#"{"device": "drive0", "operation": "read", "action": "stop"}"#);
+    world.watches(1, "drive0", &[]);
+    world.hears(&end);
+    world.status("drive0", "concluded null");
+    assert_eq!(world.ends(), [""; 0]);
+    world.status("drive0", "created running");
+    world.completed("drive0", "stream", None);
+    assert_eq!(world.ends(), ["end 3 drive0 succeeded for [1]"]);
+}
+
+#[test]
+fn an_end_before_the_shutdown_is_not_the_shutdowns() {
+    let mut with = settings();
+    with.journal = true;
+    let mut world = World::connected_with("5.2", with);
+    let end = world.line("BLOCK_JOB_COMPLETED", r#"{"device": "m", "type": "mirror"}"#);
+    world.drops();
+    world.watches(1, "m", &["exists"]);
+    world.later(6);
+    world.meets(ONE);
+    world.reconciles("", "");
+    world.shuts_down();
+    world.finds(found(1, &[end]));
+    assert_eq!(world.ends(), ["end 1 m succeeded recovered pivot? for [1]"]);
+}

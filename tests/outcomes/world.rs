@@ -191,10 +191,8 @@ impl World {
     }
 
     /// QEMU is being quit.
-    pub fn now_shutdown() -> String {
-        "{\"timestamp\": {\"seconds\": 1, \"microseconds\": 1}, \"event\": \"SHUTDOWN\", \
-         \"data\": {\"guest\": false, \"reason\": \"host-qmp-quit\"}}"
-            .into()
+    pub fn shuts_down(&mut self) {
+        self.event("SHUTDOWN", r#"{"guest": false, "reason": "host-qmp-quit"}"#);
     }
 
     pub fn hears(&mut self, line: &str) {
