@@ -115,7 +115,7 @@ storm: ## SEEDS=N worlds of fake QEMUs (10000), or the story of SEED=S alone; do
 wrong: ## that the storm fails: each wrong design of tests/wrong, and what catches it
 	@scripts/check-wrong.sh
 
-fuzz: ## each target for MINUTES (60) of processor time, on from the last run; ends with a table
+fuzz: ## each target until it has had MINUTES (60) of processor time in all; ends with a table
 	@scripts/setup.sh check
 	@scripts/fuzz.sh run
 

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The fuzz targets of fuzz/, with any Rust and a C++ compiler; cargo-fuzz is not needed.
 #
-#     scripts/fuzz.sh run       each target for MINUTES (60) of processor time, JOBS (2) at once
+#     scripts/fuzz.sh run       each target until all its runs have had MINUTES (60) of processor
+#                               time, JOBS (2) at once
 #     scripts/fuzz.sh corpus    makes fuzz/corpus anew, of what reaches something the rest does not
 #     scripts/fuzz.sh check     the quick form for `make check`, and a planted fault that is found
 #     scripts/fuzz.sh table     what all runs have done so far, as it stands in docs/robustness.md
@@ -115,14 +116,13 @@ spent() { awk '{ sum += $2 } END { printf "%d", sum }' "$state/totals/$1" 2>/dev
 # of them as far.
 run() {
     local minutes=${MINUTES:-60} jobs=${JOBS:-2} target left running=0 failed=0 again=1
-    local -A limit=() out=()
+    local -A out=()
     build . --bins
-    for target in "${targets[@]}"; do limit[$target]=$(($(spent "$target") + minutes * 60)); done
     trap 'trap - INT TERM; kill 0' INT TERM
     while [ $again = 1 ]; do
         again=0
         for target in "${targets[@]}"; do
-            left=$((${limit[$target]} - $(spent "$target")))
+            left=$((minutes * 60 - $(spent "$target")))
             if [ $left -le 0 ] || [ -n "${out[$target]-}" ]; then continue; fi
             again=1
             if [ $running -ge "$jobs" ]; then
