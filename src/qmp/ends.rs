@@ -4,7 +4,6 @@
 use super::{
     job::{Inquiry, Job, Stage},
     jobs::{End, Jobs, Told},
-    position::Bookmark,
 };
 use crate::model::{Event, Kind, Loss, Origin, Outcome, Status, Word};
 
@@ -19,7 +18,7 @@ impl Jobs {
 
     /// It is gone, and QEMU does not say how. The journal may know.
     pub(super) fn miss(&mut self, number: u64, loss: Loss) {
-        let has_journal = self.has_journal;
+        let has_journal = self.reading.is_some();
         let Some(job) = self.all.get_mut(&number) else { return };
         if job.held.is_some() {
             return self.release(number);
@@ -49,9 +48,7 @@ impl Jobs {
     pub(super) fn end(&mut self, number: u64, mut event: Event) {
         let ended = matches!(self.all[&number].stage, Stage::Ended { .. });
         debug_assert!(!ended, "an end was told already");
-        if self.has_journal {
-            self.mark(number, &mut event);
-        }
+        self.mark(number, &mut event);
         let job = self.all.get_mut(&number).expect("who ends it has found it");
         event.pivoted = job.pivot(&event, self.soft_shutdown);
         self.recovered += i64::from(event.origin == Origin::Recovered);
@@ -72,19 +69,19 @@ impl Jobs {
     /// Says how far the program has come with this end: past all before it, unless the journal is
     /// still asked for others.
     fn mark(&mut self, number: u64, event: &mut Event) {
+        let Some(reading) = &mut self.reading else { return };
         let others = |(other, job): (&u64, &Box<Job>)| *other != number && job.waits_for_journal();
-        if self.forgotten == Inquiry::None && !self.all.iter().any(others) {
+        if reading.forgotten == Inquiry::None && !self.all.iter().any(others) {
             let at = event.timestamp.filter(|_| event.get(Word::Json).is_some());
-            self.told_until = self.told_until.max(at);
+            reading.told_until = reading.told_until.max(at);
         }
-        if let Some(bookmark) = self.bookmark() {
+        if let Some(bookmark) = reading.bookmark() {
             event.set(Word::Position, &bookmark);
         }
     }
 
     /// What the program may store, to be told of what comes after it when it begins anew.
     pub fn bookmark(&self) -> Option<String> {
-        let until = self.told_until;
-        self.position.map(|position| Bookmark { position, until }.to_string())
+        self.reading.as_ref()?.bookmark()
     }
 }

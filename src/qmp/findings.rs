@@ -1,11 +1,12 @@
 //! What became of jobs by QEMU's event journal. Part of [`Jobs`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::{
     job::{Inquiry, Job, Stage},
-    jobs::{Jobs, digest, was_said},
+    jobs::Jobs,
     journal::{Findings, Request, Wanted},
+    reading::{Said, digest_of},
 };
 use crate::model::{Event, JobType, Loss, Origin, Status, Timestamp, Word};
 
@@ -14,9 +15,7 @@ impl Jobs {
     /// wanted meanwhile is asked for when it is answered.
     pub fn inquire(&mut self) -> Option<Request> {
         // Without a journal nothing is wanted of one, and each message comes by here.
-        if self.is_reading || !self.has_journal {
-            return None;
-        }
+        let reading = self.reading.as_mut().filter(|reading| !reading.is_under_way)?;
         let mut request = Request::default();
         for (number, job) in &mut self.all {
             if job.inquiry == Inquiry::Wanted {
@@ -26,16 +25,16 @@ impl Jobs {
             }
         }
         // Jobs that nobody remembers are looked for behind the position, others also before it.
-        if request.wanted.is_empty() && self.forgotten == Inquiry::Wanted {
-            self.forgotten = Inquiry::Made;
-            if self.position.is_some() {
+        if request.wanted.is_empty() && reading.forgotten == Inquiry::Wanted {
+            reading.forgotten = Inquiry::Made;
+            if reading.position.is_some() {
                 let owner = self.settings.owner.as_ref();
                 request.prefix = owner.map(|owner| format!("{owner}-"));
             }
-            request.from = self.position;
+            request.from = reading.position;
         }
-        self.is_reading = !request.wanted.is_empty() || self.forgotten == Inquiry::Made;
-        self.is_reading.then_some(request)
+        reading.is_under_way = !request.wanted.is_empty() || reading.forgotten == Inquiry::Made;
+        reading.is_under_way.then_some(request)
     }
 
     /// The journal is to be asked for some that are gone, and for no other: without a connection
@@ -47,26 +46,29 @@ impl Jobs {
 
     /// The journal must still tell of some.
     pub fn is_inquiring(&self) -> bool {
-        self.forgotten != Inquiry::None || self.all.values().any(|job| job.inquiry != Inquiry::None)
+        self.asks_for_forgotten() || self.all.values().any(|job| job.inquiry != Inquiry::None)
+    }
+
+    /// Jobs that nobody remembers are still to be asked for, or are being.
+    pub(super) fn asks_for_forgotten(&self) -> bool {
+        self.reading.as_ref().is_some_and(|reading| reading.forgotten != Inquiry::None)
     }
 
     pub fn handle_findings(&mut self, findings: Findings) {
-        self.is_reading = false;
+        let Some(reading) = &mut self.reading else { return };
+        reading.is_under_way = false;
         let complete = findings.problem.is_none();
         // Jobs that nobody remembers are still to be looked for behind the former one.
-        let moves = self.forgotten != Inquiry::Wanted;
+        let moves = reading.forgotten != Inquiry::Wanted;
         for (number, events) in findings.jobs {
             self.handle_found(number, events);
         }
-        if self.forgotten == Inquiry::Made {
-            self.forgotten = Inquiry::None;
-            self.handle_forgotten(findings.others);
-        }
+        self.handle_forgotten(findings.others);
         // What was not spoken of was not found.
         let asked =
             |(number, job): (&u64, &Box<Job>)| (job.inquiry == Inquiry::Made).then_some(*number);
-        if self.usable == self.connection {
-            self.said.clear();
+        if let Some(reading) = self.reading.as_mut().filter(|_| self.usable == self.connection) {
+            reading.said.clear();
         }
         let silent: Vec<u64> = self.all.iter().filter_map(asked).collect();
         for number in silent {
@@ -82,13 +84,14 @@ impl Jobs {
             }
         }
         // Not sooner: a program that stores it has been told of all before it.
-        if moves {
-            self.position = findings.position.or(self.position.take());
+        if let Some(reading) = self.reading.as_mut().filter(|_| moves) {
+            reading.position = findings.position.or(reading.position);
         }
     }
 
     fn handle_found(&mut self, number: u64, events: Vec<Event>) {
         let asked = self.listing_asked;
+        let Some(reading) = &mut self.reading else { return };
         let Some(job) = self.all.get_mut(&number) else { return };
         if job.inquiry != Inquiry::Made {
             // It is to be asked for once more, since more is known of it than when this was.
@@ -102,7 +105,7 @@ impl Jobs {
             Stage::Expected { .. } if events.iter().any(is_over) => Some(Loss::Gone),
             Stage::Expected { .. } | Stage::Ended { .. } => return,
         };
-        let (events, heir) = own(job, events, &self.said);
+        let (events, heir) = own(job, events, &reading.said);
         let held = job.held.as_deref().and_then(digest_of);
         let end = events.iter().find(|event| event.kind.is_final());
         let is_held = end.is_some_and(|end| held == digest_of(end));
@@ -127,7 +130,7 @@ impl Jobs {
         let another = missing.is_none() && was_over;
         if !another {
             // The wire may still have it under way.
-            self.read.extend(end.and_then(digest_of));
+            reading.ends.extend(end.and_then(digest_of));
         }
         let later = another.then(|| job.later());
         let id = job.id.clone();
@@ -145,10 +148,11 @@ impl Jobs {
     fn note_read(&mut self, number: u64, id: &str, until: Option<Timestamp>) {
         let known = |job: &Box<Job>| matches!(job.stage, Stage::Ended { lost: false, .. });
         let Some(until) = until.filter(|_| self.all.get(&number).is_none_or(known)) else { return };
-        if self.read_until.len() >= self.settings.job_limit {
-            self.read_until.pop_first();
+        let Some(reading) = &mut self.reading else { return };
+        if reading.until.len() >= self.settings.job_limit {
+            reading.until.pop_first();
         }
-        self.read_until.insert(id.to_owned(), (until, self.connection));
+        reading.until.insert(id.to_owned(), (until, self.connection));
     }
 
     /// In its place QEMU has another one of its id.
@@ -219,6 +223,12 @@ impl Jobs {
 
     /// Jobs of the owner's, of whom a former life of the program may have known.
     fn handle_forgotten(&mut self, events: Vec<Event>) {
+        let Some(reading) = &mut self.reading else { return };
+        if reading.forgotten != Inquiry::Made {
+            return;
+        }
+        reading.forgotten = Inquiry::None;
+        let known = reading.known_until;
         let mut jobs = BTreeMap::<String, Vec<Event>>::new();
         for event in events {
             let Some(id) = event.text(Word::JobId).map(str::to_owned) else { continue };
@@ -227,7 +237,6 @@ impl Jobs {
         for (id, events) in jobs {
             // One that QEMU has, or that was told already, is known better than by its journal.
             let end = events.iter().find(|event| event.kind.is_final());
-            let known = self.known_until;
             let new = |end: &Event| known.is_none() || end.timestamp > known;
             if !end.is_some_and(new)
                 || self.current.contains_key(id.as_str())
@@ -249,7 +258,7 @@ impl Jobs {
 
 /// What is a job's own of what the journal holds from the moment on at which it was last heard of,
 /// and how another one of its id began behind that, which says that it had died with its QEMU.
-fn own(job: &Job, mut events: Vec<Event>, said: &BTreeSet<u64>) -> (Vec<Event>, Option<Event>) {
+fn own(job: &Job, mut events: Vec<Event>, said: &Said) -> (Vec<Event>, Option<Event>) {
     let creates = |event: &Event| event.status == Status::Created;
     if job.gone_by.is_some() {
         events.retain(|event| event.timestamp <= job.gone_by);
@@ -263,17 +272,13 @@ fn own(job: &Job, mut events: Vec<Event>, said: &BTreeSet<u64>) -> (Vec<Event>, 
     // What the wire told of another is not this one's.
     let held = job.held.as_deref().and_then(digest_of);
     let told =
-        |event: &Event| digest_of(event).is_some_and(|it| Some(it) != held && was_said(said, it));
+        |event: &Event| digest_of(event).is_some_and(|it| Some(it) != held && said.contains(it));
     if events.iter().any(told) {
         return (Vec::new(), None);
     }
     let has_heir = events.len() > 1 && events.last().is_some_and(creates);
     let heir = if has_heir { events.pop() } else { None };
     (events, heir)
-}
-
-fn digest_of(event: &Event) -> Option<u64> {
-    event.text(Word::Json).map(digest)
 }
 
 /// Nothing more comes of the job behind this.

@@ -4,7 +4,8 @@
 use super::{
     diary::heard_late,
     job::{Inquiry, Stage},
-    jobs::{Jobs, Told, Wish, digest},
+    jobs::{Jobs, Told, Wish},
+    reading::digest_of,
 };
 use crate::model::{Event, Kind, Loss, Origin, Status, Timestamp, Word};
 
@@ -51,7 +52,10 @@ impl Jobs {
     /// The journal was faster than the wire, and told how this ended. Its last words follow, unless
     /// another job of its id has begun.
     fn was_read(&self, id: &str, event: &Event) -> bool {
-        let Some((until, connection)) = self.read_until.get(id) else { return false };
+        let Some((until, connection)) = self.reading.as_ref().and_then(|it| it.until.get(id))
+        else {
+            return false;
+        };
         let is_last = matches!(event.status, Status::Concluded | Status::Null);
         let another = self.current.get(id).is_some_and(|number| !self.all[number].is_unheard());
         let is_its = *connection == self.connection && !another;
@@ -152,12 +156,14 @@ impl Jobs {
 
     /// `BLOCK_JOB_COMPLETED` or _CANCELLED.
     fn handle_end(&mut self, id: &str, event: Event) {
-        if let Some(said) = event.text(Word::Json).filter(|_| self.has_journal).map(digest) {
-            if self.read.remove(&said) {
+        if let Some(reading) = &mut self.reading
+            && let Some(said) = digest_of(&event)
+        {
+            if reading.ends.remove(&said) {
                 return self.settle_read(id, event.timestamp);
             }
-            if self.is_reading || self.usable < self.connection {
-                self.say(said);
+            if reading.is_under_way || self.usable < self.connection {
+                reading.said.insert(said);
             }
         }
         self.renew(id);

@@ -12,9 +12,9 @@ use std::{
 };
 
 use super::{
-    job::{Asked, Inquiry, Job, Stage, Verb},
+    job::{Asked, Job, Stage, Verb},
     listing::Listed,
-    position::{Bookmark, Position},
+    reading::Reading,
 };
 use crate::model::{Code, Error, Event, Now, Settings, Status, Timestamp};
 
@@ -77,25 +77,7 @@ pub struct Jobs {
     /// QEMU tells status changes, so that each incarnation begins with `created`.
     pub(super) has_status: bool,
     /// What can't be known from QEMU may stand in a journal.
-    pub(super) has_journal: bool,
-    /// How far the journal was taken note of.
-    pub(super) position: Option<Position>,
-    /// Up to when a former life of the program was told of ends, and this one.
-    pub(super) known_until: Option<Timestamp>,
-    pub(super) told_until: Option<Timestamp>,
-    /// Whether the journal is asked how far it goes, and with that for jobs of the owner's that
-    /// nobody remembers.
-    pub(super) forgotten: Inquiry,
-    /// Ends that the journal told and that may still be on the wire.
-    pub(super) read: BTreeSet<u64>,
-    /// By the ids of jobs whose ends the journal told: up to when what the wire says is theirs, and
-    /// in which connection that was. At most as many as jobs may be known.
-    pub(super) read_until: BTreeMap<String, (Timestamp, u64)>,
-    /// Ends that the wire told while the journal may be asked, which are not another job's. At most
-    /// `SAID_MAX`; one more and no end of the journal's is believed to be another.
-    pub(super) said: BTreeSet<u64>,
-    /// The journal is being read for us.
-    pub(super) is_reading: bool,
+    pub(super) reading: Option<Box<Reading>>,
     /// Since when the machine is being shut down, by a QEMU that then cancels ready mirrors softly.
     pub(super) soft_shutdown: Option<Timestamp>,
     /// How many ends were recovered since the connection ended.
@@ -119,7 +101,6 @@ pub struct Watch {
 
 impl Jobs {
     pub fn new(settings: Arc<Settings>) -> Self {
-        let bookmark = settings.journal_position.as_deref().and_then(Bookmark::parse);
         Self {
             all: BTreeMap::new(),
             current: BTreeMap::new(),
@@ -133,15 +114,7 @@ impl Jobs {
             usable: 0,
             listing_asked: None,
             has_status: true,
-            has_journal: settings.journal,
-            position: bookmark.map(|bookmark| bookmark.position),
-            known_until: bookmark.and_then(|bookmark| bookmark.until),
-            told_until: None,
-            read: BTreeSet::new(),
-            said: BTreeSet::new(),
-            read_until: BTreeMap::new(),
-            is_reading: false,
-            forgotten: if settings.journal { Inquiry::Wanted } else { Inquiry::None },
+            reading: Reading::new(&settings),
             soft_shutdown: None,
             recovered: 0,
             settings,
@@ -338,7 +311,7 @@ impl Jobs {
 
     /// An id has come to its end. `known`: also how.
     pub(super) fn bury(&mut self, id: &str, known: bool) {
-        let matters = self.is_listing || self.forgotten != Inquiry::None;
+        let matters = self.is_listing || self.asks_for_forgotten();
         if matters && self.graves.len() <= GRAVES_MAX {
             *self.graves.entry(digest(id)).or_default() |= known;
         }
@@ -368,13 +341,6 @@ impl Jobs {
         self.graves.len() > GRAVES_MAX
     }
 
-    /// The wire told an end, which the journal may tell too.
-    pub(super) fn say(&mut self, end: u64) {
-        if self.said.len() <= SAID_MAX {
-            self.said.insert(end);
-        }
-    }
-
     pub(super) fn remove(&mut self, id: &str) {
         if let Some(number) = self.current.remove(id) {
             self.all.remove(&number);
@@ -399,38 +365,5 @@ fn ended() -> Error {
     Error::new(Code::Already, "its end was told already; make a new handle for another job")
 }
 
-/// Was this end among those that the wire told?
-pub(super) fn was_said(said: &BTreeSet<u64>, end: u64) -> bool {
-    said.len() > SAID_MAX || said.contains(&end)
-}
-
-/// Ends before a connection is usable, or while a journal is read. A QEMU that reaches it is
-/// flooding.
-const SAID_MAX: usize = 1 << 16;
 /// Ends in the time of one listing. A QEMU that reaches it is flooding.
 const GRAVES_MAX: usize = 1 << 16;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::qmp::{decode::decode, message::members};
-
-    #[test]
-    fn a_flood_of_ends_before_a_connection_is_usable_is_held_in_bounded_memory() {
-        let mut settings = Settings::default();
-        (settings.journal, settings.job_limit) = (true, 4);
-        let mut jobs = Jobs::new(settings.into());
-        for number in 0..SAID_MAX + 100 {
-            let json = format!("{{\"data\": {{\"device\": \"j{number}\"}}}}");
-            let [data] = members(&json, ["data"]).unwrap();
-            let event = decode("BLOCK_JOB_COMPLETED", None, data, &json).unwrap();
-            jobs.handle_event(event, false);
-            jobs.told();
-        }
-        assert_eq!((jobs.said.len(), jobs.all.len()), (SAID_MAX + 1, 4));
-        // Nobody can say any more which ends were told, so none is taken for another job's.
-        assert!(was_said(&jobs.said, digest("an end that was never told")));
-        jobs.handle_usable();
-        assert!(!was_said(&jobs.said, digest("an end that was never told")));
-    }
-}

@@ -7,7 +7,8 @@
 //! `incoming`, `requests`, [`control`], `info`, `progress`, `keepalive`, the program's own
 //! [`command`]s, and all that are under way in [`exchange`]), [`hub`] all of them. Which jobs there
 //! are and how each ends is [`jobs`]' to say: as it is heard in `hearing`, after a gap in
-//! `reconcile`, and from QEMU's event [`journal`] in `findings`; `ends` tells it.
+//! `reconcile`, and from QEMU's event [`journal`] in `findings`, with what is kept for that in
+//! `reading`; `ends` tells it.
 //!
 //! What a session counts and says of itself is in its [`diary`]; how the wire is shown in a bug
 //! report in `wire`, and what is left out there in `secrets`.
@@ -41,6 +42,7 @@ pub mod listing;
 pub mod message;
 pub mod position;
 mod progress;
+mod reading;
 mod reconcile;
 mod requests;
 pub mod secrets;

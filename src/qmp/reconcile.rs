@@ -15,7 +15,9 @@ impl Jobs {
     /// The connection has ended. What lives goes on living, unheard.
     pub fn handle_gap(&mut self) {
         self.connection += 1;
-        self.read.clear();
+        if let Some(reading) = &mut self.reading {
+            reading.ends.clear();
+        }
         let numbers: Vec<u64> = self.all.keys().copied().collect();
         for number in numbers {
             let Some(job) = self.all.get_mut(&number) else { continue };
@@ -66,7 +68,7 @@ impl Jobs {
         job.gap = job.since();
         job.doubt = doubt;
         let may_live = matches!(job.stage, Stage::Living | Stage::Starting);
-        if may_live && doubt && self.has_journal && job.inquiry == Inquiry::None {
+        if may_live && doubt && self.reading.is_some() && job.inquiry == Inquiry::None {
             job.inquiry = Inquiry::Wanted;
         }
     }
@@ -78,7 +80,9 @@ impl Jobs {
         for job in self.all.values_mut().filter(missing) {
             job.gone_by.get_or_insert(now.wall);
         }
-        self.read_until.clear();
+        if let Some(reading) = &mut self.reading {
+            reading.until.clear();
+        }
         let numbers: Vec<(u64, Arc<str>)> =
             self.all.iter().map(|(number, job)| (*number, job.id.clone())).collect();
         for (number, id) in numbers {
@@ -97,8 +101,8 @@ impl Jobs {
         self.usable = self.connection;
         // The listing has been believed, and the journal as well.
         self.end_listing();
-        if !self.is_reading {
-            self.said.clear();
+        if let Some(reading) = self.reading.as_mut().filter(|reading| !reading.is_under_way) {
+            reading.said.clear();
         }
     }
 
@@ -136,7 +140,9 @@ impl Jobs {
     /// Nobody can hear of its jobs any more, for this reason.
     pub fn give_up(&mut self, loss: Loss) {
         // Nobody waits for the journal of a monitor that is closed.
-        self.has_journal &= loss != Loss::Closed;
+        if loss == Loss::Closed {
+            self.reading = None;
+        }
         let numbers: Vec<u64> = self.all.keys().copied().collect();
         for number in numbers {
             match self.all[&number].stage {
@@ -198,7 +204,7 @@ impl Jobs {
     /// and gone: a journal knows.
     fn ask_for_expected(&mut self) {
         let unheard = Stage::Expected { exists: false, made: false };
-        let has_journal = self.has_journal;
+        let has_journal = self.reading.is_some();
         for job in self.all.values_mut().filter(|job| has_journal && job.stage == unheard) {
             job.inquiry = Inquiry::Wanted;
         }
@@ -233,7 +239,7 @@ impl Jobs {
     }
 
     fn clear_graves(&mut self) {
-        if self.forgotten == Inquiry::None {
+        if !self.asks_for_forgotten() {
             self.graves.clear();
         }
     }
