@@ -75,12 +75,7 @@ impl Intake<'_> {
         claims.extend(end.handles.iter().copied().filter(open).map(Claimant::Handle));
         let report = (after > 0)
             .then(|| Report::of_end(Arc::clone(monitor), Arc::clone(&told.event), tick, key));
-        inner.ledger.add(key, (told, weight), claims, limit);
-        if report.is_some() {
-            inner.ledger.refer(key);
-        } else {
-            inner.ledger.pass(key);
-        }
+        inner.ledger.add(key, (told, weight), claims, report.is_some(), limit);
         for handle in end.handles {
             inner.decide(handle, key);
         }

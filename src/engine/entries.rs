@@ -3,10 +3,7 @@
 
 #![forbid(unsafe_code)]
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    ops::{Bound, Deref},
-};
+use std::{collections::BTreeMap, ops::Deref};
 
 use super::{
     report::Report,
@@ -25,9 +22,31 @@ pub struct Entries {
 /// The registrations for one monitor, or for every one.
 #[derive(Default)]
 struct Group {
-    any_job: BTreeSet<i64>,
+    any_job: Ids,
     /// By the id of the job, as bytes.
-    by_job: BTreeMap<Vec<u8>, BTreeSet<i64>>,
+    by_job: BTreeMap<Vec<u8>, Ids>,
+}
+
+/// In their order.
+#[derive(Default)]
+struct Ids(Vec<i64>);
+
+impl Ids {
+    /// Ids are given in their order, so as a rule this is the last.
+    fn insert(&mut self, id: i64) {
+        let at = self.0.partition_point(|known| *known < id);
+        self.0.insert(at, id);
+    }
+
+    fn remove(&mut self, id: i64) {
+        if let Ok(at) = self.0.binary_search(&id) {
+            self.0.remove(at);
+        }
+    }
+
+    fn behind(&self, after: i64) -> &[i64] {
+        &self.0[self.0.partition_point(|id| *id <= after)..]
+    }
 }
 
 impl Entries {
@@ -37,7 +56,7 @@ impl Entries {
         match job {
             Some(job) => group.by_job.entry(job.clone().into()).or_default().insert(id),
             None => group.any_job.insert(id),
-        };
+        }
         self.all.insert(id, entry);
     }
 
@@ -47,14 +66,14 @@ impl Entries {
         let group = self.index.get_mut(monitor)?;
         if let Some(job) = job {
             let ids = group.by_job.get_mut(job.as_bytes())?;
-            ids.remove(&id);
-            if ids.is_empty() {
+            ids.remove(id);
+            if ids.0.is_empty() {
                 group.by_job.remove(job.as_bytes());
             }
         } else {
-            group.any_job.remove(&id);
+            group.any_job.remove(id);
         }
-        if group.any_job.is_empty() && group.by_job.is_empty() {
+        if group.any_job.0.is_empty() && group.by_job.is_empty() {
             self.index.remove(monitor);
         }
         Some(entry)
@@ -69,12 +88,10 @@ impl Entries {
         from: MonitorId,
         holds: impl Fn(&Entry) -> bool,
     ) -> Option<(i64, &Entry)> {
-        let behind = (Bound::Excluded(after), Bound::Unbounded);
-        let first =
-            |ids: &BTreeSet<i64>| ids.range(behind).find(|id| holds(&self.all[*id])).copied();
         let mut next: Option<i64> = None;
-        let mut note = |ids: &BTreeSet<i64>| {
-            next = [next, first(ids)].into_iter().flatten().min();
+        let mut note = |ids: &Ids| {
+            let first = ids.behind(after).iter().find(|id| holds(&self.all[*id])).copied();
+            next = next.zip(first).map(|(next, first)| next.min(first)).or(next).or(first);
         };
         for group in [None, Some(from)].iter().filter_map(|monitor| self.index.get(monitor)) {
             note(&group.any_job);

@@ -37,7 +37,11 @@ impl<T: Ord + Copy> Few<T> {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.iter().next().is_none()
+        match self {
+            Self::None => true,
+            Self::One(_) => false,
+            Self::More(more) => more.is_empty(),
+        }
     }
 
     pub fn iter(&self) -> impl Iterator<Item = T> {

@@ -63,13 +63,15 @@ struct End<P> {
 }
 
 impl<P> Ledger<P> {
-    /// Takes an end of so many bytes in. Of a monitor's ends that nobody claims no more are kept
-    /// than `limit` says, but for one: those of the oldest jobs are forgotten.
+    /// Takes an end of so many bytes in, and its report, if there is one: without one its turn at
+    /// delivery is over. Of a monitor's ends that nobody claims no more are kept than `limit` says,
+    /// but for one: those of the oldest jobs are forgotten.
     pub fn add(
         &mut self,
         key: Key,
         (kept, weight): (P, usize),
         claims: Few<Claimant>,
+        is_reported: bool,
         limit: Unclaimed,
     ) {
         let holders = claims.iter().filter_map(Claimant::handle).collect();
@@ -79,7 +81,7 @@ impl<P> Ledger<P> {
             claims,
             served: false,
             holders,
-            references: 0,
+            references: usize::from(is_reported),
             acknowledged: false,
             passed: None,
         };
@@ -91,6 +93,9 @@ impl<P> Ledger<P> {
             let oldest = self.of(key.monitor).find(|(_, end)| end.is_unclaimed());
             let Some(oldest) = oldest.map(|(key, _)| *key) else { break };
             self.remove(oldest);
+        }
+        if !is_reported {
+            self.pass(key);
         }
     }
 
@@ -327,8 +332,7 @@ mod tests {
     impl<P> Ledger<P> {
         /// Takes in an end of which delivery has a report.
         fn tell(&mut self, key: Key, kept: (P, usize), claims: Few<Claimant>, limit: Unclaimed) {
-            self.add(key, kept, claims, limit);
-            self.refer(key);
+            self.add(key, kept, claims, true, limit);
         }
     }
 

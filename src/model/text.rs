@@ -26,7 +26,7 @@ impl Texts {
     /// Adds a string. U+0000, which would end it early for C, becomes U+FFFD.
     pub fn push(&mut self, text: &str) -> Place {
         let begin = u32::try_from(self.text.len());
-        if text.as_bytes().contains(&0) {
+        if memchr::memchr(0, text.as_bytes()).is_some() {
             self.text.push_str(&text.replace('\0', "\u{FFFD}"));
         } else {
             self.text.push_str(text);
