@@ -551,6 +551,15 @@ def size(_):
     goal("crates at run time", len(crates), 25, form="{:.0f}")
 
 
+def parts(_):
+    """Parts of the library by themselves: to read, and not for docs/performance.md."""
+    done = subprocess.run(
+        [os.environ.get("CARGO", "cargo"), "bench", "--quiet", "--locked", "--manifest-path",
+         ROOT / "benches" / "peers" / "Cargo.toml", "--target-dir", TARGET / "bench", "--bench",
+         "parts"], capture_output=True, text=True)
+    say(done.stdout if done.returncode == 0 else "    left out: the parts, which do not build here")
+
+
 # --- What is written of it ------------------------------------------------------------------
 
 
@@ -669,7 +678,7 @@ def plots(folder):
 
 
 SERIES = {"size": size, "start": start, "flood": flood, "latency": latency, "many": many,
-          "growth": growth}
+          "growth": growth, "parts": parts}
 
 
 def main():
