@@ -8,14 +8,17 @@ ratio. At the end each goal is printed with what was reached, and with --write d
 plots beside it are written anew."""
 
 import argparse
+import contextlib
 import json
 import math
 import os
 import pathlib
 import platform
+import pwd
 import re
 import resource
 import shutil
+import socket
 import statistics
 import subprocess
 import sys
@@ -29,6 +32,7 @@ C = TARGET / "bench" / "c"
 LIBRARY = TARGET / "release" / "libblockjob.so"
 PYTHON = ROOT / ".cache" / "bench" / "bin" / "python"
 FLOOR, BARE, OURS = [RUST / "floor"], [C / "bare"], [C / "ours"]
+LIBVIRT = C / "libvirt"
 QAPI, JSON_C, QMP = [RUST / "qapi"], [C / "json-c"], [PYTHON, ROOT / "benches" / "qmp_peer.py"]
 
 results = {}
@@ -53,7 +57,7 @@ def parse(text):
     for line in text.splitlines():
         name, _, rest = line.partition(" ")
         numbers = [float(word) for word in rest.split()] if name != "ready" else []
-        found[name] = numbers if name == "times" else numbers[0] if numbers else None
+        found[name] = numbers if name in ("times", "at") else numbers[0] if numbers else None
     return found
 
 
@@ -345,24 +349,15 @@ def fairness(rounds):
     results["fairness"] = rows
 
 
-class Qemu:
-    """A real one, with a monitor for us and one for who is measured, whose jobs copy a megabyte."""
+class Control:
+    """A monitor of ours at a real QEMU, whose jobs copy a megabyte."""
 
-    def __init__(self):
-        import socket
-        self.folder = tempfile.mkdtemp(prefix="bb")
-        sockets = []
-        for name in ("control", "client"):
-            sockets += ["-qmp", f"unix:{self.folder}/{name},server=on,wait=off"]
-        self.process = subprocess.Popen(
-            ["qemu-system-x86_64", "-machine", "none", "-nodefaults", "-display", "none", *sockets],
-            stderr=subprocess.DEVNULL)
-        self.client = f"{self.folder}/client"
+    def __init__(self, path):
         deadline = time.monotonic() + 10
         self.socket = socket.socket(socket.AF_UNIX)
         while True:
             try:
-                self.socket.connect(f"{self.folder}/control")
+                self.socket.connect(path)
                 break
             except OSError:
                 if time.monotonic() > deadline:
@@ -393,15 +388,138 @@ class Qemu:
         self.execute("blockdev-backup", is_gone, device="source", target="target", sync="full",
                      **{"job-id": name})
 
+    def ends(self, count):
+        """QEMU's times of the next so many ends of jobs, whoever made them, in microseconds."""
+        times = []
+        while len(times) < count:
+            heard = json.loads(self.file.readline())
+            if heard.get("event") == "BLOCK_JOB_COMPLETED":
+                stamp = heard["timestamp"]
+                times.append(stamp["seconds"] * 1e6 + stamp["microseconds"])
+        return times
+
+    def close(self):
+        self.file.close()
+        self.socket.close()
+
+
+class Qemu(Control):
+    """A real one, with a monitor for us and one for who is measured."""
+
+    def __init__(self):
+        self.folder = tempfile.mkdtemp(prefix="bb")
+        sockets = []
+        for name in ("control", "client"):
+            sockets += ["-qmp", f"unix:{self.folder}/{name},server=on,wait=off"]
+        self.process = subprocess.Popen(
+            ["qemu-system-x86_64", "-machine", "none", "-nodefaults", "-display", "none", *sockets],
+            stderr=subprocess.DEVNULL)
+        self.client = f"{self.folder}/client"
+        super().__init__(f"{self.folder}/control")
+
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
         self.process.kill()
         self.process.wait()
-        self.file.close()
-        self.socket.close()
+        self.close()
         shutil.rmtree(self.folder)
+
+
+class Libvirt:
+    """Its session daemon, with all it keeps in a folder of its own, and one domain, whose QEMU has
+    a monitor for us besides. Root has no sessions: there the daemon runs as nobody."""
+
+    DAEMON = shutil.which("libvirtd", path=os.environ.get("PATH", "") + ":/usr/sbin")
+
+    def __init__(self):
+        self.folder = tempfile.mkdtemp(prefix="bb")
+        disk, control = f"{self.folder}/disk.qcow2", f"{self.folder}/control"
+        subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", disk, "1M"], check=True)
+        (pathlib.Path(self.folder) / "libvirt").mkdir()
+        # Else it starts another daemon, for what QEMU prints.
+        pathlib.Path(f"{self.folder}/libvirt/qemu.conf").write_text('stdio_handler = "file"\n')
+        domain = f"""<domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
+            <name>bench</name><memory unit='MiB'>16</memory>
+            <os><type arch='x86_64' machine='pc'>hvm</type></os>
+            <devices>
+              <emulator>{shutil.which('qemu-system-x86_64')}</emulator>
+              <controller type='usb' model='none'/><memballoon model='none'/>
+              <disk type='file'><driver name='qemu' type='qcow2'/><source file='{disk}'/>
+                <target dev='vda' bus='virtio'/></disk>
+            </devices>
+            <qemu:commandline><qemu:arg value='-qmp'/>
+              <qemu:arg value='unix:{control},server=on,wait=off'/></qemu:commandline>
+            </domain>"""
+        pathlib.Path(f"{self.folder}/domain.xml").write_text(domain)
+        environment = dict(os.environ, HOME=self.folder)
+        for name in ("RUNTIME_DIR", "CONFIG_HOME", "CACHE_HOME", "DATA_HOME"):
+            environment[f"XDG_{name}"] = self.folder
+        who = {}
+        if os.geteuid() == 0:
+            nobody = pwd.getpwnam("nobody")
+            who = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+            for place in (self.folder, *pathlib.Path(self.folder).rglob("*")):
+                os.chown(place, nobody.pw_uid, nobody.pw_gid)
+        self.process = subprocess.Popen([self.DAEMON], env=environment, stdout=subprocess.DEVNULL,
+                                        stderr=subprocess.DEVNULL, cwd=self.folder, **who)
+        path = f"{self.folder}/libvirt/libvirt-sock"
+        self.uri = f"qemu+unix:///session?socket={path}"
+        self.control, self.lives = None, False
+        try:
+            deadline = time.monotonic() + 10
+            while not os.path.exists(path):
+                if time.monotonic() > deadline or self.process.poll() is not None:
+                    raise RuntimeError("libvirtd does not start")
+                time.sleep(0.01)
+            # Its guest does nothing, as that of the other QEMU, which has none.
+            self.virsh("create", "--paused", f"{self.folder}/domain.xml")
+            self.lives = True
+            self.control = Control(control)
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def virsh(self, *words):
+        done = subprocess.run(["virsh", "-q", "-c", self.uri, *words], capture_output=True,
+                              text=True, timeout=60)
+        if done.returncode != 0:
+            raise RuntimeError(f"virsh {words[0]}: {done.stderr.strip()}")
+
+    def raw(self, jobs):
+        return watch(self.control, [LIBVIRT, "latency", "raw", self.uri, "bench", jobs], jobs)
+
+    def block_job(self, jobs):
+        """Its own jobs, since it tells of no others. They are slower to make: fewer of them."""
+        jobs //= 6
+        called = run([LIBVIRT, "latency", "block-job", self.uri, "bench", jobs])["at"]
+        return [at - end for at, end in zip(called, self.control.ends(jobs))]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        try:
+            if self.control is not None:
+                self.control.close()
+            if self.lives:
+                self.virsh("destroy", "bench")
+        finally:
+            self.process.terminate()
+            self.process.wait()
+            shutil.rmtree(self.folder)
+
+
+def libvirt():
+    """None where it is not here, or does not run here."""
+    if Libvirt.DAEMON and LIBVIRT.exists():
+        try:
+            return Libvirt()
+        except (OSError, RuntimeError, subprocess.SubprocessError) as error:
+            say(f"    {error}")
+    say("    left out: libvirt, which is not here, or does not run")
+    return None
 
 
 def latency(rounds):
@@ -409,15 +527,24 @@ def latency(rounds):
              "qapi", "json-c", "qemu.qmp")
     who = candidates(*(name for name in names if name != "ours, wait"))
     jobs = 60
-    with Qemu() as qemu:
+    with contextlib.ExitStack() as stack:
+        qemu, virt = stack.enter_context(Qemu()), libvirt()
+        peers = {}
+        if virt:
+            stack.enter_context(virt)
+            peers = {"libvirt, raw event": virt.raw, "libvirt, BLOCK_JOB_2": virt.block_job}
         results["qemu"] = qemu.version
         for series, keepers in (("cores sleep", 0), ("cores kept awake", os.cpu_count())):
             awake = [subprocess.Popen(["nice", "-n", "19", "sh", "-c", "while :; do :; done"])
                      for _ in range(keepers)]
-            found = {name: [] for name in names if name == "ours, wait" or name in who}
+            found = {name: [] for name in (*names, *peers)
+                     if name == "ours, wait" or name in who or name in peers}
             try:
                 for turn in range(rounds):
                     for name in found:
+                        if name in peers:
+                            found[name].append(peers[name](jobs))
+                            continue
                         if name.startswith("ours"):
                             how = name.split(", ")[1]
                             command = [*OURS, "latency", how, qemu.client, jobs]

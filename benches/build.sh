@@ -22,6 +22,7 @@ compile ours benches/c/ours.c "-L$target/release" -lblockjob \
     -Wl,-rpath,"\$ORIGIN/../../release" -pthread
 compile allocations.so benches/c/allocations.c -shared -fPIC
 compile json-c benches/c/json-c.c -ljson-c || echo "left out: json-c"
+compile libvirt benches/c/libvirt.c -lvirt -lvirt-qemu -pthread || echo "left out: libvirt"
 
 python=.cache/bench/bin/python
 [ -x $python ] || python3 -m venv .cache/bench
