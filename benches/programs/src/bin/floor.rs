@@ -173,8 +173,8 @@ fn is(words: Words, text: &str) -> bool {
         && unsafe { std::slice::from_raw_parts(words.text, words.len) } == text.as_bytes()
 }
 
-/// Connects, negotiates and asks what it is told to ask. The commands go out together, as those of
-/// libblockjob do, and each answer is parsed.
+/// Connects, negotiates and asks what it is told to ask. As with libblockjob, no command waits for
+/// the answer to another; each answer is parsed.
 fn start(path: &str, commands: &[&str]) {
     let mut stream = UnixStream::connect(path).expect("a monitor");
     let (mut buffer, mut filled, mut awaited) = (vec![0; 64 << 10], 0, 1);
