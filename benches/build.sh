@@ -11,6 +11,8 @@ cargo build --quiet --locked --release --manifest-path benches/programs/Cargo.to
     --target-dir "$target/bench"
 cargo build --quiet --locked --release --manifest-path benches/peers/Cargo.toml \
     --target-dir "$target/bench" || echo "left out: the crate qapi"
+cargo bench --quiet --locked --no-run --manifest-path benches/peers/Cargo.toml \
+    --target-dir "$target/bench" || echo "left out: the parts of the library by themselves"
 
 mkdir -p "$target/bench/c"
 compile() { "${CC:-cc}" -g -O2 -Wall -Wextra -Iinclude -o "$target/bench/c/$1" "${@:2}"; }
@@ -20,6 +22,7 @@ compile ours benches/c/ours.c "-L$target/release" -lblockjob \
     -Wl,-rpath,"\$ORIGIN/../../release" -pthread
 compile allocations.so benches/c/allocations.c -shared -fPIC
 compile json-c benches/c/json-c.c -ljson-c || echo "left out: json-c"
+compile libvirt benches/c/libvirt.c -lvirt -lvirt-qemu -pthread || echo "left out: libvirt"
 
 python=.cache/bench/bin/python
 [ -x $python ] || python3 -m venv .cache/bench

@@ -76,6 +76,10 @@ clang_has_runtime() {
         ).a"
 }
 
+libvirt_knows_qemu() {
+    compgen -G "/usr/lib/*/libvirt/connection-driver/libvirt_driver_qemu.so" >/dev/null
+}
+
 look_for() {
     case $1 in
     build)
@@ -131,6 +135,11 @@ look_for() {
         look_for demo
         need python3-venv python3 -c "import ensurepip"
         need libjson-c-dev pkg-config --exists json-c
+        need libvirt-dev pkg-config --exists libvirt-qemu
+        # Its daemon runs for the time of the measurement only, as a user's session.
+        need libvirt-daemon test -x /usr/sbin/libvirtd
+        need libvirt-daemon-driver-qemu libvirt_knows_qemu
+        need libvirt-clients has virsh
         ;;
     roots)
         need ca-certificates test -e /etc/ssl/certs/ca-certificates.crt

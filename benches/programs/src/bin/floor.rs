@@ -4,7 +4,7 @@
 //!
 //!     floor flood PATH WHAT COUNT ROUNDS [each]
 //!     floor latency PATH COUNT
-//!     floor start PATH
+//!     floor start PATH [COMMAND...]    (each is answered before the program is usable)
 //!     floor many DIRECTORY MONITORS    (with epoll, a shared buffer, and no state of a session)
 
 use std::{
@@ -20,6 +20,7 @@ use std::{
 use blockjob_bench::{LAST, connect, cpu, flooded, raise_limit, send, since, timed};
 use mio::{Events, Interest, Poll, Token, Waker};
 use serde::Deserialize;
+use serde_json::Value;
 
 #[derive(Deserialize)]
 struct Message<'a> {
@@ -172,6 +173,37 @@ fn is(words: Words, text: &str) -> bool {
         && unsafe { std::slice::from_raw_parts(words.text, words.len) } == text.as_bytes()
 }
 
+/// Connects, negotiates and asks what it is told to ask. As with libblockjob, no command waits for
+/// the answer to another; each answer is parsed.
+fn start(path: &str, commands: &[&str]) {
+    let mut stream = UnixStream::connect(path).expect("a monitor");
+    let (mut buffer, mut filled, mut awaited) = (vec![0; 64 << 10], 0, 1);
+    let asked: String =
+        commands.iter().map(|name| format!("{{\"execute\": \"{name}\"}}\n")).collect();
+    let mut asked = Some(asked);
+    while awaited > 0 {
+        let count = stream.read(&mut buffer[filled..]).expect("the monitor");
+        assert!(count > 0, "the monitor has closed the connection");
+        filled += count;
+        let mut begin = 0;
+        while let Some(len) = memchr::memchr(b'\n', &buffer[begin..filled]) {
+            let line: Value = serde_json::from_slice(&buffer[begin..begin + len]).expect("JSON");
+            begin += len + 1;
+            if line.get("QMP").is_some() {
+                send(&mut stream, "{\"execute\": \"qmp_capabilities\"}").expect("the monitor");
+            } else if line.get("return").is_some() {
+                awaited -= 1;
+                if let Some(asked) = asked.take().filter(|asked| !asked.is_empty()) {
+                    stream.write_all(asked.as_bytes()).expect("the monitor");
+                    awaited = commands.len();
+                }
+            }
+        }
+        buffer.copy_within(begin..filled, 0);
+        filled -= begin;
+    }
+}
+
 /// Connects to all and says how long that took; then each line of standard input asks for the times
 /// since the last one.
 fn many(directory: &str, monitors: usize) {
@@ -260,9 +292,9 @@ fn main() {
             }
             timed(heard.times);
         }
-        ["start", path] => {
+        ["start", path, ref commands @ ..] => {
             let begun = Instant::now();
-            drop(connect(path).expect("a monitor"));
+            start(path, commands);
             println!("ready_ns {}", begun.elapsed().as_nanos());
         }
         ["many", directory, monitors] => many(directory, number(monitors)),
