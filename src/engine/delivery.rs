@@ -137,10 +137,14 @@ pub fn dispatch(shared: &Shared) -> Result<usize, Error> {
     shared.delivery.check(&[Mode::Loop])?;
     let _waiting = shared.life.wait();
     let _attendance = shared.queue.attend()?;
-    let mut count = 0;
+    let (mut some, mut count) = (Vec::new(), 0);
     while count < DISPATCH_MAX {
-        let Some(next) = shared.queue.try_pop() else { break };
-        count += deliver(shared, next);
+        // Of each of them there is at most one.
+        shared.queue.try_pop_some(&mut some, DISPATCH_MAX - count);
+        if some.is_empty() {
+            break;
+        }
+        count += some.drain(..).map(|next| deliver(shared, next)).sum::<usize>();
     }
     Ok(count)
 }

@@ -168,8 +168,13 @@ impl Queue {
         if inner.stopped {
             return Err(stopped());
         }
-        into.extend(iter::from_fn(|| inner.take_next()).take(SOME));
+        inner.take_some(into, SOME);
         Ok(())
+    }
+
+    /// The same, at most so many, if there is something.
+    pub fn try_pop_some(&self, into: &mut Vec<Next>, most: usize) {
+        self.inner.lock().take_some(into, most.min(SOME));
     }
 
     /// Somebody begins to deliver. There is one at a time.
@@ -242,6 +247,10 @@ impl Drop for Attendance<'_> {
 impl Inner {
     fn has_something(&self) -> bool {
         self.late || self.put_back.is_some() || !self.turns.is_empty() || !self.log.is_empty()
+    }
+
+    fn take_some(&mut self, into: &mut Vec<Next>, most: usize) {
+        into.extend(iter::from_fn(|| self.take_next()).take(most));
     }
 
     fn take_next(&mut self) -> Option<Next> {
