@@ -7,7 +7,12 @@
 
 #![forbid(unsafe_code)]
 
-use std::{env, fs, os::fd::RawFd, sync::Arc, time::Duration};
+use std::{
+    env, fs,
+    os::fd::{AsRawFd as _, RawFd},
+    sync::Arc,
+    time::Duration,
+};
 
 use super::{
     delivery::{self, Mode},
@@ -233,6 +238,29 @@ mod stories {
             }
             reader.join().unwrap();
             assert_eq!(call(mailbox), Err(Code::Shutdown));
+        });
+    }
+
+    #[test]
+    fn whoever_posts_while_the_reader_falls_asleep_wakes_it() {
+        tell(|| {
+            let mailbox = Arc::new(Mailbox::new().unwrap());
+            let posts = Arc::clone(&mailbox);
+            let reader = thread::spawn(move || {
+                let dozes = posts.doze();
+                // Where it sleeps it is woken by the descriptor; else it takes what there is.
+                (!dozes).then(|| posts.take().unwrap().len())
+            });
+            let callers = [(); 2].map(|()| {
+                let mailbox = Arc::clone(&mailbox);
+                thread::spawn(move || mailbox.post(()).unwrap())
+            });
+            callers.into_iter().for_each(|caller| caller.join().unwrap());
+            let taken = reader.join().unwrap();
+            let left = mailbox.take().unwrap().len();
+            assert_eq!(taken.unwrap_or_default() + left, 2);
+            assert!(taken != Some(0), "it stayed awake for nothing");
+            assert_eq!(rings(mailbox.wake().as_raw_fd()), taken.is_none(), "it was woken");
         });
     }
 

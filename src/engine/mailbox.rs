@@ -25,6 +25,8 @@ struct Posts<P> {
     requests: usize,
     /// Of those; at most `REQUEST_BYTES_MAX`.
     bytes: usize,
+    /// The reader sleeps, or is about to, and nobody has rung yet.
+    is_asleep: bool,
 }
 
 impl<P> Mailbox<P> {
@@ -32,36 +34,43 @@ impl<P> Mailbox<P> {
         Ok(Self { posts: Mutex::new(Some(Posts::default())), wake: Wake::new()? })
     }
 
-    /// Rings when a post has come or the listener was stopped.
+    /// Rings when a post has come while the reader sleeps, or the listener was stopped.
     pub fn wake(&self) -> &Wake {
         &self.wake
     }
 
     /// What must come through.
     pub fn post(&self, post: P) -> Result<(), Error> {
-        let is_first = match &mut *self.posts.lock() {
+        let rings = match &mut *self.posts.lock() {
             Some(posts) => posts.add(post),
             None => return Err(stopped()),
         };
-        self.ring_for(is_first);
+        self.ring_if(rings);
         Ok(())
     }
 
     /// A request with so many bytes of the caller's; it is refused when too much waits already.
     pub fn request(&self, post: P, bytes: usize) -> Result<(), Error> {
-        let is_first = match &mut *self.posts.lock() {
+        let rings = match &mut *self.posts.lock() {
             Some(posts) => posts.add_request(post, bytes)?,
             None => return Err(stopped()),
         };
-        self.ring_for(is_first);
+        self.ring_if(rings);
         Ok(())
     }
 
-    /// The reader takes all at once, so who came first has rung for those behind.
-    fn ring_for(&self, is_first: bool) {
-        if is_first {
+    fn ring_if(&self, rings: bool) {
+        if rings {
             self.wake.ring();
         }
+    }
+
+    /// The reader would sleep: who posts from now on rings, until it takes what there is. False
+    /// when something is there, or the listener was stopped.
+    pub fn doze(&self) -> bool {
+        let mut posts = self.posts.lock();
+        let posts = posts.as_mut().filter(|posts| posts.all.is_empty());
+        posts.map(|posts| posts.is_asleep = true).is_some()
     }
 
     /// All posts since the last call; `None` when the listener was stopped.
@@ -84,10 +93,10 @@ impl<P> Mailbox<P> {
 }
 
 impl<P> Posts<P> {
-    /// Returns whether it is the first one.
+    /// Returns whether the reader must be woken. It takes all at once, so one is enough.
     fn add(&mut self, post: P) -> bool {
         self.all.push(post);
-        self.all.len() == 1
+        std::mem::take(&mut self.is_asleep)
     }
 
     fn add_request(&mut self, post: P, bytes: usize) -> Result<bool, Error> {
@@ -107,7 +116,7 @@ impl<P> Posts<P> {
 
 impl<P> Default for Posts<P> {
     fn default() -> Self {
-        Self { all: Vec::new(), requests: 0, bytes: 0 }
+        Self { all: Vec::new(), requests: 0, bytes: 0, is_asleep: false }
     }
 }
 

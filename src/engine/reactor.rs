@@ -137,7 +137,7 @@ impl Reactor {
     }
 
     fn sleep(&mut self) {
-        let timeout = if self.readable.is_empty() {
+        let timeout = if self.readable.is_empty() && self.shared.mailbox.doze() {
             let now = self.clock.now().running;
             // A millisecond more, for the kernel rounds down and would wake us for nothing.
             self.hub.deadline().map(|at| at.saturating_sub(now) + Duration::from_millis(1))
