@@ -27,7 +27,7 @@ impl Reactor {
         let roster = Arc::clone(&self.shared.roster);
         loop {
             acts = self.hub.acts_in(acts);
-            if acts.is_empty() && self.batch.is_empty() {
+            if acts.is_empty() && !self.has_for_delivery() {
                 break;
             }
             let now = self.clock.now();
@@ -43,7 +43,9 @@ impl Reactor {
             for id in std::mem::take(&mut self.gone) {
                 self.hub.handle_process_end(id, self.clock.now());
             }
-            self.hand_over();
+            if self.has_for_delivery() {
+                self.hand_over();
+            }
         }
         // When thousands of monitors begin at once, what that takes is not kept.
         acts.shrink_to(ROOM_KEPT);
@@ -155,7 +157,12 @@ impl Reactor {
         }
     }
 
-    /// One wake-up of delivery for all that a read has brought.
+    /// Delivery is woken once for all that a read has brought, and in a flood, where more is there
+    /// to be read at once, for some reads together.
+    fn has_for_delivery(&self) -> bool {
+        self.batch.len() >= BATCH_MAX || !(self.batch.is_empty() || self.more)
+    }
+
     fn hand_over(&mut self) {
         for monitor in self.shared.queue.push(self.batch.drain(..)) {
             let reason = "the program does not take its events: too many outcomes wait for it";
@@ -173,6 +180,8 @@ fn is_for_intake(act: &Act<Ticket>) -> bool {
     }
 }
 
+/// As long as it takes to read them, events of a flood wait for delivery.
+const BATCH_MAX: usize = 256;
 /// As many acts as a read brings.
 const ROOM_KEPT: usize = 512;
 

@@ -38,13 +38,27 @@ pub(super) struct Watcher {
 }
 
 /// What the reader has read meets who wants it: under one lock for all that it tells at once.
-pub struct Intake<'a>(MutexGuard<'a, Inner>);
+pub struct Intake<'a> {
+    inner: MutexGuard<'a, Inner>,
+    /// Woken behind the lock, which they would wait for otherwise.
+    decided: Decided,
+}
+
+/// Who waits for ends that were taken in; woken when this is dropped.
+#[derive(Default)]
+struct Decided(Vec<Arc<Condvar>>);
+
+impl Drop for Decided {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|decided| decided.notify_all());
+    }
+}
 
 impl Intake<'_> {
     /// Would anybody be called for this event?
     pub fn wants(&self, event: &Event, from: MonitorId) -> bool {
         let wants = |entry: &Entry| !entry.leaving && entry.filter.passes(event, from);
-        self.0.entries.next(0, event, from, wants).is_some()
+        self.inner.entries.next(0, event, from, wants).is_some()
     }
 
     /// Takes how a job ended, and wakes who waits for that. The report is delivery's. Without one
@@ -60,7 +74,7 @@ impl Intake<'_> {
         let ends = monitor.job_limit().max(UNCLAIMED_MAX);
         let limit = Unclaimed { ends, bytes: UNCLAIMED_BYTES_MAX };
         let weight = told.event.weight();
-        let inner = &mut *self.0;
+        let inner = &mut *self.inner;
         let wants = |entry: &Entry| !entry.leaving && told.passes(&entry.filter, key);
         let mut claims: Few<Claimant> = Few::default();
         let mut after = 0;
@@ -76,9 +90,8 @@ impl Intake<'_> {
         let report = (after > 0)
             .then(|| Report::of_end(Arc::clone(monitor), Arc::clone(&told.event), tick, key));
         inner.ledger.add(key, (told, weight), claims, report.is_some(), limit);
-        for handle in end.handles {
-            inner.decide(handle, key);
-        }
+        let decided = end.handles.iter().filter_map(|handle| inner.decide(*handle, key));
+        self.decided.0.extend(decided);
         report
     }
 }
@@ -86,7 +99,7 @@ impl Intake<'_> {
 impl Roster {
     /// The reader has something to tell. Nobody else's code runs before this is dropped.
     pub fn intake(&self) -> Intake<'_> {
-        Intake(self.inner.lock())
+        Intake { inner: self.inner.lock(), decided: Decided::default() }
     }
 
     /// How many of a monitor's ends wait to be taken.
@@ -107,7 +120,9 @@ impl Roster {
         let has = inner.ledger.has(key);
         if has && inner.watchers.contains_key(&handle) {
             inner.ledger.claim(key, Claimant::Handle(handle));
-            inner.decide(handle, key);
+            let decided = inner.decide(handle, key);
+            drop(inner);
+            decided.into_iter().for_each(|decided| decided.notify_all());
         }
         has
     }
@@ -209,11 +224,11 @@ impl Inner {
         !self.stopped && !self.deaf
     }
 
-    fn decide(&mut self, handle: u64, key: Key) {
-        if let Some(watcher) = self.watchers.get_mut(&handle) {
-            watcher.key.get_or_insert(key);
-            watcher.decided.notify_all();
-        }
+    /// Returns who waits for it.
+    fn decide(&mut self, handle: u64, key: Key) -> Option<Arc<Condvar>> {
+        let watcher = self.watchers.get_mut(&handle)?;
+        watcher.key.get_or_insert(key);
+        Some(Arc::clone(&watcher.decided))
     }
 }
 

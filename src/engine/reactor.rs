@@ -48,8 +48,10 @@ pub struct Reactor {
     pub(super) gone: Vec<MonitorId>,
     /// The handle that waits for its answer, and whose job's end is no longer to be had.
     pub(super) too_late: Option<u64>,
-    /// What this turn has to tell.
+    /// What was read and is not with delivery yet.
     pub(super) batch: Vec<Arc<Report>>,
+    /// The last read brought as much as it may, so there is more.
+    pub(super) more: bool,
     /// Room for what the hub wants done.
     pub(super) room: Vec<(MonitorId, Act<Ticket>)>,
     /// When what is told now was read.
@@ -103,6 +105,7 @@ impl Reactor {
             gone: Vec::new(),
             too_late: None,
             batch: Vec::new(),
+            more: false,
             room: Vec::new(),
             tick: 0,
             raw: 0,
@@ -258,18 +261,21 @@ impl Reactor {
     /// Reads once from each monitor that has something; who has more comes again next turn.
     fn read_ready(&mut self) {
         let room = if self.readable.len() > 1 { READ_SHARED } else { READ_MAX };
+        self.more = false;
         for _ in 0..self.readable.len() {
             let Some(id) = self.readable.pop_front() else { break };
             let Some(slot) = self.slots.get_mut(&id) else { continue };
             slot.queued = false;
             let Some(stream) = &mut slot.stream else { continue };
             let found;
+            self.more = false;
             (self.tick, found) = self.shared.roster.tick(|| stream.read(&mut self.buffer[..room]));
             match found {
                 Found::Nothing => continue,
                 Found::Bytes(count) => {
                     slot.monitor.statistics().add(Stat::BytesRead, count);
                     slot.queued = true;
+                    self.more = count == room;
                     self.readable.push_back(id);
                     self.want_raw();
                     self.hub.handle_bytes(id, &self.buffer[..count], self.clock.now());
@@ -310,7 +316,7 @@ impl Reactor {
             event.set(Word::Reason, reason);
             Report::new(slot.monitor, event, self.tick)
         });
-        self.shared.queue.push(closed);
+        self.shared.queue.push(self.batch.drain(..).chain(closed));
         self.shared.mailbox.stop();
         self.shared.roster.go_deaf();
     }
