@@ -324,7 +324,7 @@ def many(rounds):
     goal(f"{top} monitors: p50 of one event over that at 1", row["p50 ratio"], 1.3,
          detail=row["p50 spread"])
     goal(f"{top} monitors: connecting over plain epoll's", row["connect ratio"], 1.5,
-         detail=row["connect spread"] + "; with both queries of reconciliation")
+         detail=row["connect spread"] + "; both ask for the lists of jobs")
     fairness(rounds)
 
 

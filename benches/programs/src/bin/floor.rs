@@ -204,7 +204,7 @@ fn start(path: &str, commands: &[&str]) {
     }
 }
 
-/// Connects to all and says how long that took; then each line of standard input asks for the times
+/// Connects to all, asks each which jobs it has, and says how long that took; then each line of standard input asks for the times
 /// since the last one.
 fn many(directory: &str, monitors: usize) {
     let mut poll = Poll::new().expect("an epoll");
@@ -229,6 +229,8 @@ fn many(directory: &str, monitors: usize) {
         poll.registry().register(&mut stream, Token(place), Interest::READABLE).expect("a socket");
         streams.push(stream);
     }
+    // What is still to be answered: the capabilities, and two lists of jobs.
+    let mut awaited = vec![3_u8; monitors];
     let (mut usable, mut buffer) = (0, vec![0; 64 << 10]);
     let mut ready = Events::with_capacity(1024);
     loop {
@@ -240,15 +242,21 @@ fn many(directory: &str, monitors: usize) {
                 }
                 continue;
             }
-            let stream = &mut streams[event.token().0];
+            let place = event.token().0;
+            let stream = &mut streams[place];
             // What comes in these benchmarks comes in whole lines.
             while let Ok(count @ 1..) = stream.read(&mut buffer) {
                 for line in buffer[..count].split_inclusive(|byte| *byte == b'\n') {
                     if line.starts_with(b"{\"QMP\"") {
                         let _ = stream.write_all(b"{\"execute\": \"qmp_capabilities\"}\n");
                     } else if line.starts_with(b"{\"return\"") {
-                        usable += 1;
-                        if usable == monitors {
+                        if awaited[place] == 3 {
+                            let _ = stream.write_all(b"{\"execute\": \"query-jobs\"}\n");
+                            let _ = stream.write_all(b"{\"execute\": \"query-block-jobs\"}\n");
+                        }
+                        awaited[place] -= 1;
+                        usable += usize::from(awaited[place] == 0);
+                        if usable == monitors && awaited[place] == 0 {
                             println!("connected_ns {}", begun.elapsed().as_nanos());
                         }
                     } else {
