@@ -47,6 +47,7 @@ impl Reactor {
                 self.hand_over();
             }
         }
+        self.held = if self.batch.is_empty() { 0 } else { self.held + 1 };
         // When thousands of monitors begin at once, what that takes is not kept.
         acts.shrink_to(ROOM_KEPT);
         self.room = acts;
@@ -160,7 +161,7 @@ impl Reactor {
     /// Delivery is woken once for all that a read has brought, and in a flood, where more is there
     /// to be read at once, for some reads together.
     fn has_for_delivery(&self) -> bool {
-        self.batch.len() >= BATCH_MAX || !(self.batch.is_empty() || self.more)
+        !self.batch.is_empty() && (!self.more || self.held >= HELD_MAX)
     }
 
     fn hand_over(&mut self) {
@@ -180,8 +181,8 @@ fn is_for_intake(act: &Act<Ticket>) -> bool {
     }
 }
 
-/// As long as it takes to read them, events of a flood wait for delivery.
-const BATCH_MAX: usize = 256;
+/// Reads that events of a flood wait for, so that nothing is late and little is held.
+const HELD_MAX: u32 = 4;
 /// As many acts as a read brings.
 const ROOM_KEPT: usize = 512;
 

@@ -260,7 +260,7 @@ impl Slot {
     }
 
     fn take(&mut self, socket: Held<OwnedFd>, registry: &Registry) -> Result<Reached, Error> {
-        self.monitor.peer().check(process::credentials(socket.as_raw_fd()))?;
+        self.monitor.peer().check(|| process::credentials(socket.as_raw_fd()))?;
         let token = Source::Connection(self.monitor.id()).token();
         let stream = Stream::new(socket, registry, token)?;
         Ok(self.arrive(stream))
@@ -285,7 +285,7 @@ impl Dialled {
 
 impl Peer {
     /// Is it they?
-    fn check(self, found: Option<(i32, u32)>) -> Result<(), Error> {
+    fn check(self, find: impl FnOnce() -> Option<(i32, u32)>) -> Result<(), Error> {
         if self == Self::default() {
             return Ok(());
         }
@@ -294,7 +294,7 @@ impl Peer {
             (Some(process), None) => format!("process {process}"),
             (None, user) => format!("user {}", user.unwrap_or_default()),
         };
-        let Some((process, user)) = found else {
+        let Some((process, user)) = find() else {
             let text = format!("nobody can tell who holds the other end; wanted {wanted}");
             return Err(Error::new(Code::Denied, text));
         };
@@ -354,16 +354,16 @@ mod tests {
         let peer = |user, process| Peer { user, process };
         let found = Some((70, 1000));
         for good in [(None, None), (Some(1000), None), (None, Some(70)), (Some(1000), Some(70))] {
-            assert_eq!(peer(good.0, good.1).check(found), Ok(()));
+            assert_eq!(peer(good.0, good.1).check(|| found), Ok(()));
         }
         for bad in [(Some(0), None), (None, Some(71)), (Some(1000), Some(71)), (Some(0), Some(70))]
         {
-            let error = peer(bad.0, bad.1).check(found).unwrap_err();
+            let error = peer(bad.0, bad.1).check(|| found).unwrap_err();
             assert_eq!(error.code, Code::Denied);
             assert!(error.text.starts_with("process 70 of user 1000 holds"), "{error}");
         }
-        assert_eq!(peer(None, None).check(None), Ok(()));
-        let error = peer(Some(0), None).check(None).unwrap_err();
+        assert_eq!(peer(None, None).check(|| None), Ok(()));
+        let error = peer(Some(0), None).check(|| None).unwrap_err();
         assert!(error.text.contains("nobody can tell"), "{error}");
     }
 }

@@ -90,7 +90,7 @@ fn sockets() -> io::Result<Vec<Socket>> {
     let mut buffer = vec![0; 64 << 10];
     let mut sockets = Vec::new();
     loop {
-        let count = socket::receive(diagnosis.as_raw_fd(), &mut buffer)?;
+        let count = socket::receive(diagnosis.as_raw_fd(), &mut buffer)?.count;
         let mut messages = &buffer[..count];
         while let Some(length) = word(messages, 0).map(|length| length as usize) {
             let kind = half(messages, 4).zip(messages.get(HEADER..length));

@@ -4,8 +4,8 @@
 #![allow(unsafe_code)]
 
 use std::{
-    fs,
-    io::{self, ErrorKind},
+    fs::File,
+    io::{self, ErrorKind, Read as _},
     mem::size_of,
     os::fd::{AsRawFd, FromRawFd as _, OwnedFd, RawFd},
 };
@@ -17,9 +17,10 @@ use crate::model::Identity;
 /// Not our own, which would have made the socket for QEMU: its end would say nothing of QEMU's. And
 /// not the one that made a pair of sockets, which have no names: QEMU makes none.
 pub fn peer(socket: RawFd) -> Option<Identity> {
-    let [ours, theirs] = socket::names(socket).ok()?;
-    let nameless = |name: &[u8]| name.len() <= size_of::<libc::sa_family_t>();
-    let (pid, _) = credentials(socket).filter(|_| !(nameless(&ours) && nameless(&theirs)))?;
+    if socket::is_pair(socket).ok()? {
+        return None;
+    }
+    let (pid, _) = credentials(socket)?;
     let own = i32::try_from(std::process::id()).ok();
     Some(Identity { pid, started: started((Some(pid) != own).then_some(pid)?)? })
 }
@@ -84,15 +85,25 @@ impl AsRawFd for Watched {
 
 /// When a process began, in the kernel's ticks since it booted.
 fn started(pid: i32) -> Option<u64> {
-    let read = || fs::read_to_string(format!("/proc/{pid}/stat"));
-    let text = loop {
-        match read() {
+    let mut file = loop {
+        match File::open(format!("/proc/{pid}/stat")) {
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            text => break text.ok()?,
+            file => break file.ok()?,
         }
     };
-    start_time(&text)
+    // The kernel writes all of it at once.
+    let mut text = [0; STAT_MAX];
+    let count = loop {
+        match file.read(&mut text) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            count => break count.ok()?,
+        }
+    };
+    start_time(&String::from_utf8_lossy(&text[..count]))
 }
+
+/// Some fifty numbers and a name.
+const STAT_MAX: usize = 2048;
 
 /// The 22nd field. The second is the program's name in parentheses, and may hold anything, spaces
 /// and parentheses too: the last parenthesis ends it.

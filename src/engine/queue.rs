@@ -7,7 +7,6 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    iter,
     os::fd::RawFd,
     sync::Arc,
     time::Duration,
@@ -249,8 +248,16 @@ impl Inner {
         self.late || self.put_back.is_some() || !self.turns.is_empty() || !self.log.is_empty()
     }
 
+    /// Who is late comes alone: what follows is to be told behind all that was missed.
     fn take_some(&mut self, into: &mut Vec<Next>, most: usize) {
-        into.extend(iter::from_fn(|| self.take_next()).take(most));
+        while into.len() < most {
+            let Some(next) = self.take_next() else { break };
+            let is_late = matches!(next, Next::Late);
+            into.push(next);
+            if is_late {
+                break;
+            }
+        }
     }
 
     fn take_next(&mut self) -> Option<Next> {

@@ -23,6 +23,7 @@ use super::{
     report::Report,
     shared::Shared,
     slot::{Slot, Source},
+    socket::Received,
     stream::Found,
     ticket::Ticket,
 };
@@ -50,8 +51,10 @@ pub struct Reactor {
     pub(super) too_late: Option<u64>,
     /// What was read and is not with delivery yet.
     pub(super) batch: Vec<Arc<Report>>,
-    /// The last read brought as much as it may, so there is more.
+    /// There is more than the last read has brought.
     pub(super) more: bool,
+    /// So many reads the batch has waited for others.
+    pub(super) held: u32,
     /// Room for what the hub wants done.
     pub(super) room: Vec<(MonitorId, Act<Ticket>)>,
     /// When what is told now was read.
@@ -106,6 +109,7 @@ impl Reactor {
             too_late: None,
             batch: Vec::new(),
             more: false,
+            held: 0,
             room: Vec::new(),
             tick: 0,
             raw: 0,
@@ -174,8 +178,8 @@ impl Reactor {
                     self.hub.handle_end(id, &error, self.clock.now());
                 }
             }
-            let gone = event.is_read_closed() || event.is_error();
-            if (event.is_readable() || gone) && !std::mem::replace(&mut slot.queued, true) {
+            stream.ends |= event.is_read_closed() || event.is_error();
+            if (event.is_readable() || stream.ends) && !std::mem::replace(&mut slot.queued, true) {
                 self.readable.push_back(id);
             }
         }
@@ -272,11 +276,11 @@ impl Reactor {
             (self.tick, found) = self.shared.roster.tick(|| stream.read(&mut self.buffer[..room]));
             match found {
                 Found::Nothing => continue,
-                Found::Bytes(count) => {
+                Found::Bytes(Received { count, more }) => {
                     slot.monitor.statistics().add(Stat::BytesRead, count);
-                    slot.queued = true;
-                    self.more = count == room;
-                    self.readable.push_back(id);
+                    self.more = more;
+                    slot.queued = more || stream.ends;
+                    self.readable.extend(slot.queued.then_some(id));
                     self.want_raw();
                     self.hub.handle_bytes(id, &self.buffer[..count], self.clock.now());
                 }

@@ -3,7 +3,7 @@
 #![allow(unsafe_code)]
 
 use std::{
-    ffi::{c_int, c_void},
+    ffi::c_int,
     io,
     mem::{MaybeUninit, size_of},
     net::{IpAddr, SocketAddr},
@@ -80,7 +80,9 @@ pub fn open(name: &Name) -> io::Result<Held<OwnedFd>> {
         // SAFETY: the kernel has just given it to us.
         Ok::<_, io::Error>(unsafe { OwnedFd::from_raw_fd(fd) })
     })?;
-    tune(&socket);
+    if !matches!(name, Name::Unix(..)) {
+        tune(&socket);
+    }
     Ok(socket)
 }
 
@@ -155,11 +157,27 @@ pub fn diagnosis() -> io::Result<Held<OwnedFd>> {
     })
 }
 
-pub fn receive(socket: RawFd, buffer: &mut [u8]) -> io::Result<usize> {
-    let (start, length) = (buffer.as_mut_ptr().cast::<c_void>(), buffer.len());
-    // SAFETY: the kernel writes at most `length` bytes to the buffer, which has as many.
-    let received = unsafe { libc::recv(socket, start, length, 0) };
-    usize::try_from(received).map_err(|_| io::Error::last_os_error())
+/// What a read has brought.
+#[derive(Debug, Clone, Copy)]
+pub struct Received {
+    pub count: usize,
+    /// There may be more; else it was all, and what comes behind it makes a new edge for a poll.
+    pub more: bool,
+}
+
+pub fn receive(socket: RawFd, buffer: &mut [u8]) -> io::Result<Received> {
+    let len = buffer.len();
+    let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: len };
+    // SAFETY: all that a message has may be zero: no name, no parts, no room for control data.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = &raw mut part;
+    message.msg_iovlen = 1;
+    // SAFETY: the kernel writes at most `len` bytes to the buffer, which has as many, and flags.
+    let count = unsafe { libc::recvmsg(socket, &raw mut message, 0) };
+    let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
+    // Descriptors that somebody sends are closed by the kernel, and end what one read brings.
+    let more = count == len || message.msg_flags & libc::MSG_CTRUNC != 0;
+    Ok(Received { count, more })
 }
 
 pub fn send(socket: RawFd, bytes: &[u8]) -> io::Result<usize> {
@@ -184,6 +202,14 @@ pub fn option(socket: RawFd, level: c_int, name: c_int) -> io::Result<c_int> {
     // SAFETY: the kernel writes at most `len` bytes to `value`, which has as many.
     checked(unsafe { libc::getsockopt(socket, level, name, to, &raw mut len) })?;
     Ok(value)
+}
+
+/// Has neither end a name?
+pub fn is_pair(socket: RawFd) -> io::Result<bool> {
+    let nameless = |name: &[u8]| name.len() <= size_of::<libc::sa_family_t>();
+    // Whom we dialled has one.
+    Ok(nameless(&name_by(libc::getpeername, socket)?)
+        && nameless(&name_by(libc::getsockname, socket)?))
 }
 
 /// The names of both ends, as bytes: ours, and the other one's.

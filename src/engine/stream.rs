@@ -13,7 +13,8 @@ use mio::{Interest, Registry, Token, unix::SourceFd};
 use super::{
     descriptor::{self, Descriptor},
     fork::Held,
-    process, socket,
+    process,
+    socket::{self, Received},
 };
 use crate::model::{Code, Error, Identity};
 
@@ -22,6 +23,8 @@ pub struct Stream {
     socket: Held<OwnedFd>,
     /// What the socket did not take yet; as a rule there is nothing.
     unsent: Option<Box<Unsent>>,
+    /// The kernel has said that it ends, and says nothing more.
+    pub ends: bool,
 }
 
 #[derive(Debug, Default)]
@@ -34,8 +37,7 @@ struct Unsent {
 /// What a read found.
 #[derive(Debug)]
 pub enum Found {
-    /// So many bytes; there may be more.
-    Bytes(usize),
+    Bytes(Received),
     Nothing,
     End(Error),
 }
@@ -47,7 +49,7 @@ impl Stream {
         registry
             .register(&mut SourceFd(&fd), token, Interest::READABLE | Interest::WRITABLE)
             .map_err(|error| Error::os("cannot watch the connection", &error))?;
-        Ok(Self { socket, unsent: None })
+        Ok(Self { socket, unsent: None, ends: false })
     }
 
     pub fn socket(&self) -> &Held<OwnedFd> {
@@ -67,8 +69,8 @@ impl Stream {
     pub fn read(&mut self, buffer: &mut [u8]) -> Found {
         loop {
             return match socket::receive(self.fd(), buffer) {
-                Ok(0) => Found::End(ended()),
-                Ok(count) => Found::Bytes(count),
+                Ok(Received { count: 0, .. }) => Found::End(ended()),
+                Ok(received) => Found::Bytes(received),
                 Err(error) => match error.kind() {
                     ErrorKind::Interrupted => continue,
                     ErrorKind::WouldBlock => Found::Nothing,
