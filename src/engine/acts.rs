@@ -27,7 +27,7 @@ impl Reactor {
         let roster = Arc::clone(&self.shared.roster);
         loop {
             acts = self.hub.acts_in(acts);
-            if acts.is_empty() && !self.has_for_delivery() {
+            if acts.is_empty() && self.batch.is_empty() {
                 break;
             }
             let now = self.clock.now();
@@ -43,11 +43,8 @@ impl Reactor {
             for id in std::mem::take(&mut self.gone) {
                 self.hub.handle_process_end(id, self.clock.now());
             }
-            if self.has_for_delivery() {
-                self.hand_over();
-            }
+            self.hand_over();
         }
-        self.held = if self.batch.is_empty() { 0 } else { self.held + 1 };
         // When thousands of monitors begin at once, what that takes is not kept.
         acts.shrink_to(ROOM_KEPT);
         self.room = acts;
@@ -158,12 +155,7 @@ impl Reactor {
         }
     }
 
-    /// Delivery is woken once for all that a read has brought, and in a flood, where more is there
-    /// to be read at once, for some reads together.
-    fn has_for_delivery(&self) -> bool {
-        !self.batch.is_empty() && (!self.more || self.held >= HELD_MAX)
-    }
-
+    /// One wake-up of delivery for all that a read has brought.
     fn hand_over(&mut self) {
         for monitor in self.shared.queue.push(self.batch.drain(..)) {
             let reason = "the program does not take its events: too many outcomes wait for it";
@@ -181,8 +173,6 @@ fn is_for_intake(act: &Act<Ticket>) -> bool {
     }
 }
 
-/// Reads that events of a flood wait for, so that nothing is late and little is held.
-const HELD_MAX: u32 = 4;
 /// As many acts as a read brings.
 const ROOM_KEPT: usize = 512;
 

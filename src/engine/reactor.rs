@@ -44,17 +44,15 @@ pub struct Reactor {
     pub(super) slots: ByMonitor<Box<Slot>>,
     /// Monitors that may have more to read. Each at most once.
     pub(super) readable: VecDeque<MonitorId>,
+    /// How many they were in the last turn.
+    busy: usize,
     pub(super) buffer: Box<[u8]>,
     /// Those whose process was found to have ended with the connection, which must be told first.
     pub(super) gone: Vec<MonitorId>,
     /// The handle that waits for its answer, and whose job's end is no longer to be had.
     pub(super) too_late: Option<u64>,
-    /// What was read and is not with delivery yet.
+    /// What this turn has to tell.
     pub(super) batch: Vec<Arc<Report>>,
-    /// There is more than the last read has brought.
-    pub(super) more: bool,
-    /// So many reads the batch has waited for others.
-    pub(super) held: u32,
     /// Room for what the hub wants done.
     pub(super) room: Vec<(MonitorId, Act<Ticket>)>,
     /// When what is told now was read.
@@ -104,12 +102,11 @@ impl Reactor {
             holders,
             slots: ByMonitor::default(),
             readable: VecDeque::new(),
+            busy: 0,
             buffer: vec![0; READ_MAX].into(),
             gone: Vec::new(),
             too_late: None,
             batch: Vec::new(),
-            more: false,
-            held: 0,
             room: Vec::new(),
             tick: 0,
             raw: 0,
@@ -264,21 +261,20 @@ impl Reactor {
 
     /// Reads once from each monitor that has something; who has more comes again next turn.
     fn read_ready(&mut self) {
-        let room = if self.readable.len() > 1 { READ_SHARED } else { READ_MAX };
-        self.more = false;
-        for _ in 0..self.readable.len() {
+        let busy = self.readable.len();
+        let before = std::mem::replace(&mut self.busy, busy);
+        let room = if busy.max(before) > 1 { READ_SHARED } else { READ_MAX };
+        for _ in 0..busy {
             let Some(id) = self.readable.pop_front() else { break };
             let Some(slot) = self.slots.get_mut(&id) else { continue };
             slot.queued = false;
             let Some(stream) = &mut slot.stream else { continue };
             let found;
-            self.more = false;
             (self.tick, found) = self.shared.roster.tick(|| stream.read(&mut self.buffer[..room]));
             match found {
                 Found::Nothing => continue,
                 Found::Bytes(Received { count, more }) => {
                     slot.monitor.statistics().add(Stat::BytesRead, count);
-                    self.more = more;
                     slot.queued = more || stream.ends;
                     self.readable.extend(slot.queued.then_some(id));
                     self.want_raw();
@@ -320,7 +316,7 @@ impl Reactor {
             event.set(Word::Reason, reason);
             Report::new(slot.monitor, event, self.tick)
         });
-        self.shared.queue.push(self.batch.drain(..).chain(closed));
+        self.shared.queue.push(closed);
         self.shared.mailbox.stop();
         self.shared.roster.go_deaf();
     }
@@ -347,5 +343,5 @@ const READY_MAX: usize = 1024;
 /// Read from one monitor in a turn: as long as that takes, an event of another one waits. Each call
 /// costs about a microsecond, as much as an event.
 const READ_MAX: usize = 8 << 10;
-/// The same when several have something.
+/// The same when several have something, or had in the turn before.
 const READ_SHARED: usize = 4 << 10;
