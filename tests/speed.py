@@ -64,7 +64,8 @@ class Speed(unittest.TestCase):
         cls.fleet.stdout.close()
         shutil.rmtree(cls.folder)
         if "BLOCKJOB_UPDATE_SPEED" in os.environ:
-            lines = [f"{name} {figure:.2f}\n" for name, figure in cls.found.items()]
+            # Not -0.00.
+            lines = [f"{name} {round(figure, 2) + 0:.2f}\n" for name, figure in cls.found.items()]
             KNOWN.write_text(
                 "# What tests/speed.py has found: instructions of an event as a ratio to the\n"
                 "# floor's, and allocations of an event.\n" + "".join(sorted(lines)))
