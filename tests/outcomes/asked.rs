@@ -196,3 +196,64 @@ fn a_job_that_ended_before_its_start_was_answered_was_not_undone() {
     assert!(ends[0].starts_with("end 1 own-1 succeeded"), "{ends:?}");
     assert_eq!(ends.len(), 1);
 }
+
+#[test]
+fn a_handle_starts_one_job() {
+    let mut world = World::connected("7.2");
+    world.starts(1, "own-1");
+    let says = |world: &mut World, why: &str| {
+        world.story();
+        world.starts_watched(1, "block-stream");
+        assert_eq!(world.story(), ["answer 1 Already"], "{why}");
+    };
+    says(&mut world, "it is being started");
+    world.status("own-1", "created running");
+    world.replies("{}");
+    says(&mut world, "QEMU has it");
+    world.completed("own-1", "stream", None);
+    assert_eq!(world.ends(), ["end 1 own-1 succeeded for [1]"]);
+    says(&mut world, "it has ended");
+}
+
+/// A transaction that QEMU takes back makes its jobs and undoes them, and says so before it answers.
+#[test]
+fn a_job_that_was_undone_before_its_start_was_answered_has_an_end() {
+    let undone = || {
+        let mut world = World::connected("7.2");
+        world.starts(1, "own-1");
+        world.status("own-1", "created null");
+        assert_eq!(world.ends(), [""; 0], "the reply may refuse it");
+        world
+    };
+    let mut world = undone();
+    world.replies("{}");
+    assert_eq!(world.ends(), ["end 1 own-1 cancelled inferred for [1]"]);
+    let mut world = undone();
+    world.drops();
+    assert_eq!(world.ends(), ["end 1 own-1 cancelled inferred for [1]"], "no reply will come");
+}
+
+#[test]
+fn an_old_qemu_that_keeps_its_jobs_is_asked_to_dismiss_them() {
+    let mut world = World::connected("2.12");
+    world.starts(1, "own-1");
+    world.replies("{}");
+    world.completed("own-1", "stream", None);
+    assert_eq!(world.ends(), ["end 1 own-1 succeeded for [1]"]);
+    world.acknowledges(1);
+    assert_eq!(world.story(), ["send block-job-dismiss,{id:own-1}"]);
+    world.replies("{}");
+    assert_eq!(world.story(), ["answer 60 ok"]);
+    // Each end is another job's where nothing else tells them apart.
+    world.completed("own-1", "stream", Some("EIO"));
+    assert_eq!(world.ends(), ["end 2 own-1 failed \"EIO\""]);
+}
+
+#[test]
+fn what_is_closed_is_closed_once() {
+    let mut world = World::connected("7.2");
+    world.closes();
+    assert_eq!(world.story().last().map(String::as_str), Some("tell CLOSED -"));
+    world.closes();
+    assert_eq!(world.story(), [""; 0]);
+}

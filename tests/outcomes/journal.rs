@@ -289,8 +289,12 @@ fn a_job_without_an_event_for_its_end_is_known_by_its_way() {
 
 /// A program begins that has come to this moment of the journal, which is asked for jobs of its own.
 fn asks_for_forgotten() -> World {
+    asks_for_forgotten_of(64)
+}
+
+fn asks_for_forgotten_of(job_limit: usize) -> World {
     let mut with = settings();
-    with.journal = true;
+    (with.journal, with.job_limit) = (true, job_limit);
     with.journal_position = Some("1:0:cbf29ce484222325@1000000100".into());
     let mut world = World::new("7.2", with);
     world.session.start(None, world.now, &mut Vec::new());
@@ -318,6 +322,16 @@ fn jobs_that_nobody_remembers_are_found_behind_the_position_and_before_it_none()
     let mut world = asks_for_forgotten();
     world.finds(forgotten([("own-1", 100), ("own-2", 101)]));
     assert_eq!(world.ends(), ["end 1 own-2 succeeded recovered"], "the other was told before");
+}
+
+#[test]
+fn jobs_that_nobody_remembers_and_that_have_no_room_are_counted() {
+    let mut world = asks_for_forgotten_of(1);
+    world.status("theirs", "created running");
+    world.story();
+    world.finds(forgotten([("own-2", 101)]));
+    assert_eq!(world.story()[0], "tell OVERFLOW -");
+    assert_eq!(world.ends(), [""; 0]);
 }
 
 #[test]
