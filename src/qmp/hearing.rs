@@ -156,9 +156,8 @@ impl Jobs {
 
     /// `BLOCK_JOB_COMPLETED` or _CANCELLED.
     fn handle_end(&mut self, id: &str, event: Event) {
-        if let Some(reading) = &mut self.reading
-            && let Some(said) = digest_of(&event)
-        {
+        let reading = self.reading.as_mut();
+        if let Some((reading, said)) = reading.and_then(|it| Some((it, digest_of(&event)?))) {
             if reading.ends.remove(&said) {
                 return self.settle_read(id, event.timestamp);
             }
