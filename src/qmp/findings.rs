@@ -132,7 +132,15 @@ impl Jobs {
             // The wire may still have it under way.
             reading.ends.extend(end.and_then(digest_of));
         }
-        let later = another.then(|| job.later());
+        let later = another.then(|| {
+            // It lived when it began, or when QEMU was asked and has said so; what came since may
+            // be behind its end.
+            let listed = asked.filter(|_| job.listed == self.connection);
+            let heir = heir.as_ref().and_then(|heir| heir.timestamp);
+            let mut later = job.later();
+            later.last_heard = heir.or(listed).or(later.last_heard);
+            later
+        });
         let id = job.id.clone();
         (job.held, job.doubt) = (None, false);
         let until = events.last().and_then(|event| event.timestamp);
@@ -160,8 +168,6 @@ impl Jobs {
         self.remove_number(number);
         if self.check_room().is_ok() {
             later.ours = self.is_owners(id);
-            // It lived when QEMU was asked, and the former one did not.
-            later.last_heard = self.listing_asked.or(later.last_heard);
             *self.add(id, Stage::Living) = later;
             self.release(self.last);
         }

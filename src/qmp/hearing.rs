@@ -27,6 +27,7 @@ impl Jobs {
             return self.handle_end(id, event);
         }
         if self.was_read(id, &event) {
+            self.begin_behind(id, event.timestamp);
             self.told.push(Told::Event(event));
             return;
         }
@@ -213,6 +214,18 @@ impl Jobs {
         }
     }
 
+    /// What is expected under an id begins behind this, which is a former job's.
+    fn begin_behind(&mut self, id: &str, at: Option<Timestamp>) {
+        let job = self.current.get(id).and_then(|number| self.all.get_mut(number));
+        if let Some(job) = job.filter(|job| matches!(job.stage, Stage::Expected { .. })) {
+            let next = |Timestamp { seconds, microseconds }| {
+                let microseconds = microseconds.saturating_add(1);
+                Timestamp { seconds, microseconds }
+            };
+            job.last_heard = job.last_heard.max(at.map(next));
+        }
+    }
+
     /// The journal was faster than the wire: this end was told. What seemed to live meanwhile was
     /// the same job; who watches that waits for the next one.
     fn settle_read(&mut self, id: &str, at: Option<Timestamp>) {
@@ -230,7 +243,8 @@ impl Jobs {
                 let (handles, ours) = (std::mem::take(&mut job.handles), job.ours);
                 self.remove(id);
                 let next = self.add(id, Stage::Expected { exists: false, made: false });
-                (next.handles, next.ours, next.last_heard) = (handles, ours, at);
+                (next.handles, next.ours) = (handles, ours);
+                self.begin_behind(id, at);
             }
         }
     }

@@ -165,6 +165,7 @@ impl Job {
             newer_type: self.newer_type.clone(),
             status: self.status,
             stays: self.stays,
+            awaited: self.awaited,
             ran: true,
             was_ready: self.was_ready,
             held: self.held.clone(),

@@ -360,6 +360,25 @@ fn a_remembered_job_does_not_hide_those_that_nobody_remembers() {
     assert_eq!(request.from.map(Position::offset), Some(0), "from where the program had come to");
 }
 
+/// What the journal says comes late, when QEMU is asked once more which jobs it has: by then the next
+/// job may have ended as well.
+#[test]
+fn a_next_job_that_a_late_journal_shows_is_looked_for_from_its_beginning() {
+    let mut world = doubted("drive0");
+    let end = world.line("BLOCK_JOB_COMPLETED", r#"{"device": "drive0", "type": "stream"}"#);
+    let begun = world.line("JOB_STATUS_CHANGE", r#"{"id": "drive0", "status": "created"}"#);
+    let next = world.now.wall;
+    let over = world.line("BLOCK_JOB_COMPLETED", r#"{"device": "drive0", "error": "EIO"}"#);
+    world.drops_and_meets(ONE);
+    world.finds(found(1, &[end, begun.clone()]));
+    assert_eq!(world.ends(), ["end 1 drive0 succeeded recovered"]);
+    world.reconciles("", "");
+    let wanted = world.requests.pop().unwrap().wanted.remove(0);
+    assert_eq!((wanted.id.as_str(), wanted.since), ("drive0", Some(next)));
+    world.finds(found(wanted.job, &[begun, over]));
+    assert_eq!(world.ends(), ["end 2 drive0 failed \"EIO\" recovered"]);
+}
+
 /// What the wire still brings of it begins no other job.
 #[test]
 fn an_end_that_the_journal_tells_covers_what_the_wire_still_has_of_the_job() {
@@ -432,6 +451,24 @@ fn a_handle_of_a_job_that_only_seems_to_live_waits_for_the_next_one() {
     world.status("drive0", "created running");
     world.completed("drive0", "stream", None);
     assert_eq!(world.ends(), ["end 3 drive0 succeeded for [1]"]);
+}
+
+/// What the journal has of the former one is not looked at again.
+#[test]
+fn the_next_job_is_looked_for_behind_the_last_word_of_the_former_one() {
+    let mut world = doubted("drive0");
+    let end = world.line("BLOCK_JOB_COMPLETED", r#"{"device": "drive0", "type": "stream"}"#);
+    world.finds(found(1, std::slice::from_ref(&end)));
+    world
+        .event("BLOCK_JOB_ERROR", r#"{"device": "drive0", "operation": "read", "action": "stop"}"#);
+    world.watches(1, "drive0", &[]);
+    world.hears(&end);
+    world.status("drive0", "concluded null");
+    let last = world.now.wall;
+    world.drops_and_meets(ONE);
+    world.reconciles("", "");
+    let since = world.requests.pop().unwrap().wanted[0].since;
+    assert!(since > Some(last), "{since:?}");
 }
 
 #[test]
