@@ -139,6 +139,7 @@ impl Jobs {
             let heir = heir.as_ref().and_then(|heir| heir.timestamp);
             let mut later = job.later();
             later.last_heard = heir.or(listed).or(later.last_heard);
+            later.only_listed = heir.is_none() && listed.is_some();
             later
         });
         let id = job.id.clone();

@@ -134,6 +134,7 @@ impl Jobs {
         // Of one that is first heard of when it has concluded the end was before that.
         if !job.is_unheard() || event.status != Status::Concluded {
             job.last_heard = event.timestamp.or(job.last_heard);
+            job.only_listed = false;
         }
         Some(number)
     }

@@ -46,8 +46,10 @@ pub struct Job {
     pub held: Option<Box<Event>>,
     /// When QEMU was last heard to speak of it, or when we began to watch it.
     pub last_heard: Option<Timestamp>,
-    /// The same when the earliest gap began that the journal has not closed, and whether QEMU had
-    /// spoken of it then.
+    /// That is when a list was asked for in which it stands. It may have begun behind that.
+    pub only_listed: bool,
+    /// The same when the earliest gap began that the journal has not closed, and whether it lived
+    /// then, for certain.
     pub gap: Option<(Timestamp, bool)>,
     /// When its process was found to have ended: what comes later is another job's.
     pub gone_by: Option<Timestamp>,
@@ -148,6 +150,7 @@ impl Job {
             cancel: Asked::default(),
             held: None,
             last_heard: None,
+            only_listed: false,
             gap: None,
             gone_by: None,
             len: None,
@@ -182,9 +185,10 @@ impl Job {
         self.stage == Stage::Living && self.status != Status::Null && !self.awaited && !self.doubt
     }
 
-    /// From when on the journal may know more than we, and whether it lived then.
+    /// From when on the journal may know more than we, and whether it lived then, for certain.
     pub fn since(&self) -> Option<(Timestamp, bool)> {
-        self.gap.or(self.last_heard.map(|at| (at, !self.is_unheard())))
+        let lived = !self.is_unheard() && !self.only_listed;
+        self.gap.or(self.last_heard.map(|at| (at, lived)))
     }
 
     /// QEMU was never heard to speak of it.

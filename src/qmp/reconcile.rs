@@ -302,7 +302,9 @@ impl Jobs {
                 self.told.push(Told::Dropped(1));
                 return;
             }
-            self.add(&listed.id, Stage::Living).last_heard = self.listing_asked;
+            let asked = self.listing_asked;
+            let job = self.add(&listed.id, Stage::Living);
+            (job.last_heard, job.only_listed) = (asked, true);
         }
         let number = self.current[listed.id.as_str()];
         let job = self.all.get_mut(&number).expect("current names what is there");

@@ -360,6 +360,21 @@ fn a_remembered_job_does_not_hide_those_that_nobody_remembers() {
     assert_eq!(request.from.map(Position::offset), Some(0), "from where the program had come to");
 }
 
+/// It was listed, and so it lived then; but it may have begun after the list was asked for.
+#[test]
+fn a_job_that_begins_while_qemu_is_asked_for_its_jobs_is_the_one_that_is_listed() {
+    let mut world = journaled();
+    world.drops_and_meets(ONE);
+    let begun = world.line("JOB_STATUS_CHANGE", r#"{"id": "theirs", "status": "created"}"#);
+    world.reconciles(r#"{"id": "theirs", "type": "mirror", "status": "running"}"#, "");
+    world.drops_and_meets(ONE);
+    let end = world.line("BLOCK_JOB_CANCELLED", r#"{"device": "theirs", "type": "mirror"}"#);
+    world.reconciles("", "");
+    let number = world.requests.pop().unwrap().wanted[0].job;
+    world.finds(found(number, &[begun, end]));
+    assert_eq!(world.ends(), ["end 1 theirs cancelled recovered"]);
+}
+
 /// What the journal says comes late, when QEMU is asked once more which jobs it has: by then the next
 /// job may have ended as well.
 #[test]
