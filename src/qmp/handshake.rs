@@ -29,6 +29,7 @@ impl<T: Ticket> Session<T> {
         let purpose = Purpose::Capabilities { oob };
         self.send("qmp_capabilities", enable, purpose, None, acts);
         self.stage = Stage::Negotiating { greeting: text.into() };
+        self.jobs.handle_greeting();
     }
 
     /// QEMU has agreed: what became of the jobs meanwhile?
@@ -45,7 +46,6 @@ impl<T: Ticket> Session<T> {
         let jobs = if new { List::Awaited } else { List::Absent };
         let lists = Box::new(Lists { jobs, block_jobs: List::Awaited });
         self.stage = Stage::Reconciling { greeting, lists };
-        self.jobs.handle_agreed();
         if self.marker.is_some() {
             self.ask_for_marker(acts);
         }

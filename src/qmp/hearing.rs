@@ -234,19 +234,15 @@ impl Jobs {
         let Some(job) = self.current.get(id).and_then(|number| self.all.get_mut(number)) else {
             return;
         };
-        match job.stage {
-            Stage::Expected { .. } | Stage::Starting | Stage::Ended { .. } => {}
-            Stage::Living | Stage::Missing(_) if job.handles.is_empty() => {
-                job.stage = Stage::Ended { acknowledged: true, lost: false };
-                job.inquiry = Inquiry::None;
-            }
-            Stage::Living | Stage::Missing(_) => {
-                let (handles, ours) = (std::mem::take(&mut job.handles), job.ours);
-                self.remove(id);
-                let next = self.add(id, Stage::Expected { exists: false, made: false });
-                (next.handles, next.ours) = (handles, ours);
-                self.begin_behind(id, at);
-            }
+        if !matches!(job.stage, Stage::Living | Stage::Missing(_)) {
+            return;
+        }
+        let (handles, ours) = (std::mem::take(&mut job.handles), job.ours);
+        self.remove(id);
+        if !handles.is_empty() {
+            let next = self.add(id, Stage::Expected { exists: false, made: false });
+            (next.handles, next.ours) = (handles, ours);
+            self.begin_behind(id, at);
         }
     }
 

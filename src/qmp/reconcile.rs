@@ -38,9 +38,9 @@ impl Jobs {
         self.soft_shutdown = None;
     }
 
-    /// QEMU has agreed. What it said before that was older than the connection; what happened in
-    /// between it says to nobody.
-    pub fn handle_agreed(&mut self) {
+    /// QEMU greets. What it said before that was older than the connection; what happens from here
+    /// on until it has agreed it says to nobody; and what it says then may overtake its reply.
+    pub fn handle_greeting(&mut self) {
         let heard = |(number, job): (&u64, &Box<Job>)| {
             (!matches!(job.stage, Stage::Expected { .. })).then_some(*number)
         };

@@ -300,3 +300,22 @@ fn what_was_left_over_and_what_comes_then_may_be_two_jobs() {
     world.cancelled("drive0", "backup");
     assert_eq!(world.ends(), ["end 1 drive0 succeeded", "end 2 drive0 cancelled"]);
 }
+
+/// QEMU speaks from the moment on at which it agrees, and may say so behind that.
+#[test]
+fn an_event_that_overtakes_the_agreement_is_of_the_job_behind_the_gap() {
+    let mut world = World::connected("7.2");
+    world.status("drive0", "created running");
+    world.completed("drive0", "stream", None);
+    assert_eq!(world.ends(), ["end 1 drive0 succeeded"]);
+    world.status("drive0", "concluded");
+    world.drops();
+    world.later(6);
+    world.connects(ONE);
+    world.greets();
+    world.status("drive0", "pending");
+    world.completed("drive0", "stream", Some("EIO"));
+    world.agrees();
+    world.reconciles("", "");
+    assert_eq!(world.ends(), ["end 2 drive0 failed \"EIO\""]);
+}

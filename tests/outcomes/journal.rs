@@ -468,6 +468,23 @@ fn a_handle_of_a_job_that_only_seems_to_live_waits_for_the_next_one() {
     assert_eq!(world.ends(), ["end 3 drive0 succeeded for [1]"]);
 }
 
+/// Without a handle nothing of it is left, to which one that comes later could be attached.
+#[test]
+fn of_a_job_that_only_seemed_to_live_nothing_is_left() {
+    let mut world = doubted("drive0");
+    let end = world.line("BLOCK_JOB_COMPLETED", r#"{"device": "drive0", "type": "stream"}"#);
+    world.finds(found(1, std::slice::from_ref(&end)));
+    world
+        .event("BLOCK_JOB_ERROR", r#"{"device": "drive0", "operation": "read", "action": "stop"}"#);
+    world.hears(&end);
+    world.story();
+    world.watches(1, "drive0", &[]);
+    assert_eq!(world.story(), [""; 0], "it waits for the next one");
+    world.status("drive0", "concluded null created running");
+    world.completed("drive0", "stream", None);
+    assert_eq!(world.ends(), ["end 3 drive0 succeeded for [1]"]);
+}
+
 /// What the journal has of the former one is not looked at again.
 #[test]
 fn the_next_job_is_looked_for_behind_the_last_word_of_the_former_one() {
