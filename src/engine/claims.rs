@@ -122,7 +122,9 @@ impl Roster {
             inner.ledger.claim(key, Claimant::Handle(handle));
             let decided = inner.decide(handle, key);
             drop(inner);
-            decided.into_iter().for_each(|decided| decided.notify_all());
+            if let Some(decided) = decided {
+                decided.notify_all();
+            }
         }
         has
     }
