@@ -18,7 +18,13 @@ use super::{
 use crate::model::{Code, Error, Kind, Link, Now, Process, State, Version, Word};
 
 impl<T: Ticket> Session<T> {
-    pub(super) fn handle_greeting(&mut self, version: Version, text: &str, acts: &mut Vec<Act<T>>) {
+    pub(super) fn handle_greeting(
+        &mut self,
+        version: Version,
+        text: &str,
+        now: Now,
+        acts: &mut Vec<Act<T>>,
+    ) {
         if !matches!(self.stage, Stage::Greeting { .. }) {
             return;
         }
@@ -30,6 +36,7 @@ impl<T: Ticket> Session<T> {
         self.send("qmp_capabilities", enable, purpose, None, acts);
         self.stage = Stage::Negotiating { greeting: text.into() };
         self.jobs.handle_greeting();
+        self.tell(now, acts);
     }
 
     /// QEMU has agreed: what became of the jobs meanwhile?

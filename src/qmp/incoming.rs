@@ -78,7 +78,7 @@ impl<T: Ticket> Session<T> {
                     self.diary.malformed(what, text.len(), acts);
                 }
             }
-            Ok(Message::Greeting(version)) => self.handle_greeting(version, text, acts),
+            Ok(Message::Greeting(version)) => self.handle_greeting(version, text, now, acts),
             Ok(Message::Return { id, value }) => {
                 if let Some(pending) = self.exchange.take(id) {
                     self.handle_answer(pending, &Heard::Return(value), now, acts);

@@ -319,3 +319,19 @@ fn an_event_that_overtakes_the_agreement_is_of_the_job_behind_the_gap() {
     world.reconciles("", "");
     assert_eq!(world.ends(), ["end 2 drive0 failed \"EIO\""]);
 }
+
+/// What was held of a former connection is told with the greeting, before anything else happens.
+#[test]
+fn an_end_from_before_the_greeting_is_told_with_it() {
+    let mut with = settings();
+    with.journal = true;
+    let mut world = World::connected_with("7.2", with);
+    world.status("drive0", "created running");
+    world.drops();
+    world.later(6);
+    world.connects(ONE);
+    world.completed("drive0", "stream", None);
+    assert_eq!(world.ends(), [""; 0], "the journal may know better");
+    world.greets();
+    assert_eq!(world.ends(), ["end 1 drive0 succeeded inferred"]);
+}
