@@ -450,15 +450,21 @@ fn an_end_that_the_wire_has_late_does_not_end_the_next_job() {
     }
 }
 
-/// A late word of a job whose end the journal told makes it seem alive, and a handle watches that.
-#[test]
-fn a_handle_of_a_job_that_only_seems_to_live_waits_for_the_next_one() {
+/// A late word of a job whose end the journal told makes it seem alive. The wire still has the end.
+fn seems_to_live() -> (World, String) {
     let mut world = doubted("drive0");
     let end = world.line("BLOCK_JOB_COMPLETED", r#"{"device": "drive0", "type": "stream"}"#);
     world.finds(found(1, std::slice::from_ref(&end)));
     assert_eq!(world.ends(), ["end 1 drive0 succeeded recovered"]);
     world
         .event("BLOCK_JOB_ERROR", r#"{"device": "drive0", "operation": "read", "action": "stop"}"#);
+    (world, end)
+}
+
+/// A late word of a job whose end the journal told makes it seem alive, and a handle watches that.
+#[test]
+fn a_handle_of_a_job_that_only_seems_to_live_waits_for_the_next_one() {
+    let (mut world, end) = seems_to_live();
     world.watches(1, "drive0", &[]);
     world.hears(&end);
     world.status("drive0", "concluded null");
@@ -471,11 +477,7 @@ fn a_handle_of_a_job_that_only_seems_to_live_waits_for_the_next_one() {
 /// Without a handle nothing of it is left, to which one that comes later could be attached.
 #[test]
 fn of_a_job_that_only_seemed_to_live_nothing_is_left() {
-    let mut world = doubted("drive0");
-    let end = world.line("BLOCK_JOB_COMPLETED", r#"{"device": "drive0", "type": "stream"}"#);
-    world.finds(found(1, std::slice::from_ref(&end)));
-    world
-        .event("BLOCK_JOB_ERROR", r#"{"device": "drive0", "operation": "read", "action": "stop"}"#);
+    let (mut world, end) = seems_to_live();
     world.hears(&end);
     world.story();
     world.watches(1, "drive0", &[]);
@@ -488,11 +490,7 @@ fn of_a_job_that_only_seemed_to_live_nothing_is_left() {
 /// What the journal has of the former one is not looked at again.
 #[test]
 fn the_next_job_is_looked_for_behind_the_last_word_of_the_former_one() {
-    let mut world = doubted("drive0");
-    let end = world.line("BLOCK_JOB_COMPLETED", r#"{"device": "drive0", "type": "stream"}"#);
-    world.finds(found(1, std::slice::from_ref(&end)));
-    world
-        .event("BLOCK_JOB_ERROR", r#"{"device": "drive0", "operation": "read", "action": "stop"}"#);
+    let (mut world, end) = seems_to_live();
     world.watches(1, "drive0", &[]);
     world.hears(&end);
     world.status("drive0", "concluded null");
