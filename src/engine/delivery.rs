@@ -139,7 +139,7 @@ pub fn dispatch(shared: &Shared) -> Result<usize, Error> {
     let _attendance = shared.queue.attend()?;
     let (mut some, mut count) = (Vec::new(), 0);
     while count < DISPATCH_MAX {
-        // Of each of them there is at most one.
+        // Each is one event, or brings along those that somebody had missed.
         shared.queue.try_pop_some(&mut some, DISPATCH_MAX - count);
         if some.is_empty() {
             break;
