@@ -264,20 +264,27 @@
 /** The connection ended while it was being started, and QEMU does not have it. */
 #define BLOCKJOB_LOSS_NOT_STARTED 3
 
+/**
+ * A handle waited for it when the connection ended, nothing was heard of it by then, and QEMU does
+ * not have it: it has come and gone, or is yet to be started. That is not known to be a job's end:
+ * one that begins later has its own, and a new handle is for that.
+ */
+#define BLOCKJOB_LOSS_UNHEARD 4
+
 /** The process of QEMU is gone. */
-#define BLOCKJOB_LOSS_QEMU_GONE 4
+#define BLOCKJOB_LOSS_QEMU_GONE 5
 
 /** Another process of QEMU answers now. */
-#define BLOCKJOB_LOSS_QEMU_RESTARTED 5
+#define BLOCKJOB_LOSS_QEMU_RESTARTED 6
 
 /**
  * There was no connection for as long as blockjob_monitor_set_lost_after() says, or there can be
  * none any more (fd:N).
  */
-#define BLOCKJOB_LOSS_NO_CONNECTION 6
+#define BLOCKJOB_LOSS_NO_CONNECTION 7
 
 /** The program closed the monitor, or it was closed because the program took no events. */
-#define BLOCKJOB_LOSS_CLOSED 7
+#define BLOCKJOB_LOSS_CLOSED 8
 
 /**
  * Has a CONNECTED met the process of QEMU that the connection before had? Nobody can tell.
@@ -1165,6 +1172,11 @@ int blockjob_callback_remove(blockjob_listener *listener,
 /**
  * Makes a handle, which watches from this call's return on. The monitor need not be started; its
  * settings are fixed by this.
+ *
+ * A job that is yet to come is waited for as long as there is a connection. If that ends before
+ * anything was heard of the job, and QEMU does not have it afterwards, it may have come and gone:
+ * the handle's end is LOST then, for BLOCKJOB_LOSS_UNHEARD, and a new handle waits for the job if
+ * it is still to come. That does not befall a job with an id of the library's own.
  *
  * Who makes a handle takes the end by it: as long as the handle is open and blockjob_job_wait()
  * has not given the end out, that is not acknowledged and its job stays in QEMU, and with it the

@@ -92,7 +92,7 @@ struct Monitor {
     watching: BTreeMap<u64, (String, usize)>,
     /// The ids of jobs whose dismissal the program has asked for.
     dismissing: BTreeSet<String>,
-    /// Ids whose jobs may be ours.
+    /// Ids whose jobs may be ours, as C sees them.
     ours: BTreeSet<String>,
     owner: Option<String>,
     job_limit: i64,
@@ -286,7 +286,7 @@ impl World {
         }
         let [exists, made, adopt] = [1, 2, 4].map(|flag| flags & flag != 0);
         if adopt {
-            self.monitors[m].ours.insert(job.to_owned());
+            self.monitors[m].ours.insert(as_c(job));
         }
         self.monitors[m].watching.insert(handle, (job.to_owned(), 0));
         let ended = None;
@@ -304,7 +304,7 @@ impl World {
     }
 
     pub fn start_job(&mut self, m: usize, handle: u64, command: &str, arguments: &str) {
-        let ours = self.monitors[m].watching.get(&handle).map(|(job, _)| job.clone());
+        let ours = self.monitors[m].watching.get(&handle).map(|(job, _)| as_c(job));
         self.monitors[m].ours.extend(ours);
         let ticket = self.ticket(false);
         self.hub.start_job(id(m), handle, command, arguments, ticket, self.now());
@@ -355,7 +355,7 @@ impl World {
         command.timeout = (flags & 4 != 0).then_some(Duration::from_millis(700));
         if name.contains("dismiss") {
             let text = |json: &str| serde_json::from_str::<Value>(json).ok();
-            let id = arguments.and_then(text).and_then(|it| it["id"].as_str().map(str::to_owned));
+            let id = arguments.and_then(text).and_then(|it| it["id"].as_str().map(as_c));
             self.monitors[m].dismissing.extend(id);
         }
         let ticket = self.ticket(flags & 8 != 0);
@@ -479,7 +479,7 @@ impl Monitor {
         // A program's own may name none.
         let job = said["arguments"]["id"].as_str().filter(|_| name.ends_with("job-dismiss"));
         if let Some(job) = job {
-            self.check_dismissal(job);
+            self.check_dismissal(&as_c(job));
         }
         self.asked.push((command, name.to_owned()));
     }

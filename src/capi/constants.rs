@@ -83,15 +83,19 @@ pub const BLOCKJOB_LOSS_GONE: i32 = 1;
 pub const BLOCKJOB_LOSS_DISMISSED: i32 = 2;
 /// The connection ended while it was being started, and QEMU does not have it.
 pub const BLOCKJOB_LOSS_NOT_STARTED: i32 = 3;
+/// A handle waited for it when the connection ended, nothing was heard of it by then, and QEMU does
+/// not have it: it has come and gone, or is yet to be started. That is not known to be a job's end:
+/// one that begins later has its own, and a new handle is for that.
+pub const BLOCKJOB_LOSS_UNHEARD: i32 = 4;
 /// The process of QEMU is gone.
-pub const BLOCKJOB_LOSS_QEMU_GONE: i32 = 4;
+pub const BLOCKJOB_LOSS_QEMU_GONE: i32 = 5;
 /// Another process of QEMU answers now.
-pub const BLOCKJOB_LOSS_QEMU_RESTARTED: i32 = 5;
+pub const BLOCKJOB_LOSS_QEMU_RESTARTED: i32 = 6;
 /// There was no connection for as long as blockjob_monitor_set_lost_after() says, or there can be
 /// none any more (fd:N).
-pub const BLOCKJOB_LOSS_NO_CONNECTION: i32 = 6;
+pub const BLOCKJOB_LOSS_NO_CONNECTION: i32 = 7;
 /// The program closed the monitor, or it was closed because the program took no events.
-pub const BLOCKJOB_LOSS_CLOSED: i32 = 7;
+pub const BLOCKJOB_LOSS_CLOSED: i32 = 8;
 
 /// Has a CONNECTED met the process of QEMU that the connection before had? Nobody can tell.
 pub const BLOCKJOB_PROCESS_UNKNOWN: i32 = 0;

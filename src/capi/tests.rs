@@ -75,6 +75,7 @@ fn what_is_known_of_an_end_has_its_numbers() {
     assert_eq!(BLOCKJOB_LOSS_GONE, Loss::Gone as i32);
     assert_eq!(BLOCKJOB_LOSS_DISMISSED, Loss::Dismissed as i32);
     assert_eq!(BLOCKJOB_LOSS_NOT_STARTED, Loss::NotStarted as i32);
+    assert_eq!(BLOCKJOB_LOSS_UNHEARD, Loss::Unheard as i32);
     assert_eq!(BLOCKJOB_LOSS_QEMU_GONE, Loss::QemuGone as i32);
     assert_eq!(BLOCKJOB_LOSS_QEMU_RESTARTED, Loss::QemuRestarted as i32);
     assert_eq!(BLOCKJOB_LOSS_NO_CONNECTION, Loss::NoConnection as i32);

@@ -125,14 +125,17 @@ pub enum Loss {
     Dismissed = 2,
     /// The connection ended while it was being started, and QEMU does not have it.
     NotStarted = 3,
+    /// A handle waited for it when the connection ended, nothing was heard of it by then, and QEMU
+    /// does not have it.
+    Unheard = 4,
     /// The process of QEMU is gone.
-    QemuGone = 4,
+    QemuGone = 5,
     /// Another process of QEMU answers now.
-    QemuRestarted = 5,
+    QemuRestarted = 6,
     /// There was no connection for too long.
-    NoConnection = 6,
+    NoConnection = 7,
     /// The program closed the monitor.
-    Closed = 7,
+    Closed = 8,
 }
 
 impl Loss {
@@ -144,6 +147,10 @@ impl Loss {
             Self::NotStarted => {
                 "the connection ended while it was being started, and QEMU does not have it: it \
                  was not started, or another client dismissed it"
+            }
+            Self::Unheard => {
+                "nothing was heard of it before the connection ended, and QEMU does not have it: \
+                 it came and went meanwhile, or is yet to be started"
             }
             Self::QemuGone => "the process of QEMU is gone",
             Self::QemuRestarted => "another process of QEMU answers now",

@@ -188,11 +188,14 @@ impl Jobs {
     }
 
     /// Plays what the journal holds of one incarnation.
-    fn end_by_journal(&mut self, number: u64, events: Vec<Event>, loss: Loss) {
+    fn end_by_journal(&mut self, number: u64, events: Vec<Event>, mut loss: Loss) {
         use Status::{Aborting, Concluded, Created, Null, Pending};
         let known = &self.all[&number];
         let (mut ran, mut born, mut way) = (known.ran, known.born, known.status);
         let mut concluded = false;
+        if loss == Loss::Unheard && !events.is_empty() {
+            loss = Loss::Gone;
+        }
         for mut event in events {
             if event.kind.is_final() {
                 let job = self.all.get_mut(&number).expect("it is there until its end");

@@ -3,7 +3,7 @@
 
 use super::{
     diary::heard_late,
-    job::{Inquiry, Stage},
+    job::{Hope, Inquiry, Stage},
     jobs::{Jobs, Told, Wish},
     reading::digest_of,
 };
@@ -240,7 +240,7 @@ impl Jobs {
         let (handles, ours) = (std::mem::take(&mut job.handles), job.ours);
         self.remove(id);
         if !handles.is_empty() {
-            let next = self.add(id, Stage::Expected { exists: false, made: false });
+            let next = self.add(id, Stage::Expected { hope: Hope::ToCome, made: false });
             (next.handles, next.ours) = (handles, ours);
             self.begin_behind(id, at);
         }

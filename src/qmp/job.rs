@@ -60,12 +60,23 @@ pub struct Job {
     pub shown: Option<Shown>,
 }
 
+/// Where a job is that nobody has heard of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Hope {
+    /// Yet to be started.
+    ToCome,
+    /// The same when a connection ended: it may have come and gone meanwhile. If QEMU does not have
+    /// it, nobody waits on.
+    Unheard,
+    /// Started before: if QEMU does not have it, it is lost.
+    Started,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
     /// A handle waits for it; nobody has heard of it yet.
     Expected {
-        /// It was started before: if QEMU does not know it, it is lost.
-        exists: bool,
+        hope: Hope,
         /// Nobody else knows its id.
         made: bool,
     },

@@ -12,7 +12,7 @@ use std::{
 };
 
 use super::{
-    job::{Asked, Job, Stage, Verb},
+    job::{Asked, Hope, Job, Stage, Verb},
     listing::Listed,
     reading::Reading,
 };
@@ -138,11 +138,12 @@ impl Jobs {
     /// of one that has ended.
     pub fn watch(&mut self, watch: &Watch, now: Now) -> Result<Option<u64>, Error> {
         let &Watch { handle, ref id, exists, made, adopt, ended } = watch;
+        let hoped = if exists { Hope::Started } else { Hope::ToCome };
         if let Some(job) = self.current.get(id.as_str()).and_then(|number| self.all.get_mut(number))
         {
             job.ours |= adopt;
-            if let Stage::Expected { exists: expected, .. } = &mut job.stage {
-                *expected |= exists;
+            if let Stage::Expected { hope, .. } = &mut job.stage {
+                *hope = (*hope).max(hoped);
             }
             job.handles.push(handle);
             let ended = matches!(job.stage, Stage::Ended { .. });
@@ -152,7 +153,7 @@ impl Jobs {
             return Ok(ended);
         }
         self.check_room()?;
-        let job = self.add(id, Stage::Expected { exists, made });
+        let job = self.add(id, Stage::Expected { hope: hoped, made });
         job.handles.push(handle);
         job.ours |= adopt;
         job.last_heard = (!exists).then_some(now.wall);
@@ -230,7 +231,7 @@ impl Jobs {
             (true, false) => job.stage = Stage::Living,
             (true, true) => self.end_undone(number),
             (false, _) => {
-                job.stage = Stage::Expected { exists: false, made: true };
+                job.stage = Stage::Expected { hope: Hope::ToCome, made: true };
                 job.status = Status::Unknown;
                 (job.whole, job.ran, job.aborted) = (false, false, false);
             }

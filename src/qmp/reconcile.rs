@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
     diary::listed_late,
-    job::{Inquiry, Job, Stage},
+    job::{Hope, Inquiry, Job, Stage},
     jobs::{Jobs, Told},
     listing::Listed,
 };
@@ -29,9 +29,8 @@ impl Jobs {
             }
             self.part(number);
             let job = self.all.get_mut(&number);
-            if let Some(Stage::Expected { exists, made: false }) = job.map(|job| &mut job.stage) {
-                // It may have come and gone meanwhile.
-                *exists = true;
+            if let Some(Stage::Expected { hope, made: false }) = job.map(|job| &mut job.stage) {
+                *hope = (*hope).max(Hope::Unheard);
             }
         }
         self.recovered = 0;
@@ -147,7 +146,7 @@ impl Jobs {
         for number in numbers {
             match self.all[&number].stage {
                 // Nobody was asked to start it yet; the next process may be, or may have it.
-                Stage::Expected { exists: false, .. } if loss == Loss::QemuGone => {}
+                Stage::Expected { hope: Hope::ToCome, .. } if loss == Loss::QemuGone => {}
                 Stage::Expected { .. } if loss == Loss::QemuRestarted => {}
                 Stage::Expected { .. } | Stage::Starting | Stage::Living => self.miss(number, loss),
                 Stage::Missing(_) if loss == Loss::Closed => self.lose(number, loss),
@@ -163,7 +162,7 @@ impl Jobs {
         self.begin_listing();
         for job in self.all.values_mut() {
             job.awaited = match job.stage {
-                Stage::Expected { exists, .. } => exists,
+                Stage::Expected { hope, .. } => hope != Hope::ToCome,
                 Stage::Starting | Stage::Living | Stage::Ended { .. } => true,
                 Stage::Missing(_) => false,
             };
@@ -188,6 +187,7 @@ impl Jobs {
             }
             let loss = match job.stage {
                 Stage::Starting => Loss::NotStarted,
+                Stage::Expected { hope: Hope::Unheard, .. } => Loss::Unheard,
                 _ if job.stays == Some(true) && same => Loss::Dismissed,
                 _ => Loss::Gone,
             };
@@ -203,9 +203,9 @@ impl Jobs {
     /// A handle was made while nobody could hear of its job, which may be yet to come, or have come
     /// and gone: a journal knows.
     fn ask_for_expected(&mut self) {
-        let unheard = Stage::Expected { exists: false, made: false };
+        let to_come = Stage::Expected { hope: Hope::ToCome, made: false };
         let has_journal = self.reading.is_some();
-        for job in self.all.values_mut().filter(|job| has_journal && job.stage == unheard) {
+        for job in self.all.values_mut().filter(|job| has_journal && job.stage == to_come) {
             job.inquiry = Inquiry::Wanted;
         }
     }

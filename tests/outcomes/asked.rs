@@ -149,8 +149,34 @@ fn a_handle_for_a_job_that_was_started_before_and_is_unknown_is_lost() {
     // The other may have come and gone while nobody listened.
     assert_eq!(
         world.ends(),
-        ["end 1 own-9 lost Gone inferred for [1]", "end 2 to-come lost Gone inferred for [2]"]
+        ["end 1 own-9 lost Gone inferred for [1]", "end 2 to-come lost Unheard inferred for [2]"]
     );
+}
+
+#[test]
+fn a_job_that_begins_after_its_handle_was_told_of_none_has_an_end_of_its_own() {
+    let mut world = World::connected("7.2");
+    world.watches(1, "to-come", &[]);
+    world.drops_and_meets(ONE);
+    world.reconciles("", "");
+    assert_eq!(world.ends(), ["end 1 to-come lost Unheard inferred for [1]"]);
+    world.watches(2, "to-come", &[]);
+    world.status("to-come", "created running");
+    world.completed("to-come", "stream", None);
+    assert_eq!(world.ends(), ["end 2 to-come succeeded for [2]"]);
+}
+
+#[test]
+fn a_job_that_qemu_forgot_is_not_the_one_that_it_has_by_this_id_after_the_next_gap() {
+    let mut world = World::connected("7.2");
+    world.status("drive0", "created running");
+    world.drops_and_meets(ONE);
+    world.reconciles("", "");
+    assert_eq!(world.ends(), ["end 1 drive0 lost Gone inferred"]);
+    world.drops_and_meets(ONE);
+    world.reconciles(r#"{"id": "drive0", "type": "stream", "status": "running"}"#, "");
+    world.completed("drive0", "stream", None);
+    assert_eq!(world.ends(), ["end 2 drive0 succeeded"]);
 }
 
 #[test]

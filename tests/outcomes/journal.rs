@@ -72,6 +72,26 @@ fn what_the_journal_does_not_know_either_is_lost() {
 }
 
 #[test]
+fn of_a_job_that_only_the_journal_has_heard_of_it_tells_the_end_or_that_it_is_gone() {
+    let told = |lines: &[(&str, &str)]| {
+        let mut world = journaled();
+        world.watches(1, "theirs", &[]);
+        world.drops();
+        let lines: Vec<String> = lines.iter().map(|(name, data)| world.line(name, data)).collect();
+        world.later(6);
+        world.meets(ONE);
+        world.reconciles("", "");
+        world.finds(found(1, &lines));
+        world.ends()
+    };
+    let created = ("JOB_STATUS_CHANGE", r#"{"id": "theirs", "status": "created"}"#);
+    let cancelled = ("BLOCK_JOB_CANCELLED", r#"{"device": "theirs", "type": "stream"}"#);
+    assert_eq!(told(&[]), ["end 1 theirs lost Unheard inferred for [1]"]);
+    assert_eq!(told(&[created]), ["end 1 theirs lost Gone inferred for [1]"]);
+    assert_eq!(told(&[created, cancelled]), ["end 1 theirs cancelled recovered for [1]"]);
+}
+
+#[test]
 fn it_is_asked_when_qemu_is_dead_and_when_it_is_given_up() {
     let mut world = journaled();
     world.status("theirs", "created running");

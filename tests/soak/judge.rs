@@ -28,6 +28,8 @@ pub struct Judged {
     pub recovered: usize,
     pub lost_with_qemu: usize,
     pub not_started: usize,
+    /// Handles, whose jobs had other ends then.
+    pub unheard: usize,
     pub wrong: usize,
     pub duplicates: usize,
     pub unknown: usize,
@@ -78,7 +80,12 @@ impl Judged {
         seen: &[&Message],
         written: &[&Message],
     ) -> Option<&'static str> {
-        let [end] = ends else {
+        // A handle that nothing was heard of is not known to have had a job, and its program has made
+        // another one.
+        let (unheard, ends): (Vec<&Event>, Vec<&Event>) =
+            ends.iter().partition(|end| end.loss == number::LOSS_UNHEARD);
+        self.unheard += unheard.len();
+        let [end] = ends[..] else {
             self.duplicates += usize::from(ends.len() > 1);
             self.wrong += usize::from(ends.is_empty());
             return Some("one end should be told");

@@ -134,7 +134,7 @@ impl<'a> Room<'a> {
             self.cut_and_plan(chance);
         }
         let id = theirs.then(|| format!("other-{number}"));
-        let job = monitor.job(id.as_deref(), 0);
+        let mut job = monitor.job(id.as_deref(), 0);
         let id = job.id();
         let mut arguments = script.arguments();
         let mut dismiss = false;
@@ -172,7 +172,10 @@ impl<'a> Room<'a> {
         if !killed {
             self.bring_to_its_end(script.deed, &job, &id, theirs);
         }
-        job.wait_for(DEADLINE).unwrap_or_else(|error| panic!("{what} did not end: {error:?}"));
+        // A cut before the library has heard of a job of another's may resolve its handle.
+        while wait(&job, &what).loss == number::LOSS_UNHEARD {
+            job = monitor.job(Some(&id), 0);
+        }
         if theirs && !killed && (dismiss || script.stays) {
             self.machine.execute("job-dismiss", &json!({"id": id}));
         }
@@ -302,6 +305,10 @@ impl<'a> Room<'a> {
             }
         }
     }
+}
+
+fn wait(job: &Job, what: &str) -> Event {
+    job.wait_for(DEADLINE).unwrap_or_else(|error| panic!("{what} did not end: {error:?}"))
 }
 
 /// Starts a job over connections that end at any moment, until QEMU or the library says that it

@@ -27,8 +27,10 @@ pub struct Life {
     unclear: BTreeMap<(usize, String), usize>,
     /// Ends that came over the wire as a whole, to the letter.
     arrived: BTreeSet<(usize, String)>,
-    /// Ids that were lost, whose end may still come and be passed over.
+    /// Ids that were lost.
     lost: BTreeSet<(usize, String)>,
+    /// Those of them that QEMU may have all the same: their end may come and be passed over.
+    given_up: BTreeSet<(usize, String)>,
     partial: BTreeMap<usize, Vec<u8>>,
     /// The place of the last event that was told of each machine, to be told in QEMU's order.
     place: BTreeMap<usize, u64>,
@@ -120,8 +122,15 @@ impl Oracle {
         if matches!(event.job_type_name(), Some("mirror" | "commit")) {
             tally.count(format!("pivoted {:?}", event.pivoted));
         }
+        if event.loss == Some(Loss::Unheard) {
+            // Of no job that anybody has heard of; it excuses nothing.
+            return Ok(None);
+        }
         if event.kind == Kind::Lost {
             self.life.lost.insert((index, id.clone()));
+            if matches!(event.loss, Some(Loss::NoConnection | Loss::NotStarted)) {
+                self.life.given_up.insert((index, id.clone()));
+            }
             self.lost_ever.insert((index, id.clone()));
             self.check_loss(index, machine, &id, key, event.loss.ok_or("LOST without a loss")?)?;
         }
@@ -193,7 +202,7 @@ impl Oracle {
             let found = find(machine, line);
             let Some((key, truth)) = found else { continue };
             if !self.life.told.contains_key(&(index, key))
-                && !self.life.lost.contains(&(index, truth.id.clone()))
+                && !self.life.given_up.contains(&(index, truth.id.clone()))
             {
                 return Err(format!("the end of {} was read and never told: {line}", truth.id));
             }

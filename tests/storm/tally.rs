@@ -81,6 +81,7 @@ const GROUPS: &[(&str, &[&str])] = &[
             "lost Gone",
             "lost Dismissed",
             "lost NotStarted",
+            "lost Unheard",
             "lost QemuGone",
             "lost QemuRestarted",
             "lost NoConnection",

@@ -65,10 +65,11 @@ pub const PIVOTED_NO: c_int = 2;
 pub const LOSS_NONE: c_int = 0;
 pub const LOSS_GONE: c_int = 1;
 pub const LOSS_NOT_STARTED: c_int = 3;
-pub const LOSS_QEMU_GONE: c_int = 4;
-pub const LOSS_QEMU_RESTARTED: c_int = 5;
-pub const LOSS_NO_CONNECTION: c_int = 6;
-pub const LOSS_CLOSED: c_int = 7;
+pub const LOSS_UNHEARD: c_int = 4;
+pub const LOSS_QEMU_GONE: c_int = 5;
+pub const LOSS_QEMU_RESTARTED: c_int = 6;
+pub const LOSS_NO_CONNECTION: c_int = 7;
+pub const LOSS_CLOSED: c_int = 8;
 
 pub const PROCESS_UNKNOWN: c_int = 0;
 pub const PROCESS_FIRST: c_int = 1;
