@@ -446,6 +446,14 @@ impl Delivery {
     }
 }
 
+/// As a listener does.
+impl Drop for Delivery {
+    fn drop(&mut self) {
+        self.shared.stop();
+        self.shared.roster.clear();
+    }
+}
+
 fn id_of(key: Key) -> Id {
     let MonitorId(number) = key.monitor;
     (usize::try_from(number - 1).expect("few machines"), key.job)
