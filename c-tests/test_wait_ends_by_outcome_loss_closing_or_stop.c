@@ -99,6 +99,32 @@ static void by_loss_when_qemu_does_not_know_the_job(void **state)
     blockjob_job_free(waiter.job);
 }
 
+/*
+ * The connection ends before anything is heard of the job, and QEMU does not have it then: nobody
+ * knows whether there was one. One that begins later is another handle's, the first still open.
+ */
+static void by_loss_when_nothing_was_heard_of_the_job(void **state)
+{
+    struct world *world = *state;
+    struct waiter first = { 0 }, second = { 0 };
+
+    assert_result(blockjob_monitor_set_reconnect(world->monitor, 1, 10), 0);
+    connect_to(world->monitor, world->qemu);
+    first.job = handle_of(world, "to-come", 0);
+    then_hang_up(world->qemu);
+    then_negotiate(world->qemu);
+    assert_int_equal(wait_for_ever(&first), 0);
+    assert_lost(first.event, BLOCKJOB_LOSS_UNHEARD);
+
+    second.job = handle_of(world, "to-come", 0);
+    say_job(world->qemu, "to-come");
+    assert_int_equal(wait_for_ever(&second), 0);
+    assert_int_equal(blockjob_event_get_outcome(second.event), BLOCKJOB_OUTCOME_SUCCEEDED);
+    blockjob_event_unref(second.event);
+    blockjob_job_free(second.job);
+    blockjob_job_free(first.job);
+}
+
 /* QEMU never comes back. */
 static void by_loss_after_the_time_without_a_connection(void **state)
 {
@@ -243,6 +269,7 @@ int main(void)
         test_owned_connected(by_the_outcome_for_every_waiter),
         test_owned_connected(by_its_own_time_when_nothing_happens),
         test_owned(by_loss_when_qemu_does_not_know_the_job),
+        test_owned(by_loss_when_nothing_was_heard_of_the_job),
         test_owned(by_loss_after_the_time_without_a_connection),
         test_owned_connected(by_closing_the_monitor),
         test_owned_connected(by_stopping_the_listener),

@@ -15,7 +15,7 @@ use super::{
     roster::{Entry, Filter, Inner, Roster},
 };
 use crate::{
-    model::{Code, Error, Event, MonitorId, Word},
+    model::{Code, Error, Event, Loss, MonitorId, Word},
     qmp::jobs::End,
 };
 
@@ -110,7 +110,10 @@ impl Roster {
     /// The end that a new handle for this id is for, unless a job of that id lives.
     pub fn latest_end(&self, monitor: MonitorId, id: &str) -> Option<u64> {
         let inner = self.inner.lock();
-        let is_it = |told: &Told| told.event.text(Word::JobId) == Some(id);
+        // One of which nothing was heard is not known to have been a job.
+        let is_it = |told: &Told| {
+            told.event.text(Word::JobId) == Some(id) && told.event.loss != Some(Loss::Unheard)
+        };
         inner.ledger.latest(monitor, is_it).map(|key| key.job)
     }
 
