@@ -66,14 +66,16 @@ impl Reactor {
             }
             Act::FindHolder => slot.find_holder(&self.holders),
             Act::Send(bytes) => {
-                let sent = slot.stream.as_mut().map_or(Ok(()), |stream| stream.send(&bytes));
+                let (stream, registry) = (slot.stream.as_mut(), self.poll.registry());
+                let sent = stream.map_or(Ok(()), |stream| stream.send(&bytes, registry));
                 if let Err(error) = sent {
                     self.hub.handle_end(id, &error, now);
                 }
             }
             Act::SendWith(bytes, luggage) => {
-                let stream = slot.stream.as_mut();
-                let sent = stream.map_or(Ok(()), |stream| stream.send_with(&bytes, luggage));
+                let (stream, registry) = (slot.stream.as_mut(), self.poll.registry());
+                let sent =
+                    stream.map_or(Ok(()), |stream| stream.send_with(&bytes, luggage, registry));
                 if let Err(error) = sent {
                     self.hub.handle_end(id, &error, now);
                 }

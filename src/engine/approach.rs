@@ -221,7 +221,7 @@ impl Slot {
             match dial::dial_inet(address) {
                 Ok(socket) => {
                     let token = Source::Connection(self.monitor.id()).token();
-                    let stream = Stream::new(socket, registry, token)?;
+                    let stream = Stream::dialling(socket, registry, token)?;
                     let dialled = Dialled { stream, addresses, left };
                     self.approach = Approach::Inet(Box::new(dialled));
                     return Ok(Reached::NotYet(format!("{address} did not answer")));

@@ -171,7 +171,7 @@ impl Reactor {
             }
             let Some(stream) = &mut slot.stream else { continue };
             if event.is_writable() {
-                if let Err(error) = stream.flush() {
+                if let Err(error) = stream.flush(self.poll.registry()) {
                     self.hub.handle_end(id, &error, self.clock.now());
                 }
             }

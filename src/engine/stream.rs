@@ -23,6 +23,10 @@ pub struct Stream {
     socket: Held<OwnedFd>,
     /// What the socket did not take yet; as a rule there is nothing.
     unsent: Option<Box<Unsent>>,
+    token: Token,
+    /// The kernel says when it takes more. It is asked to only while there is something unsent: else
+    /// it would wake the reader each time that QEMU has read a command.
+    awaits_room: bool,
     /// The kernel has said that it ends, and says nothing more.
     pub ends: bool,
 }
@@ -43,13 +47,32 @@ pub enum Found {
 }
 
 impl Stream {
-    /// Registers a socket that is connected, or about to be.
+    /// Registers a socket that is connected.
     pub fn new(socket: Held<OwnedFd>, registry: &Registry, token: Token) -> Result<Self, Error> {
+        Self::register(socket, registry, token, false)
+    }
+
+    /// Registers one that is being connected: it is ready for writing when that has ended, and from
+    /// the next flush on as any other.
+    pub fn dialling(
+        socket: Held<OwnedFd>,
+        registry: &Registry,
+        token: Token,
+    ) -> Result<Self, Error> {
+        Self::register(socket, registry, token, true)
+    }
+
+    fn register(
+        socket: Held<OwnedFd>,
+        registry: &Registry,
+        token: Token,
+        awaits_room: bool,
+    ) -> Result<Self, Error> {
         let fd = socket.as_raw_fd();
         registry
-            .register(&mut SourceFd(&fd), token, Interest::READABLE | Interest::WRITABLE)
-            .map_err(|error| Error::os("cannot watch the connection", &error))?;
-        Ok(Self { socket, unsent: None, ends: false })
+            .register(&mut SourceFd(&fd), token, interest(awaits_room))
+            .map_err(|error| unwatched(&error))?;
+        Ok(Self { socket, unsent: None, token, awaits_room, ends: false })
     }
 
     pub fn socket(&self) -> &Held<OwnedFd> {
@@ -83,39 +106,69 @@ impl Stream {
     }
 
     /// Sends, and keeps for later what the socket does not take now.
-    pub fn send(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        self.send_and_pass(bytes, None)
+    pub fn send(&mut self, bytes: &[u8], registry: &Registry) -> Result<(), Error> {
+        self.send_and_pass(bytes, None, registry)
     }
 
     /// The same, and a descriptor with the first of the bytes.
-    pub fn send_with(&mut self, bytes: &[u8], luggage: Descriptor) -> Result<(), Error> {
-        self.send_and_pass(bytes, Some(luggage))
+    pub fn send_with(
+        &mut self,
+        bytes: &[u8],
+        luggage: Descriptor,
+        registry: &Registry,
+    ) -> Result<(), Error> {
+        self.send_and_pass(bytes, Some(luggage), registry)
     }
 
-    fn send_and_pass(&mut self, bytes: &[u8], luggage: Option<Descriptor>) -> Result<(), Error> {
+    fn send_and_pass(
+        &mut self,
+        bytes: &[u8],
+        luggage: Option<Descriptor>,
+        registry: &Registry,
+    ) -> Result<(), Error> {
         let unsent = self.unsent.get_or_insert_default();
         unsent.add(bytes)?;
         let at = unsent.bytes.len() - bytes.len();
         unsent.passed.extend(luggage.map(|luggage| (at, luggage)));
-        self.flush()
+        self.flush(registry)
     }
 
     /// Sends what was kept.
-    pub fn flush(&mut self) -> Result<(), Error> {
-        let Some(unsent) = &mut self.unsent else { return Ok(()) };
-        while !unsent.bytes.is_empty() {
+    pub fn flush(&mut self, registry: &Registry) -> Result<(), Error> {
+        while let Some(unsent) = self.unsent.as_mut().filter(|unsent| !unsent.bytes.is_empty()) {
             match unsent.send_some(self.socket.as_raw_fd()) {
                 Ok(count) => unsent.take_off(count),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    return self.await_room(true, registry);
+                }
                 // It is gone. Its last words are still to be read, and end with the end.
                 Err(error) if error.kind() == ErrorKind::BrokenPipe => break,
                 Err(error) => return Err(Error::os("cannot write to QEMU", &error)),
             }
         }
         self.unsent = None;
-        Ok(())
+        self.await_room(false, registry)
     }
+
+    fn await_room(&mut self, awaits_room: bool, registry: &Registry) -> Result<(), Error> {
+        if std::mem::replace(&mut self.awaits_room, awaits_room) == awaits_room {
+            return Ok(());
+        }
+        let fd = self.fd();
+        // If there is room by now, that is told as well.
+        registry
+            .reregister(&mut SourceFd(&fd), self.token, interest(awaits_room))
+            .map_err(|error| unwatched(&error))
+    }
+}
+
+fn interest(awaits_room: bool) -> Interest {
+    if awaits_room { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE }
+}
+
+fn unwatched(error: &io::Error) -> Error {
+    Error::os("cannot watch the connection", error)
 }
 
 impl Unsent {
@@ -154,3 +207,52 @@ fn ended() -> Error {
 
 /// Twice what the commands of a program may have. QEMU reads the others at once unless it hangs.
 const UNSENT_MAX: usize = 4 << 20;
+
+#[cfg(test)]
+mod tests {
+    use std::{io::Read as _, os::unix::net::UnixStream, time::Duration};
+
+    use mio::{Events, Poll};
+
+    use super::*;
+
+    /// What the kernel says now of the one connection.
+    fn news(poll: &mut Poll) -> (bool, bool) {
+        let mut events = Events::with_capacity(4);
+        poll.poll(&mut events, Some(Duration::ZERO)).unwrap();
+        let writable = events.iter().any(mio::event::Event::is_writable);
+        (!events.is_empty(), writable)
+    }
+
+    #[test]
+    fn what_the_socket_does_not_take_follows_and_the_kernel_speaks_of_room_only_then() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let socket = Held::open(|| Ok::<_, ()>(OwnedFd::from(ours))).unwrap();
+        let mut poll = Poll::new().unwrap();
+        let mut stream = Stream::new(socket, poll.registry(), Token(4)).unwrap();
+        assert_eq!(news(&mut poll), (false, false), "it is writable, and nobody has asked");
+        let mut taken = [0; 6];
+        stream.send(b"short\n", poll.registry()).unwrap();
+        theirs.read_exact(&mut taken).unwrap();
+        assert_eq!(news(&mut poll), (false, false), "a command was read");
+
+        let long: Vec<u8> = (0..=250).cycle().take(UNSENT_MAX).collect();
+        stream.send(&long, poll.registry()).unwrap();
+        assert!(stream.unsent.is_some(), "no socket takes so much");
+        let mut received = Vec::new();
+        let mut part = vec![0; 64 << 10];
+        while received.len() < long.len() {
+            let count = theirs.read(&mut part).unwrap();
+            received.extend_from_slice(&part[..count]);
+            if news(&mut poll).1 {
+                stream.flush(poll.registry()).unwrap();
+            }
+        }
+        assert!(received == long, "in its order");
+        assert!(stream.unsent.is_none());
+        stream.send(b"short\n", poll.registry()).unwrap();
+        theirs.read_exact(&mut taken).unwrap();
+        assert_eq!(news(&mut poll), (false, false), "all was sent");
+    }
+}
