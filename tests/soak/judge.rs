@@ -80,14 +80,18 @@ impl Judged {
         seen: &[&Message],
         written: &[&Message],
     ) -> Option<&'static str> {
-        // A handle that nothing was heard of is not known to have had a job, and its program has made
-        // another one.
-        let (unheard, ends): (Vec<&Event>, Vec<&Event>) =
-            ends.iter().partition(|end| end.loss == number::LOSS_UNHEARD);
-        self.unheard += unheard.len();
-        let [end] = ends[..] else {
-            self.duplicates += usize::from(ends.len() > 1);
-            self.wrong += usize::from(ends.is_empty());
+        // A handle of which nothing was heard is not known to have had a job, and its program has
+        // made another one.
+        let heard = ends.iter().filter(|end| end.loss != number::LOSS_UNHEARD);
+        let mut heard: Vec<&Event> = heard.collect();
+        if heard.is_empty() {
+            heard = ends.iter().collect();
+        } else {
+            self.unheard += ends.len() - heard.len();
+        }
+        let [end] = heard[..] else {
+            self.duplicates += usize::from(heard.len() > 1);
+            self.wrong += usize::from(heard.is_empty());
             return Some("one end should be told");
         };
         if end.kind == number::LOST {

@@ -173,7 +173,7 @@ impl<'a> Room<'a> {
             self.bring_to_its_end(script.deed, &job, &id, theirs);
         }
         // A cut before the library has heard of a job of another's may resolve its handle.
-        while wait(&job, &what).loss == number::LOSS_UNHEARD {
+        while wait(&job, &what).loss == number::LOSS_UNHEARD && !killed {
             job = monitor.job(Some(&id), 0);
         }
         if theirs && !killed && (dismiss || script.stays) {

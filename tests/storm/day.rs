@@ -60,7 +60,7 @@ const PARTS: usize = 3;
 const PART: Duration = Duration::from_secs(1200);
 /// In each part of an hour: one in ten seconds at each machine.
 const JOBS: u64 = 1200;
-/// A byte for each fifth job would be more.
+/// A byte for each third job would be more.
 const GROWTH: isize = 16 << 10;
 /// What a table needed most it keeps for a while, at each of ten monitors.
 const SPREAD: isize = 256 << 10;
