@@ -266,7 +266,12 @@ impl Jobs {
 
     fn handle_listed(&mut self, listed: &Listed, origin: Origin) {
         let grave = self.buried(&listed.id);
-        if grave == Some(true) || (grave == Some(false) && listed.status != Status::Concluded) {
+        // One of which nothing was known has gone since, and another one has begun.
+        let current = self.current.get(listed.id.as_str()).map(|number| self.all[number].stage);
+        let has_begun = current.is_some_and(|stage| !matches!(stage, Stage::Expected { .. }));
+        let is_former = grave.is_some() && has_begun;
+        let is_news = grave.is_none() || listed.status == Status::Concluded;
+        if grave == Some(true) || is_former || !is_news {
             return;
         }
         let known = self.current.get(listed.id.as_str()).map(|number| (*number, &self.all[number]));

@@ -74,6 +74,19 @@ fn a_listing_staler_than_the_events_before_it_brings_no_job_back() {
 }
 
 #[test]
+fn a_job_that_begins_as_qemu_is_asked_is_not_the_former_one_of_its_id_that_is_still_listed() {
+    let mut world = World::connected("7.2");
+    world.drops_and_meets(ONE);
+    // Another client dismisses a job, and starts the next one.
+    world.status("j", "null created running");
+    let former = r#"{"id": "j", "type": "stream", "status": "concluded", "current-progress": 9}"#;
+    world.reconciles(former, r#"{"device": "j", "type": "stream", "status": "running"}"#);
+    assert_eq!(world.ends(), [""; 0], "it runs");
+    world.completed("j", "stream", Some("EIO"));
+    assert_eq!(world.ends(), ["end 1 j failed \"EIO\""]);
+}
+
+#[test]
 fn completed_says_nothing_of_the_pivot_and_what_was_asked_does() {
     let end = |asked: &[(Control, bool)]| {
         let mut world = World::connected("7.2");
