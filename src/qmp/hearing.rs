@@ -27,6 +27,9 @@ impl Jobs {
             return self.handle_end(id, event);
         }
         if self.was_read(id, &event) {
+            if event.status == Status::Null {
+                self.bury(id, true);
+            }
             self.begin_behind(id, event.timestamp);
             self.told.push(Told::Event(event));
             return;

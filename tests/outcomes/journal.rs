@@ -278,6 +278,24 @@ fn the_journal_clears_a_doubt() {
 }
 
 #[test]
+fn a_job_that_begins_behind_one_that_the_journal_told_of_is_not_the_one_that_is_still_listed() {
+    let mut world = journaled();
+    world.status("drive0", "created running");
+    world.drops();
+    let line = world.line("BLOCK_JOB_COMPLETED", r#"{"device": "drive0", "type": "backup"}"#);
+    world.later(6);
+    world.meets(OTHER);
+    world.finds(found(1, &[line]));
+    assert_eq!(world.ends(), ["end 1 drive0 succeeded recovered"]);
+    // Another client dismisses the second of its id, which has concluded, and starts a third.
+    world.status("drive0", "null created running");
+    let second = r#"{"id": "drive0", "type": "stream", "status": "concluded"}"#;
+    world.reconciles(second, r#"{"device": "drive0", "type": "stream", "status": "running"}"#);
+    world.completed("drive0", "stream", Some("EIO"));
+    assert_eq!(world.ends(), ["end 2 drive0 failed \"EIO\""]);
+}
+
+#[test]
 fn an_end_that_both_the_wire_and_the_journal_tell_is_told_once() {
     let mut world = doubted("drive0");
     // The journal has it already, the wire still has it under way.
