@@ -61,7 +61,7 @@ impl Figures {
             ("of these asked for after a cut", judged.recovered),
             ("lost with a QEMU that was killed", judged.lost_with_qemu),
             ("never started, and told so", judged.not_started),
-            ("handles of which nothing was heard, made anew", judged.unheard),
+            ("handles made anew after UNHEARD", judged.unheard),
             ("wrong outcomes", judged.wrong),
             ("duplicate outcomes", judged.duplicates),
             ("unknown outcomes", judged.unknown),
