@@ -24,7 +24,7 @@ pub struct Stream {
     /// What the socket did not take yet; as a rule there is nothing.
     unsent: Option<Box<Unsent>>,
     token: Token,
-    /// The kernel says when it takes more. It is asked to only while there is something unsent: else
+    /// The kernel says when it takes more. It is asked to only while there is something unsent, or
     /// it would wake the reader each time that QEMU has read a command.
     awaits_room: bool,
     /// The kernel has said that it ends, and says nothing more.
