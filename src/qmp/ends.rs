@@ -59,11 +59,11 @@ impl Jobs {
         let handles = job.handles.clone();
         // An old QEMU has forgotten it by now, unless it was told to keep it.
         let stays = job.stays.unwrap_or(job.ours);
-        let mut forgotten = !self.has_status && !stays && !lost;
+        let forgotten = !self.has_status && !stays && !lost;
         // QEMU has said that it does not have it: what its id does from now on, another job does.
-        forgotten |= matches!(event.loss, Some(Loss::Gone | Loss::Dismissed | Loss::Unheard));
+        let unlisted = matches!(event.loss, Some(Loss::Gone | Loss::Dismissed | Loss::Unheard));
         self.told.push(Told::End(End { job: number, handles, event }));
-        if gone || forgotten {
+        if gone || forgotten || unlisted {
             self.remove_number(number);
         }
     }

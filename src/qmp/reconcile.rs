@@ -266,15 +266,17 @@ impl Jobs {
 
     fn handle_listed(&mut self, listed: &Listed, origin: Origin) {
         let grave = self.buried(&listed.id);
-        // One of which nothing was known has gone since, and another one has begun.
-        let current = self.current.get(listed.id.as_str()).map(|number| self.all[number].stage);
-        let has_begun = current.is_some_and(|stage| !matches!(stage, Stage::Expected { .. }));
-        let is_former = grave.is_some() && has_begun;
-        let is_news = grave.is_none() || listed.status == Status::Concluded;
-        if grave == Some(true) || is_former || !is_news {
+        let known = self.current.get(listed.id.as_str()).map(|number| (*number, &self.all[number]));
+        let has_begun = known.is_some_and(|(_, job)| !matches!(job.stage, Stage::Expected { .. }));
+        let is_news = match grave {
+            None => true,
+            // How it ended, unless that is not said, or another one of its id has begun since.
+            Some(false) => listed.status == Status::Concluded && !has_begun,
+            Some(true) => false,
+        };
+        if !is_news {
             return;
         }
-        let known = self.current.get(listed.id.as_str()).map(|number| (*number, &self.all[number]));
         let fresh = match known {
             None => true,
             Some((_, job)) => match job.stage {

@@ -76,10 +76,8 @@ fn of_a_job_that_only_the_journal_has_heard_of_it_tells_the_end_or_that_it_is_go
     let told = |lines: &[(&str, &str)]| {
         let mut world = journaled();
         world.watches(1, "theirs", &[]);
-        world.drops();
         let lines: Vec<String> = lines.iter().map(|(name, data)| world.line(name, data)).collect();
-        world.later(6);
-        world.meets(ONE);
+        world.drops_and_meets(ONE);
         world.reconciles("", "");
         world.finds(found(1, &lines));
         world.ends()
@@ -281,10 +279,8 @@ fn the_journal_clears_a_doubt() {
 fn a_job_that_begins_behind_one_that_the_journal_told_of_is_not_the_one_that_is_still_listed() {
     let mut world = journaled();
     world.status("drive0", "created running");
-    world.drops();
     let line = world.line("BLOCK_JOB_COMPLETED", r#"{"device": "drive0", "type": "backup"}"#);
-    world.later(6);
-    world.meets(OTHER);
+    world.drops_and_meets(OTHER);
     world.finds(found(1, &[line]));
     assert_eq!(world.ends(), ["end 1 drive0 succeeded recovered"]);
     // Another client dismisses the second of its id, which has concluded, and starts a third.
