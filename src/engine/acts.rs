@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::{
     approach::Around,
     claims::Intake,
+    descriptor::Descriptor,
     ledger::Key,
     monitor::Monitor,
     reactor::{Reactor, reach},
@@ -65,21 +66,8 @@ impl Reactor {
                 reach(&mut self.hub, id, slot.connect(&around), now);
             }
             Act::FindHolder => slot.find_holder(&self.holders),
-            Act::Send(bytes) => {
-                let (stream, registry) = (slot.stream.as_mut(), self.poll.registry());
-                let sent = stream.map_or(Ok(()), |stream| stream.send(&bytes, registry));
-                if let Err(error) = sent {
-                    self.hub.handle_end(id, &error, now);
-                }
-            }
-            Act::SendWith(bytes, luggage) => {
-                let (stream, registry) = (slot.stream.as_mut(), self.poll.registry());
-                let sent =
-                    stream.map_or(Ok(()), |stream| stream.send_with(&bytes, luggage, registry));
-                if let Err(error) = sent {
-                    self.hub.handle_end(id, &error, now);
-                }
-            }
+            Act::Send(bytes) => self.send(id, &bytes, None, now),
+            Act::SendWith(bytes, luggage) => self.send(id, &bytes, Some(luggage), now),
             Act::Reply(ticket, response) => {
                 let monitor = Arc::clone(&slot.monitor);
                 self.reply(monitor, ticket, response, now);
@@ -117,6 +105,15 @@ impl Reactor {
                 ticket.answer(too_late.unwrap_or(answer));
             }
             Act::List(ticket, list) => ticket.answer(list),
+        }
+    }
+
+    fn send(&mut self, id: MonitorId, bytes: &[u8], luggage: Option<Descriptor>, now: Now) {
+        let Some(stream) = self.slots.get_mut(&id).and_then(|slot| slot.stream.as_mut()) else {
+            return;
+        };
+        if let Err(error) = stream.send(bytes, luggage, self.poll.registry()) {
+            self.hub.handle_end(id, &error, now);
         }
     }
 

@@ -105,22 +105,9 @@ impl Stream {
         }
     }
 
-    /// Sends, and keeps for later what the socket does not take now.
-    pub fn send(&mut self, bytes: &[u8], registry: &Registry) -> Result<(), Error> {
-        self.send_and_pass(bytes, None, registry)
-    }
-
-    /// The same, and a descriptor with the first of the bytes.
-    pub fn send_with(
-        &mut self,
-        bytes: &[u8],
-        luggage: Descriptor,
-        registry: &Registry,
-    ) -> Result<(), Error> {
-        self.send_and_pass(bytes, Some(luggage), registry)
-    }
-
-    fn send_and_pass(
+    /// Sends, with the first of the bytes a descriptor if one is to go along, and keeps for later
+    /// what the socket does not take now.
+    pub fn send(
         &mut self,
         bytes: &[u8],
         luggage: Option<Descriptor>,
@@ -233,12 +220,12 @@ mod tests {
         let mut stream = Stream::new(socket, poll.registry(), Token(4)).unwrap();
         assert_eq!(news(&mut poll), (false, false), "it is writable, and nobody has asked");
         let mut taken = [0; 6];
-        stream.send(b"short\n", poll.registry()).unwrap();
+        stream.send(b"short\n", None, poll.registry()).unwrap();
         theirs.read_exact(&mut taken).unwrap();
         assert_eq!(news(&mut poll), (false, false), "a command was read");
 
         let long: Vec<u8> = (0..=250).cycle().take(UNSENT_MAX).collect();
-        stream.send(&long, poll.registry()).unwrap();
+        stream.send(&long, None, poll.registry()).unwrap();
         assert!(stream.unsent.is_some(), "no socket takes so much");
         let mut received = Vec::new();
         let mut part = vec![0; 64 << 10];
@@ -251,7 +238,7 @@ mod tests {
         }
         assert!(received == long, "in its order");
         assert!(stream.unsent.is_none());
-        stream.send(b"short\n", poll.registry()).unwrap();
+        stream.send(b"short\n", None, poll.registry()).unwrap();
         theirs.read_exact(&mut taken).unwrap();
         assert_eq!(news(&mut poll), (false, false), "all was sent");
     }
