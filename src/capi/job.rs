@@ -24,10 +24,10 @@ use crate::{
 /// Makes a handle, which watches from this call's return on. The monitor need not be started; its
 /// settings are fixed by this.
 ///
-/// A job that is yet to come is waited for as long as there is a connection. If that ends before
-/// anything was heard of the job, and QEMU does not have it afterwards, it may have come and gone:
-/// the handle's end is LOST then, for BLOCKJOB_LOSS_UNHEARD, and a new handle waits for the job if
-/// it is still to come. That does not befall a job with an id of the library's own.
+/// A job that is yet to come is waited for. If the connection ends before anything was heard of it,
+/// and QEMU does not have it when there is one again, it may have come and gone: the handle's end
+/// is LOST then, for BLOCKJOB_LOSS_UNHEARD. If it is still to come, make a new handle for it. That
+/// does not befall a job with an id of the library's own.
 ///
 /// Who makes a handle takes the end by it: as long as the handle is open and blockjob_job_wait()
 /// has not given the end out, that is not acknowledged and its job stays in QEMU, and with it the
