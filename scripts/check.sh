@@ -78,9 +78,10 @@ stage_c() {
 # Leaks are what nothing points to any more; c-tests/README.md says what is still reachable.
 stage_valgrind() {
     type valgrind || skip "there is no valgrind"
-    local valgrind=(valgrind --quiet --child-silent-after-fork=yes --error-exitcode=99
-        --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite
-        --num-callers=40)
+    # Without turns, a thread that makes calls in a row keeps all others waiting.
+    local valgrind=(valgrind --quiet --fair-sched=try --child-silent-after-fork=yes
+        --error-exitcode=99 --leak-check=full --show-leak-kinds=definite
+        --errors-for-leak-kinds=definite --num-callers=40)
     run_c_tests "${valgrind[@]}"
     # The same faults that the address sanitizer must report.
     local planted=$target/c-tests/planted fault
