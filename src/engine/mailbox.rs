@@ -1,4 +1,4 @@
-//! What callers post to the reader, which takes all of it once a turn.
+//! What callers post to the reader, which takes all of it at once and does some of it each turn.
 //!
 //! A request is what a caller may make again and again without waiting for the answer, so there is
 //! a bound: who asks for more is refused. What must come through is never refused, and bounded by
@@ -124,7 +124,8 @@ pub fn stopped() -> Error {
     Error::new(Code::Shutdown, "the listener was stopped or freed; nothing works on it any more")
 }
 
-/// Far more than threads wait at a time, and the reader takes them all at once.
+/// Far more than threads wait at a time. The reader takes them all at once, so that as many more
+/// may come while it does those.
 const REQUESTS_MAX: usize = 1 << 14;
 /// The longest commands of as many monitors.
 const REQUEST_BYTES_MAX: usize = 64 << 20;

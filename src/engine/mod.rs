@@ -11,9 +11,9 @@
 //!
 //! A turn of the reader is this list, in this order:
 //! 1. sleep until a socket is ready, a deadline has passed or a post has come;
-//! 2. take the posts;
+//! 2. take some posts;
 //! 3. read each ready socket once, a bounded amount, so that a flood starves nobody;
-//! 4. let sessions whose deadline has passed act;
+//! 4. let some sessions act whose deadline has passed;
 //! 5. carry out what the hub wants done, and hand what is to be told to delivery in one batch.
 //!
 //! `unsafe` is allowed in `descriptor`, `fork`, `process`, `socket`, `thread`, `trace` and `wake`,

@@ -9,6 +9,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::Duration,
+    vec,
 };
 
 use mio::{Events, Interest, Poll, unix::SourceFd};
@@ -42,6 +43,8 @@ pub struct Reactor {
     pub(super) names: Helpers<LookUp>,
     pub(super) holders: Helpers<FindHolder>,
     pub(super) slots: ByMonitor<Box<Slot>>,
+    /// Taken from the mailbox, and not done yet.
+    posts: vec::IntoIter<Post>,
     /// Monitors that may have more to read. Each at most once.
     pub(super) readable: VecDeque<MonitorId>,
     /// How many they were in the last turn.
@@ -101,6 +104,7 @@ impl Reactor {
             names,
             holders,
             slots: ByMonitor::default(),
+            posts: Vec::new().into_iter(),
             readable: VecDeque::new(),
             busy: 0,
             buffer: vec![0; READ_MAX].into(),
@@ -119,6 +123,8 @@ impl Reactor {
         if turns.is_err() {
             self.give_up();
         }
+        // Who waits for one of these is answered by that.
+        self.posts = Vec::new().into_iter();
         self.journals.stop();
         // Not joined: a name server that does not answer keeps nobody waiting.
         self.names.stop();
@@ -141,10 +147,12 @@ impl Reactor {
     }
 
     fn sleep(&mut self) {
-        let timeout = if self.readable.is_empty() && self.shared.mailbox.doze() {
+        let is_idle = self.readable.is_empty() && self.posts.as_slice().is_empty();
+        let timeout = if is_idle && self.shared.mailbox.doze() {
             let now = self.clock.now().running;
             // A millisecond more, for the kernel rounds down and would wake us for nothing.
-            self.hub.deadline().map(|at| at.saturating_sub(now) + Duration::from_millis(1))
+            let wait = |left| left + Duration::from_millis(1);
+            self.hub.deadline().map(|at| at.checked_sub(now).map_or(Duration::ZERO, wait))
         } else {
             Some(Duration::ZERO)
         };
@@ -182,10 +190,17 @@ impl Reactor {
         }
     }
 
+    /// A turn's share: when thousands of monitors begin at once, who is connected is heard meanwhile.
     fn take_posts(&mut self) -> bool {
-        let Some(posts) = self.shared.mailbox.take() else { return false };
+        if self.posts.as_slice().is_empty() {
+            let Some(posts) = self.shared.mailbox.take() else { return false };
+            self.posts = posts.into_iter();
+        } else if self.shared.mailbox.check().is_err() {
+            return false;
+        }
         let now = self.clock.now();
-        for post in posts {
+        for _ in 0..POSTS_MAX {
+            let Some(post) = self.posts.next() else { break };
             self.take_post(post, now);
         }
         true
@@ -338,6 +353,8 @@ pub(super) fn reach(
 
 /// Hosts that are looked up at a time: each may take a minute, and the others wait.
 const LOOK_UPS_MAX: usize = 8;
+/// Posts done in a turn, each of which may have a connection made.
+const POSTS_MAX: usize = 64;
 /// Readiness taken from the kernel at once; what is over comes with the next turn.
 const READY_MAX: usize = 1024;
 /// Read from one monitor in a turn: as long as that takes, an event of another one waits. Each call

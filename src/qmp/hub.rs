@@ -178,12 +178,12 @@ impl<T: Ticket> Hub<T> {
         self.with(id, |session, acts| session.handle_end(error, now, acts));
     }
 
-    /// Lets every session act whose deadline has passed.
+    /// Lets sessions act whose deadline has passed, the earliest first, and at most so many that
+    /// nobody else waits for long: the others are due still.
     pub fn handle_timeouts(&mut self, now: Now) {
-        while let Some(&(at, id)) = self.deadlines.first() {
-            if at > now.running {
-                break;
-            }
+        for _ in 0..TIMEOUTS_MAX {
+            let due = self.deadlines.first().filter(|(at, _)| *at <= now.running);
+            let Some(&(_, id)) = due else { break };
             self.with(id, |session, acts| session.handle_timeout(now, acts));
         }
     }
@@ -216,6 +216,8 @@ impl<T: Ticket> Hub<T> {
     }
 }
 
+/// Deadlines met in a turn, each of which may have a connection made.
+const TIMEOUTS_MAX: usize = 64;
 /// As many as what a monitor says at once leads to, as a rule.
 const ROOM_KEPT: usize = 32;
 
@@ -260,6 +262,25 @@ mod tests {
         hub.handle_timeouts(at(99));
         assert_eq!(disconnected(&mut hub), [ONE]);
         assert_eq!(hub.deadline(), None);
+    }
+
+    #[test]
+    fn of_thousands_that_are_due_a_turn_takes_some_and_the_earliest_first() {
+        let mut hub = Hub::<u8>::new("n".into());
+        let all = 1..=3 * TIMEOUTS_MAX as u64 / 2;
+        for id in all.clone().map(MonitorId) {
+            // The last one is the earliest.
+            hub.add(id, || settings(1000 - id.0));
+            hub.start(id, None, at(0));
+        }
+        hub.handle_timeouts(at(1000));
+        let (mut first, mut ids) = (disconnected(&mut hub), all.rev().map(MonitorId));
+        assert_eq!(first.len(), TIMEOUTS_MAX);
+        assert!(hub.deadline() < Some(Duration::from_secs(1000)), "others are due");
+        hub.handle_timeouts(at(1000));
+        first.extend(disconnected(&mut hub));
+        assert!(first.into_iter().eq(ids.by_ref()));
+        assert_eq!((ids.next(), hub.deadline()), (None, None));
     }
 
     #[test]
