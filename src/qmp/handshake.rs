@@ -35,7 +35,7 @@ impl<T: Ticket> Session<T> {
         let purpose = Purpose::Capabilities { oob };
         self.send("qmp_capabilities", enable, purpose, None, acts);
         self.stage = Stage::Negotiating { greeting: text.into() };
-        self.jobs.handle_greeting();
+        self.jobs.handle_unheard();
         self.tell(now, acts);
     }
 
@@ -45,6 +45,8 @@ impl<T: Ticket> Session<T> {
         if oob {
             self.exchange.limit(OOB_IN_BAND_MAX);
         }
+        self.jobs.handle_unheard();
+        self.tell(now, acts);
         let Stage::Negotiating { greeting } = std::mem::replace(&mut self.stage, Stage::Down)
         else {
             unreachable!("only a session that negotiates awaits that reply")

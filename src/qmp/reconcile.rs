@@ -37,9 +37,10 @@ impl Jobs {
         self.soft_shutdown = None;
     }
 
-    /// QEMU greets. What it said before that was older than the connection; what happens from here
-    /// on until it has agreed it says to nobody; and what it says then may overtake its reply.
-    pub fn handle_greeting(&mut self) {
+    /// QEMU greets, or has agreed. What happens in between it says to nobody, but for an event that
+    /// it was about to write before: that may stand behind the greeting. What it says once it has
+    /// agreed may overtake its reply, and is not told from that.
+    pub fn handle_unheard(&mut self) {
         let heard = |(number, job): (&u64, &Box<Job>)| {
             (!matches!(job.stage, Stage::Expected { .. })).then_some(*number)
         };

@@ -30,6 +30,31 @@ fn an_event_before_the_greeting_is_genuine() {
     assert_eq!(world.story().last().unwrap(), "tell CONNECTED - recovered=0");
 }
 
+/// QEMU looks who has agreed, and one thread of it writes the event behind the greeting that another
+/// one has written meanwhile. What follows on it is said to nobody.
+#[test]
+fn an_event_behind_the_greeting_may_be_the_last_that_is_heard_for_a_while() {
+    let mut world = World::new("7.2", settings());
+    world.session.start(None, world.now, &mut Vec::new());
+    world.connects(ONE);
+    world.greets();
+    world.status("j", "created");
+    world.agrees();
+    let failed = r#"{"id": "j", "type": "create", "status": "concluded", "error": "no directory"}"#;
+    world.reconciles(failed, "");
+    assert_eq!(world.ends(), ["end 1 j failed \"no directory\" inferred"]);
+
+    let mut world = World::new("7.2", settings());
+    world.session.start(None, world.now, &mut Vec::new());
+    world.connects(ONE);
+    world.greets();
+    world.status("j", "created");
+    world.agrees();
+    world.status("j", "concluded null");
+    world.reconciles("", "");
+    assert_eq!(world.ends(), ["end 1 j lost Gone inferred"], "nobody knows that it never ran");
+}
+
 #[test]
 fn the_reply_to_a_former_clients_command_is_no_reply_to_ours() {
     let mut world = World::connected("7.2");

@@ -231,6 +231,27 @@ fn a_stream_may_begin_with_events_or_in_mid_message() {
 }
 
 #[test]
+fn an_event_may_stand_behind_the_greeting_and_is_then_alone_until_the_client_agrees() {
+    let mut found = 0;
+    for seed in 0..SEEDS {
+        let odds = Odds { straggler: 2, ..Odds::default() };
+        let mut world = World::new(Version(10, 0, 2), odds, seed);
+        world.qemu.plan("disk", Plan { len: 8 << 20, fault: None });
+        world.execute("block-stream", &json!({"device": "disk", "speed": 65536}));
+        world.reconnect();
+        world.rest();
+        let cancel = json!({"execute": "job-cancel", "arguments": {"id": "disk"}});
+        assert_eq!(world.qemu.foreign(&cancel)["return"], json!({}));
+        world.rest();
+        let words = world.words();
+        assert_eq!(words[0], "greeting");
+        assert!(words.len() <= 2, "{words:?}");
+        found += usize::from(words.get(1).is_some_and(|word| word == "aborting"));
+    }
+    assert!(found > 10, "{found}");
+}
+
+#[test]
 fn the_journal_goes_on_after_a_crash_which_cuts_the_stream_at_any_byte() {
     let mut cut = 0;
     let mut journal = Vec::new();
@@ -305,6 +326,7 @@ fn the_truth_agrees_with_what_was_written_in_worlds_of_every_version() {
 fn random_world(version: Version, mut chance: Chance) -> (World, Vec<u8>) {
     let odds = Odds {
         early_event: 4,
+        straggler: 2,
         stale_bytes: 4,
         inf: 8,
         deaf: 10,

@@ -62,6 +62,14 @@ impl Oracle {
         self.life = Life::default();
     }
 
+    /// Every QEMU is another one. Where that cannot be seen, what was given up may be there still,
+    /// as far as the library knows.
+    pub fn forget(&mut self) {
+        let mut given_up = std::mem::take(&mut self.life.given_up);
+        given_up.retain(|(_, id)| !is_unique(id));
+        *self = Self { life: Life { given_up, ..Life::default() }, ..Self::default() };
+    }
+
     /// Bytes have reached the library; whole lines are what it can know.
     pub fn arrived(&mut self, machine: usize, bytes: &[u8]) {
         let partial = self.life.partial.entry(machine).or_default();

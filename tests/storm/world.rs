@@ -119,6 +119,7 @@ impl World {
         }
         let odds = Odds {
             early_event: 4,
+            straggler: 2,
             stale_bytes: 6,
             inf: 8,
             deaf: 12,

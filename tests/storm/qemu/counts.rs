@@ -36,6 +36,7 @@ impl Qemu {
 
 pub const END_BEFORE_REPLY: &str = "an end before the reply to its start";
 pub const EARLY_EVENT: &str = "an event before the greeting";
+pub const STRAGGLER: &str = "an event behind the greeting, and no other before the agreement";
 pub const OTHERS_REPLY: &str = "a reply to another client's command";
 pub const MID_MESSAGE: &str = "a stream that begins in mid-message";
 pub const STALE_LISTING: &str = "a listing older than an event before it";
@@ -61,6 +62,7 @@ pub const DEAF: &str = "greeted, and never answered";
 pub const ALL: &[&str] = &[
     END_BEFORE_REPLY,
     EARLY_EVENT,
+    STRAGGLER,
     OTHERS_REPLY,
     MID_MESSAGE,
     STALE_LISTING,

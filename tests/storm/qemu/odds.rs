@@ -5,6 +5,8 @@
 pub struct Odds {
     /// Of clients after the first: events before the greeting.
     pub early_event: u64,
+    /// Of clients after the first: one event behind the greeting, and then none until they agree.
+    pub straggler: u64,
     /// Of clients after the first: the stream begins in the middle of an old message.
     pub stale_bytes: u64,
     /// Of clients after the first: a stale reply with `"id": inf`.

@@ -49,6 +49,8 @@ struct Connection {
     output: Vec<u8>,
     requests: VecDeque<Request>,
     stage: Stage,
+    /// The next event was about to be written when QEMU greeted, and stands behind that.
+    straggler: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,6 +149,8 @@ impl Wire {
                     self.counts.add(counts::DEAF);
                 }
                 connection.stage = if deaf { Stage::Deaf } else { Stage::Negotiating };
+                let threaded = version.has_monitor_thread() && self.negotiated_before;
+                connection.straggler = threaded && chance.one_in(odds.straggler);
             }
             Stage::Early(steps) => {
                 connection.stage = Stage::Early(steps - 1);
@@ -200,17 +204,19 @@ impl Wire {
         }
     }
 
-    /// An event: for the client that is served, if it has negotiated. Says to whom it went.
+    /// An event: for the client that is served, if it has negotiated, or the one before it had when
+    /// QEMU looked. Says to whom it went.
     pub fn say(&mut self, line: &str) -> Option<ConnectionId> {
         self.last_line = line.into();
         let id = *self.line.front()?;
         let connection = self.connections.get_mut(&id)?;
-        let early = matches!(connection.stage, Stage::Early(steps) if steps > 0);
-        if !early && connection.stage != Stage::Ready {
-            return None;
-        }
-        if early {
-            self.counts.add(counts::EARLY_EVENT);
+        match connection.stage {
+            Stage::Ready => {}
+            Stage::Early(steps) if steps > 0 => self.counts.add(counts::EARLY_EVENT),
+            Stage::Negotiating if std::mem::take(&mut connection.straggler) => {
+                self.counts.add(counts::STRAGGLER);
+            }
+            _ => return None,
         }
         connection.write(line);
         Some(id)
@@ -264,6 +270,7 @@ impl Connection {
             output: Vec::new(),
             requests: VecDeque::new(),
             stage: Stage::Waiting,
+            straggler: false,
         }
     }
 

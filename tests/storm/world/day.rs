@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Program, Weather, World};
 use crate::{
     machine::Machine,
-    oracle::{Oracle, Verdict},
+    oracle::Verdict,
     qemu::{odds::Odds, version::Kind},
 };
 
@@ -94,7 +94,7 @@ impl World {
         self.library.forget();
         let connected = vec![false; self.machines.len()];
         self.program = Program { connected, ..Program::default() };
-        self.oracle = Oracle::default();
+        self.oracle.forget();
         for index in 0..self.machines.len() {
             for qemu in &self.machines[index].processes {
                 qemu.hazards().for_each(|(hazard, number)| self.tally.count_many(hazard, number));
