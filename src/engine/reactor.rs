@@ -190,7 +190,7 @@ impl Reactor {
         }
     }
 
-    /// A turn's share: when thousands of monitors begin at once, who is connected is heard meanwhile.
+    /// A turn's share: when thousands of monitors begin at once, the others are heard meanwhile.
     fn take_posts(&mut self) -> bool {
         if self.posts.as_slice().is_empty() {
             let Some(posts) = self.shared.mailbox.take() else { return false };
