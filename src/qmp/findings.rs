@@ -65,18 +65,17 @@ impl Jobs {
         }
         self.handle_forgotten(findings.others);
         // What was not spoken of was not found.
-        let asked =
-            |(number, job): (&u64, &Box<Job>)| (job.inquiry == Inquiry::Made).then_some(*number);
+        let asked = |(number, job): (&u64, &Box<Job>)| is_answered(job.inquiry).then_some(*number);
         if let Some(reading) = self.reading.as_mut().filter(|_| self.usable == self.connection) {
             reading.said.clear();
         }
         let silent: Vec<u64> = self.all.iter().filter_map(asked).collect();
         for number in silent {
             let job = self.all.get_mut(&number).expect("it was there just now");
-            job.inquiry = Inquiry::None;
+            let was_outdated = job.settle_inquiry();
             if let Stage::Missing(loss) = job.stage {
                 self.lose(number, loss);
-            } else {
+            } else if !was_outdated {
                 if complete {
                     (job.doubt, job.gap) = (false, None);
                 }
@@ -93,11 +92,11 @@ impl Jobs {
         let asked = self.listing_asked;
         let Some(reading) = &mut self.reading else { return };
         let Some(job) = self.all.get_mut(&number) else { return };
-        if job.inquiry != Inquiry::Made {
+        if !is_answered(job.inquiry) {
             // It is to be asked for once more, since more is known of it than when this was.
             return;
         }
-        job.inquiry = Inquiry::None;
+        let was_outdated = job.settle_inquiry();
         let missing = match job.stage {
             Stage::Missing(loss) => Some(loss),
             Stage::Starting | Stage::Living => None,
@@ -117,10 +116,20 @@ impl Jobs {
         let undone = events.last().filter(|event| event.status == Status::Null);
         let was_over = heir.as_ref().or(undone).is_some_and(before);
         if comes || missing.is_none() && !was_over && (end.is_none() || is_held) {
-            // It is the one that it was before the gap.
-            (job.doubt, job.gap) = (false, None);
             job.ran |= events.iter().any(|event| has_run(event.status));
-            return self.release(number);
+            if !was_outdated {
+                // It is the one that it was before the gap.
+                (job.doubt, job.gap) = (false, None);
+                self.release(number);
+            }
+            return;
+        }
+        // The list in which it does not stand is of a connection before this one, or older than it.
+        let listed = job.missed == self.connection;
+        let begins = |event: &Event| event.status == Status::Created && !before(event);
+        let begun = events.first().is_some_and(|first| !listed || begins(first));
+        if missing == Some(Loss::Unheard) && begun && !events.iter().any(is_over) {
+            return self.find_alive(number, &events, listed);
         }
         // What QEMU listed under this id may be the job that has ended since it was asked; else it
         // is one that began after the known one had ended.
@@ -140,6 +149,9 @@ impl Jobs {
             let mut later = job.later();
             later.last_heard = heir.or(listed).or(later.last_heard);
             later.only_listed = heir.is_none() && listed.is_some();
+            if was_outdated {
+                later.part(true);
+            }
             later
         });
         let id = job.id.clone();
@@ -150,6 +162,25 @@ impl Jobs {
         match later {
             Some(later) => self.succeed(number, &id, later),
             None => self.let_go(number, missing),
+        }
+    }
+
+    /// It was taken to be gone without having been heard of, and has begun. `listed`: behind the
+    /// list of this connection, so that the wire has the rest.
+    fn find_alive(&mut self, number: u64, events: &[Event], listed: bool) {
+        let (connection, awaited) = (self.connection, self.is_listing && !listed);
+        let Some(job) = self.all.get_mut(&number) else { return };
+        job.stage = Stage::Living;
+        (job.connection, job.awaited) = (connection, awaited);
+        for event in events {
+            job.note(event);
+            job.born |= event.status == Status::Created;
+            job.last_heard = job.last_heard.max(event.timestamp);
+        }
+        if listed {
+            (job.whole, job.doubt, job.gap) = (true, false, None);
+        } else {
+            job.part(true);
         }
     }
 
@@ -289,6 +320,11 @@ fn own(job: &Job, mut events: Vec<Event>, said: &Said) -> (Vec<Event>, Option<Ev
     let has_heir = events.len() > 1 && events.last().is_some_and(creates);
     let heir = if has_heir { events.pop() } else { None };
     (events, heir)
+}
+
+/// An answer to this is one of it.
+fn is_answered(inquiry: Inquiry) -> bool {
+    matches!(inquiry, Inquiry::Made | Inquiry::Outdated)
 }
 
 /// Nothing more comes of the job behind this.

@@ -34,7 +34,7 @@ impl<T: Ticket> Session<T> {
         let enable = oob.then_some("{\"enable\":[\"oob\"]}");
         let purpose = Purpose::Capabilities { oob };
         self.send("qmp_capabilities", enable, purpose, None, acts);
-        self.stage = Stage::Negotiating { greeting: text.into() };
+        self.stage = Stage::Negotiating { greeting: text.into(), heard: false };
         self.jobs.handle_unheard();
         self.tell(now, acts);
     }
@@ -45,9 +45,7 @@ impl<T: Ticket> Session<T> {
         if oob {
             self.exchange.limit(OOB_IN_BAND_MAX);
         }
-        self.jobs.handle_unheard();
-        self.tell(now, acts);
-        let Stage::Negotiating { greeting } = std::mem::replace(&mut self.stage, Stage::Down)
+        let Stage::Negotiating { greeting, .. } = std::mem::replace(&mut self.stage, Stage::Down)
         else {
             unreachable!("only a session that negotiates awaits that reply")
         };

@@ -77,6 +77,7 @@ impl<T: Ticket> Session<T> {
                     let what = "is an event of a job, and does not say of which";
                     self.diary.malformed(what, text.len(), acts);
                 }
+                self.end_straggler(now, acts);
             }
             Ok(Message::Greeting(version)) => self.handle_greeting(version, text, now, acts),
             Ok(Message::Return { id, value }) => {
@@ -107,6 +108,17 @@ impl<T: Ticket> Session<T> {
             let event = decode::event(*kind, event.timestamp, fields, event.text);
             self.handle_job_event(event, now, acts);
         }
+        self.end_straggler(now, acts);
+    }
+
+    /// The first event behind the greeting may be of before: what follows on it is not heard until
+    /// QEMU has agreed.
+    fn end_straggler(&mut self, now: Now, acts: &mut Vec<Act<T>>) {
+        let Stage::Negotiating { heard, .. } = &mut self.stage else { return };
+        if !std::mem::replace(heard, true) {
+            self.jobs.handle_unheard();
+            self.tell(now, acts);
+        }
     }
 
     /// Any event, of a job or not.
@@ -129,10 +141,11 @@ impl<T: Ticket> Session<T> {
     /// Also before the greeting: such events are genuine.
     fn handle_job_event(&mut self, event: Event, now: Now, acts: &mut Vec<Act<T>>) {
         self.diary.job_event();
-        let sure = matches!(
-            self.stage,
-            Stage::Reconciling { .. } | Stage::Recovering { .. } | Stage::Ready
-        );
+        let sure = match self.stage {
+            Stage::Reconciling { .. } | Stage::Recovering { .. } | Stage::Ready => true,
+            Stage::Negotiating { heard, .. } => heard,
+            _ => false,
+        };
         self.jobs.handle_event(event, sure);
         self.pump(now, acts);
     }

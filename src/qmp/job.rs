@@ -22,6 +22,8 @@ pub struct Job {
     pub connection: u64,
     /// In which connection QEMU listed it last.
     pub listed: u64,
+    /// In which connection it was gone, and did not stand in the list.
+    pub missed: u64,
     /// Its id is given to no other job.
     pub once: bool,
     /// QEMU keeps it when it has concluded.
@@ -46,7 +48,8 @@ pub struct Job {
     pub held: Option<Box<Event>>,
     /// When QEMU was last heard to speak of it, or when we began to watch it.
     pub last_heard: Option<Timestamp>,
-    /// That is when a list was asked for in which it stands. It may have begun behind that.
+    /// It stands in a list and was not heard to speak: it may have begun behind that moment, which
+    /// is when the list was asked for, or its handle made.
     pub only_listed: bool,
     /// The same when the earliest gap began that the journal has not closed, and whether it lived
     /// then, for certain.
@@ -98,6 +101,8 @@ pub enum Inquiry {
     None,
     Wanted,
     Made,
+    /// Made, and there was a gap since: of that the answer says nothing.
+    Outdated,
 }
 
 /// What became of the commands of one kind for a job.
@@ -147,6 +152,7 @@ impl Job {
             status: Status::Unknown,
             connection: 0,
             listed: 0,
+            missed: 0,
             once: ours || matches!(stage, Stage::Expected { made: true, .. }),
             stays: None,
             whole: false,
@@ -191,6 +197,23 @@ impl Job {
         }
     }
 
+    /// There was a gap: from here on its id may mean another job.
+    pub fn part(&mut self, has_journal: bool) {
+        // An id that is made once means no other job, nor does one of ours that QEMU keeps.
+        let kept = self.ours && self.stays == Some(true);
+        self.doubt = !self.once && !kept;
+        self.whole = false;
+        self.gap = self.since();
+        let may_live = matches!(self.stage, Stage::Living | Stage::Starting);
+        if may_live && self.doubt && has_journal {
+            self.inquiry = match self.inquiry {
+                Inquiry::Made => Inquiry::Outdated,
+                Inquiry::None => Inquiry::Wanted,
+                other => other,
+            };
+        }
+    }
+
     /// It was heard of in this connection, and not to have gone.
     pub fn lives_here(&self) -> bool {
         self.stage == Stage::Living && self.status != Status::Null && !self.awaited && !self.doubt
@@ -210,6 +233,13 @@ impl Job {
     /// It has gone while it was being started, and had no end.
     pub fn is_undone(&self) -> bool {
         self.stage == Stage::Starting && self.status == Status::Null && self.held.is_none()
+    }
+
+    /// The journal was read for it. True when that was before a gap: it is to be asked again.
+    pub fn settle_inquiry(&mut self) -> bool {
+        let was_outdated = self.inquiry == Inquiry::Outdated;
+        self.inquiry = if was_outdated { Inquiry::Wanted } else { Inquiry::None };
+        was_outdated
     }
 
     /// How it ended, or whether it is the one that was known, only the journal can tell.

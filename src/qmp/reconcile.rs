@@ -37,9 +37,8 @@ impl Jobs {
         self.soft_shutdown = None;
     }
 
-    /// QEMU greets, or has agreed. What happens in between it says to nobody, but for an event that
-    /// it was about to write before: that may stand behind the greeting. What it says once it has
-    /// agreed may overtake its reply, and is not told from that.
+    /// QEMU greets, or has written behind its greeting what it was about to write before. What
+    /// happens from here on until it has agreed it says to nobody.
     pub fn handle_unheard(&mut self) {
         let heard = |(number, job): (&u64, &Box<Job>)| {
             (!matches!(job.stage, Stage::Expected { .. })).then_some(*number)
@@ -50,26 +49,12 @@ impl Jobs {
         }
     }
 
-    /// From here on its id may mean another job.
+    /// What it holds is told: whatever comes may be another job's end.
     fn part(&mut self, number: u64) {
-        let job = self.all.get_mut(&number).expect("it was there just now");
-        // An id that is made once means no other job, nor does one of ours that QEMU keeps.
-        let kept = job.ours && job.stays == Some(true);
-        let doubt = !job.once && !kept;
-        if job.held.is_some() {
-            // What comes may be another job's end.
-            self.release(number);
-            if let Some(job) = self.all.get_mut(&number) {
-                job.doubt = doubt;
-            }
-            return;
-        }
-        job.whole = false;
-        job.gap = job.since();
-        job.doubt = doubt;
-        let may_live = matches!(job.stage, Stage::Living | Stage::Starting);
-        if may_live && doubt && self.reading.is_some() && job.inquiry == Inquiry::None {
-            job.inquiry = Inquiry::Wanted;
+        self.release(number);
+        let has_journal = self.reading.is_some();
+        if let Some(job) = self.all.get_mut(&number) {
+            job.part(has_journal);
         }
     }
 
@@ -178,6 +163,9 @@ impl Jobs {
         }
         self.ask_for_expected();
         let ids: BTreeSet<_> = listing.iter().map(|listed| listed.id.as_str()).collect();
+        for job in self.all.values_mut().filter(|job| matches!(job.stage, Stage::Missing(_))) {
+            job.missed = self.connection;
+        }
         let gone: Vec<u64> =
             self.all.iter().filter(|(_, job)| job.awaited).map(|(number, _)| *number).collect();
         for number in gone {
@@ -186,6 +174,7 @@ impl Jobs {
                 job.awaited = false;
                 continue;
             }
+            job.missed = self.connection;
             let loss = match job.stage {
                 Stage::Starting => Loss::NotStarted,
                 Stage::Expected { hope: Hope::Unheard, .. } => Loss::Unheard,
@@ -316,6 +305,8 @@ impl Jobs {
         }
         let number = self.current[listed.id.as_str()];
         let job = self.all.get_mut(&number).expect("current names what is there");
+        // When its handle was made is no moment at which it lived.
+        job.only_listed |= job.is_unheard();
         // It never ran, and QEMU still keeps it: what is undone is cancelled.
         let undone = job.whole && !job.ran && listed.error.is_some();
         job.stage = Stage::Living;

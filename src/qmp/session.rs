@@ -95,6 +95,9 @@ pub(super) enum Stage {
     /// `qmp_capabilities` was sent.
     Negotiating {
         greeting: Box<str>,
+        /// An event has come, which QEMU may have been about to write before the greeting. Those
+        /// behind it are all that happens.
+        heard: bool,
     },
     /// QEMU was asked which jobs it has.
     Reconciling {

@@ -53,6 +53,14 @@ fn an_event_behind_the_greeting_may_be_the_last_that_is_heard_for_a_while() {
     world.status("j", "concluded null");
     world.reconciles("", "");
     assert_eq!(world.ends(), ["end 1 j lost Gone inferred"], "nobody knows that it never ran");
+
+    let mut world = World::new("7.2", settings());
+    world.session.start(None, world.now, &mut Vec::new());
+    world.connects(ONE);
+    world.greets();
+    world.status("former", "null");
+    world.status("j", "created running aborting concluded null");
+    assert_eq!(world.ends(), ["end 1 j failed \"?\" inferred"], "all of it was heard");
 }
 
 #[test]

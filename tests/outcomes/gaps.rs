@@ -313,6 +313,7 @@ fn an_event_that_overtakes_the_agreement_is_of_the_job_behind_the_gap() {
     world.later(6);
     world.connects(ONE);
     world.greets();
+    world.event("RESUME", "{}");
     world.status("drive0", "pending");
     world.completed("drive0", "stream", Some("EIO"));
     world.agrees();

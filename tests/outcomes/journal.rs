@@ -90,6 +90,90 @@ fn of_a_job_that_only_the_journal_has_heard_of_it_tells_the_end_or_that_it_is_go
 }
 
 #[test]
+fn one_that_began_behind_the_list_in_which_it_does_not_stand_is_not_gone() {
+    let mut world = journaled();
+    world.watches(1, "theirs", &[]);
+    world.drops_and_meets(ONE);
+    world.reconciles("", "");
+    // It is read sooner than the wire.
+    let created = world.line("JOB_STATUS_CHANGE", r#"{"id": "theirs", "status": "created"}"#);
+    world.finds(found(1, std::slice::from_ref(&created)));
+    assert_eq!(world.ends(), [""; 0]);
+    world.hears(&created);
+    world.status("theirs", "running");
+    world.completed("theirs", "stream", None);
+    assert_eq!(world.ends(), ["end 1 theirs succeeded for [1]"]);
+}
+
+#[test]
+fn one_that_began_in_a_later_gap_is_judged_by_the_next_list() {
+    let began = |listed: &str| {
+        let mut world = journaled();
+        world.watches(1, "theirs", &[]);
+        world.drops_and_meets(ONE);
+        world.reconciles("", "");
+        world.drops();
+        let created = world.line("JOB_STATUS_CHANGE", r#"{"id": "theirs", "status": "created"}"#);
+        world.finds(found(1, &[created]));
+        assert_eq!(world.ends(), [""; 0]);
+        world.later(6);
+        world.meets(ONE);
+        world.reconciles(listed, "");
+        assert_eq!(world.story().last().unwrap(), "read for theirs");
+        world
+    };
+    let mut world = began(r#"{"id": "theirs", "type": "stream", "status": "running"}"#);
+    world.finds(Findings::default());
+    world.completed("theirs", "stream", None);
+    assert_eq!(world.ends(), ["end 1 theirs succeeded for [1]"]);
+    let mut world = began("");
+    world.finds(Findings::default());
+    assert_eq!(world.ends(), ["end 1 theirs lost Gone inferred for [1]"]);
+}
+
+/// Since when a handle waits is no moment at which its job lived.
+#[test]
+fn one_that_is_listed_and_was_not_heard_of_began_behind_the_making_of_its_handle() {
+    let mut world = journaled();
+    world.drops();
+    world.watches(1, "theirs", &[]);
+    let created = world.line("JOB_STATUS_CHANGE", r#"{"id": "theirs", "status": "created"}"#);
+    world.later(6);
+    world.meets(ONE);
+    let job = r#"{"id": "theirs", "type": "stream", "status": "running"}"#;
+    world.reconciles(job, "");
+    world.drops_and_meets(ONE);
+    world.reconciles(job, "");
+    world.finds(found(1, &[created]));
+    assert_eq!(world.ends(), [""; 0]);
+    world.completed("theirs", "stream", None);
+    assert_eq!(world.ends(), ["end 1 theirs succeeded for [1]"]);
+}
+
+/// What was read before a gap says nothing of it.
+#[test]
+fn a_gap_that_begins_while_the_journal_is_read_is_asked_for_as_well() {
+    let mut world = doubted("theirs");
+    let read = world.requests.pop().unwrap();
+    world.drops();
+    let line = world.line("BLOCK_JOB_CANCELLED", r#"{"device": "theirs", "type": "stream"}"#);
+    world.later(6);
+    world.connects(ONE);
+    world.greets();
+    let alive = r#"{"id": "theirs", "status": "running"}"#;
+    let mut findings = found(1, &[world.line("JOB_STATUS_CHANGE", alive)]);
+    findings.jobs[0].1[0].timestamp = Some(Timestamp { seconds: 1000, microseconds: 2 });
+    world.agrees();
+    world.finds(findings);
+    world.status("theirs", "concluded null");
+    world.reconciles("", "");
+    let again = world.requests.pop().unwrap();
+    assert_eq!(again.wanted[0].since, read.wanted[0].since);
+    world.finds(found(1, &[line]));
+    assert_eq!(world.ends(), ["end 1 theirs cancelled recovered"]);
+}
+
+#[test]
 fn it_is_asked_when_qemu_is_dead_and_when_it_is_given_up() {
     let mut world = journaled();
     world.status("theirs", "created running");
@@ -205,6 +289,7 @@ fn a_job_that_is_heard_of_behind_a_held_end_is_the_next_one() {
     world.status("drive0", "concluded null");
     assert_eq!(world.ends(), [""; 0]);
     world.greets();
+    world.event("RESUME", "{}");
     world.event(
         "BLOCK_JOB_ERROR",
         r#"{"device": "drive0", "operation": "read", "action": "report"}"#,
