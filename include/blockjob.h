@@ -279,7 +279,8 @@
 
 /**
  * There was no connection for as long as blockjob_monitor_set_lost_after() says, or there can be
- * none any more (fd:N).
+ * none any more (fd:N). Of a handle of whose job nothing was heard, and which was not started by
+ * it, that is no job's end either.
  */
 #define BLOCKJOB_LOSS_NO_CONNECTION 7
 

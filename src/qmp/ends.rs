@@ -60,10 +60,12 @@ impl Jobs {
         // An old QEMU has forgotten it by now, unless it was told to keep it.
         let stays = job.stays.unwrap_or(job.ours);
         let forgotten = !self.has_status && !stays && !lost;
-        // QEMU has said that it does not have it: what its id does from now on, another job does.
+        // QEMU has said that it does not have it, or nobody has said that there was one: what its
+        // id does from now on, another job does.
         let unlisted = matches!(event.loss, Some(Loss::Gone | Loss::Dismissed | Loss::Unheard));
+        let was_hope = lost && job.is_hope();
         self.told.push(Told::End(End { job: number, handles, event }));
-        if gone || forgotten || unlisted {
+        if gone || forgotten || unlisted || was_hope {
             self.remove_number(number);
         }
     }

@@ -34,6 +34,8 @@ pub struct Job {
     pub born: bool,
     pub ran: bool,
     pub aborted: bool,
+    /// The command that starts it was sent and not refused, or the program says so.
+    pub started: bool,
     /// It was ready once: a commit that was is an active one.
     pub was_ready: bool,
     /// There was a gap, and the id may mean another job since.
@@ -159,6 +161,7 @@ impl Job {
             born: false,
             ran: false,
             aborted: false,
+            started: false,
             was_ready: false,
             doubt: false,
             awaited: false,
@@ -228,6 +231,11 @@ impl Job {
     /// QEMU was never heard to speak of it.
     pub fn is_unheard(&self) -> bool {
         !self.born && !self.ran && self.status == Status::Unknown
+    }
+
+    /// Nobody knows that there was such a job: a handle waited for it, and that is all.
+    pub fn is_hope(&self) -> bool {
+        self.is_unheard() && self.listed == 0 && !self.started
     }
 
     /// It has gone while it was being started, and had no end.

@@ -142,6 +142,7 @@ impl Jobs {
         if let Some(job) = self.current.get(id.as_str()).and_then(|number| self.all.get_mut(number))
         {
             job.ours |= adopt;
+            job.started |= exists;
             if let Stage::Expected { hope, .. } = &mut job.stage {
                 *hope = (*hope).max(hoped);
             }
@@ -156,6 +157,7 @@ impl Jobs {
         let job = self.add(id, Stage::Expected { hope: hoped, made });
         job.handles.push(handle);
         job.ours |= adopt;
+        job.started = exists;
         job.last_heard = (!exists).then_some(now.wall);
         Ok(None)
     }
@@ -206,7 +208,7 @@ impl Jobs {
         match job.stage {
             Stage::Expected { .. } => {
                 job.stage = Stage::Starting;
-                job.ours = true;
+                (job.ours, job.started) = (true, true);
                 job.stays = stays.then_some(true);
                 job.last_heard = Some(now.wall);
                 Ok(())
@@ -233,7 +235,7 @@ impl Jobs {
             (false, _) => {
                 job.stage = Stage::Expected { hope: Hope::ToCome, made: true };
                 job.status = Status::Unknown;
-                (job.whole, job.ran, job.aborted) = (false, false, false);
+                (job.whole, job.ran, job.aborted, job.started) = (false, false, false, false);
             }
         }
     }

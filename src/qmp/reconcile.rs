@@ -72,6 +72,8 @@ impl Jobs {
             self.all.iter().map(|(number, job)| (*number, job.id.clone())).collect();
         for (number, id) in numbers {
             match self.all[&number].stage {
+                // Only the journal has told of it, and that may be the next process's.
+                Stage::Ended { lost: false, .. } if self.all[&number].is_hope() => {}
                 Stage::Ended { .. } => self.remove_number(number),
                 Stage::Missing(_) if self.current.get(&id) == Some(&number) => {
                     self.current.remove(&id);

@@ -336,3 +336,28 @@ fn an_end_from_before_the_greeting_is_told_with_it() {
     world.greets();
     assert_eq!(world.ends(), ["end 1 drive0 succeeded inferred"]);
 }
+
+/// Nobody has said that there was such a job; whatever begins by that id later has an end.
+#[test]
+fn a_handle_that_is_given_up_before_anything_was_heard_is_no_jobs_end() {
+    let mut world = World::connected("7.2");
+    world.drops();
+    world.watches(1, "theirs", &[]);
+    world.later(60);
+    assert_eq!(world.ends(), ["end 1 theirs lost NoConnection inferred for [1]"]);
+    world.meets(ONE);
+    world.reconciles(&running("theirs"), "");
+    world.completed("theirs", "stream", None);
+    assert_eq!(world.ends(), ["end 2 theirs succeeded"]);
+
+    // The program knows that this one was started: it is lost, and has no second end.
+    let mut world = World::connected("7.2");
+    world.drops();
+    world.watches(1, "theirs", &["exists"]);
+    world.later(60);
+    assert_eq!(world.ends(), ["end 1 theirs lost NoConnection inferred for [1]"]);
+    world.meets(ONE);
+    world.reconciles(&running("theirs"), "");
+    world.completed("theirs", "stream", None);
+    assert_eq!(world.ends(), [""; 0]);
+}

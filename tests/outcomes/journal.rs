@@ -635,3 +635,21 @@ fn an_end_before_the_shutdown_is_not_the_shutdowns() {
     world.finds(found(1, &[end]));
     assert_eq!(world.ends(), ["end 1 m succeeded recovered pivot? for [1]"]);
 }
+
+/// What the journal tells while nobody is connected may be of the process that is met then.
+#[test]
+fn an_end_that_only_the_journal_has_told_is_not_told_again_of_the_next_process() {
+    let mut world = journaled();
+    world.drops();
+    world.watches(1, "theirs", &[]);
+    let way = ["created", "running", "waiting", "pending", "concluded"].map(|status| {
+        let data = format!(r#"{{"id": "theirs", "status": "{status}"}}"#);
+        world.line("JOB_STATUS_CHANGE", &data)
+    });
+    world.later(60);
+    world.finds(found(1, &way));
+    assert_eq!(world.ends(), ["end 1 theirs succeeded recovered for [1]"]);
+    world.meets(OTHER);
+    world.reconciles(r#"{"id": "theirs", "type": "create", "status": "concluded"}"#, "");
+    assert_eq!(world.ends(), [""; 0]);
+}

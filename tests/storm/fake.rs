@@ -219,7 +219,7 @@ fn a_stream_may_begin_with_events_or_in_mid_message() {
         world.reconnect();
         world.qemu.step(world.now_us);
         let cancel = json!({"execute": "job-cancel", "arguments": {"id": "disk"}});
-        assert_eq!(world.qemu.foreign(&cancel)["return"], json!({}));
+        assert_eq!(world.qemu.foreign(world.now_us, &cancel)["return"], json!({}));
         world.rest();
         let words = world.words();
         let greeting = words.iter().position(|word| word == "greeting").expect("it comes");
@@ -241,7 +241,7 @@ fn an_event_may_stand_behind_the_greeting_and_is_then_alone_until_the_client_agr
         world.reconnect();
         world.rest();
         let cancel = json!({"execute": "job-cancel", "arguments": {"id": "disk"}});
-        assert_eq!(world.qemu.foreign(&cancel)["return"], json!({}));
+        assert_eq!(world.qemu.foreign(world.now_us, &cancel)["return"], json!({}));
         world.rest();
         let words = world.words();
         assert_eq!(words[0], "greeting");
@@ -343,7 +343,7 @@ fn random_world(version: Version, mut chance: Chance) -> (World, Vec<u8>) {
     for n in 0..60_u64 {
         let command = random_command(&mut chance, n);
         match chance.below(12) {
-            0 => _ = world.qemu.foreign(&command),
+            0 => _ = world.qemu.foreign(world.now_us, &command),
             1 => {
                 world.hear();
                 world.qemu.disconnect(world.client);

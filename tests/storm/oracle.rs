@@ -120,7 +120,6 @@ impl Oracle {
     ) -> Result<Option<Key>, String> {
         let id = event.text(Word::JobId).ok_or("an end without an id")?.to_owned();
         let key = Self::identify(machine, &id, event)?;
-        self.life.heard.insert((index, id.clone()));
         tally.count(format!("told {:?} {:?} {:?}", event.kind, event.outcome, event.origin));
         tally.count(format!("outcome {:?}", event.outcome));
         tally.count(format!("origin {:?}", event.origin));
@@ -134,6 +133,13 @@ impl Oracle {
             // Of no job that anybody has heard of; it excuses nothing.
             return Ok(None);
         }
+        // Neither by events nor by lists, and it was not started.
+        let listed = event.text(Word::TypeName).is_some();
+        let known = listed || self.life.heard.contains(&(index, id.clone()));
+        if event.loss == Some(Loss::NoConnection) && !known && !self.ours.contains(&id) {
+            return Ok(None);
+        }
+        self.life.heard.insert((index, id.clone()));
         if event.kind == Kind::Lost {
             self.life.lost.insert((index, id.clone()));
             if matches!(event.loss, Some(Loss::NoConnection | Loss::NotStarted)) {

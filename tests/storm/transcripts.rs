@@ -204,7 +204,7 @@ impl Recording {
                 }
                 "send" if other => {
                     for command in objects(&line.raw) {
-                        qemu.foreign(&command);
+                        qemu.foreign(now_us, &command);
                     }
                 }
                 "send" => {

@@ -234,7 +234,8 @@ impl Qemu {
     }
 
     /// A command on another monitor of the process.
-    pub fn foreign(&mut self, command: &Value) -> Value {
+    pub fn foreign(&mut self, now_us: u64, command: &Value) -> Value {
+        self.now_us = self.now_us.max(now_us);
         if self.state != State::Runs || self.stopped {
             return Value::Null;
         }

@@ -107,7 +107,7 @@ impl World {
 
     /// Ends the jobs that wait for somebody. False when none is left.
     fn release_jobs(&mut self) -> bool {
-        let mut found = false;
+        let (mut found, now_us) = (false, self.now_us);
         for machine in &mut self.machines {
             let living: Vec<String> = (machine.now().jobs().iter())
                 .filter(|truth| truth.dismissed.is_none() && truth.ended.is_none())
@@ -117,9 +117,9 @@ impl World {
                 found = true;
                 let cancel = json!({"execute": "block-job-cancel",
                                     "arguments": {"device": id, "force": true}});
-                machine.qemu().foreign(&cancel);
+                machine.qemu().foreign(now_us, &cancel);
                 let cancel = json!({"execute": "job-cancel", "arguments": {"id": id}});
-                machine.qemu().foreign(&cancel);
+                machine.qemu().foreign(now_us, &cancel);
             }
         }
         found

@@ -105,9 +105,14 @@ impl World {
                 }
             }
         };
-        let reply = self.machines[index]
-            .qemu()
-            .foreign(&json!({"execute": command, "arguments": arguments}));
+        // The program may have been told that it comes.
+        let is_open = !self.program.closed.contains(&index);
+        let id = arguments["job-id"].as_str().filter(|_| is_open && self.chance.one_in(6));
+        if let Some(id) = id {
+            self.watch(index, id, false, false);
+        }
+        let said = json!({"execute": command, "arguments": arguments});
+        let reply = self.machines[index].qemu().foreign(self.now_us, &said);
         self.tells(|| format!("{index} another: {command} {arguments} -> {}", short(&reply)));
         self.tally.count("foreign command");
     }
@@ -121,7 +126,7 @@ impl World {
             .collect();
         for id in ours {
             let dismiss = json!({"execute": "job-dismiss", "arguments": {"id": id}});
-            self.machines[index].qemu().foreign(&dismiss);
+            self.machines[index].qemu().foreign(self.now_us, &dismiss);
             self.tells(|| format!("{index} another: job-dismiss {id}"));
         }
     }
