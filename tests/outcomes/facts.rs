@@ -34,30 +34,21 @@ fn an_event_before_the_greeting_is_genuine() {
 /// one has written meanwhile. What follows on it is said to nobody.
 #[test]
 fn an_event_behind_the_greeting_may_be_the_last_that_is_heard_for_a_while() {
-    let mut world = World::new("7.2", settings());
-    world.session.start(None, world.now, &mut Vec::new());
-    world.connects(ONE);
-    world.greets();
+    let mut world = World::greeted("7.2");
     world.status("j", "created");
     world.agrees();
     let failed = r#"{"id": "j", "type": "create", "status": "concluded", "error": "no directory"}"#;
     world.reconciles(failed, "");
     assert_eq!(world.ends(), ["end 1 j failed \"no directory\" inferred"]);
 
-    let mut world = World::new("7.2", settings());
-    world.session.start(None, world.now, &mut Vec::new());
-    world.connects(ONE);
-    world.greets();
+    let mut world = World::greeted("7.2");
     world.status("j", "created");
     world.agrees();
     world.status("j", "concluded null");
     world.reconciles("", "");
     assert_eq!(world.ends(), ["end 1 j lost Gone inferred"], "nobody knows that it never ran");
 
-    let mut world = World::new("7.2", settings());
-    world.session.start(None, world.now, &mut Vec::new());
-    world.connects(ONE);
-    world.greets();
+    let mut world = World::greeted("7.2");
     world.status("former", "null");
     world.status("j", "created running aborting concluded null");
     assert_eq!(world.ends(), ["end 1 j failed \"?\" inferred"], "all of it was heard");

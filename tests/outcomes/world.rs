@@ -97,6 +97,15 @@ impl World {
         world
     }
 
+    /// One of which nothing but the greeting was heard.
+    pub fn greeted(version: &'static str) -> Self {
+        let mut world = Self::new(version, settings());
+        world.session.start(None, world.now, &mut world.acts);
+        world.connects(ONE);
+        world.greets();
+        world
+    }
+
     /// The connection stands, and QEMU has agreed.
     pub fn meets(&mut self, identity: Option<Identity>) {
         self.connects(identity);
