@@ -165,9 +165,6 @@ impl Jobs {
         }
         self.ask_for_expected();
         let ids: BTreeSet<_> = listing.iter().map(|listed| listed.id.as_str()).collect();
-        for job in self.all.values_mut().filter(|job| matches!(job.stage, Stage::Missing(_))) {
-            job.missed = self.connection;
-        }
         let gone: Vec<u64> =
             self.all.iter().filter(|(_, job)| job.awaited).map(|(number, _)| *number).collect();
         for number in gone {
@@ -176,7 +173,6 @@ impl Jobs {
                 job.awaited = false;
                 continue;
             }
-            job.missed = self.connection;
             let loss = match job.stage {
                 Stage::Starting => Loss::NotStarted,
                 Stage::Expected { hope: Hope::Unheard, .. } => Loss::Unheard,
@@ -189,6 +185,9 @@ impl Jobs {
                 }
                 _ => self.miss(number, loss),
             }
+        }
+        for job in self.all.values_mut().filter(|job| matches!(job.stage, Stage::Missing(_))) {
+            job.missed = self.connection;
         }
     }
 
