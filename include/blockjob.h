@@ -279,8 +279,8 @@
 
 /**
  * There was no connection for as long as blockjob_monitor_set_lost_after() says, or there can be
- * none any more (fd:N). Of a handle of whose job nothing was heard, and which was not started by
- * it, that is no job's end either.
+ * none any more (fd:N). Of a job that was only waited for and never heard of that is no job's end
+ * either, as for BLOCKJOB_LOSS_UNHEARD.
  */
 #define BLOCKJOB_LOSS_NO_CONNECTION 7
 

@@ -92,8 +92,8 @@ pub const BLOCKJOB_LOSS_QEMU_GONE: i32 = 5;
 /// Another process of QEMU answers now.
 pub const BLOCKJOB_LOSS_QEMU_RESTARTED: i32 = 6;
 /// There was no connection for as long as blockjob_monitor_set_lost_after() says, or there can be
-/// none any more (fd:N). Of a handle of whose job nothing was heard, and which was not started by
-/// it, that is no job's end either.
+/// none any more (fd:N). Of a job that was only waited for and never heard of that is no job's end
+/// either, as for BLOCKJOB_LOSS_UNHEARD.
 pub const BLOCKJOB_LOSS_NO_CONNECTION: i32 = 7;
 /// The program closed the monitor, or it was closed because the program took no events.
 pub const BLOCKJOB_LOSS_CLOSED: i32 = 8;
