@@ -1,6 +1,6 @@
 //! What became of jobs by QEMU's event journal. Part of [`Jobs`].
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     job::{Inquiry, Job, Stage},
@@ -127,6 +127,7 @@ impl Jobs {
         // The list in which it does not stand is of a connection before this one, or older than it.
         let listed = job.missed == self.connection;
         let begins = |event: &Event| event.status == Status::Created && !before(event);
+        job.awaited &= !events.first().is_some_and(begins);
         let begun = events.first().is_some_and(|first| !listed || begins(first));
         if missing == Some(Loss::Unheard) && begun && !events.iter().any(is_over) {
             return self.find_alive(number, &events, listed);
@@ -161,7 +162,7 @@ impl Jobs {
         self.note_read(number, &id, until);
         match later {
             Some(later) => self.succeed(number, &id, later),
-            None => self.let_go(number, missing),
+            None => self.let_go(number, missing, begun),
         }
     }
 
@@ -205,17 +206,20 @@ impl Jobs {
         }
     }
 
-    /// What its id does from now on, another job does.
-    fn let_go(&mut self, number: u64, missing: Option<Loss>) {
-        if let Some(job) = self.all.get_mut(&number) {
-            job.doubt = !job.once;
+    /// What its id does from now on, another job does; but QEMU may still have it. `begun`: it did
+    /// so behind the list in which it does not stand, or no list says so.
+    fn let_go(&mut self, number: u64, missing: Option<Loss>, begun: bool) {
+        let Some(job) = self.all.get_mut(&number) else { return };
+        job.doubt = !job.once;
+        if job.stage == (Stage::Ended { acknowledged: false, lost: true }) {
+            return;
         }
-        // QEMU does not have it any more, unless it could only not be asked.
-        let lost = Stage::Ended { acknowledged: false, lost: true };
-        let kept = self.all.get(&number).is_none_or(|job| job.stage == lost);
-        if missing.is_some_and(|loss| loss != Loss::NoConnection) && !kept {
-            self.remove_number(number);
+        // Whose process that was of which nobody had heard the journal does not say.
+        let may_be_there = missing == Some(Loss::NoConnection) || job.is_hope() && begun;
+        if missing.is_some() && !may_be_there {
+            return self.remove_number(number);
         }
+        self.current.entry(Arc::clone(&job.id)).or_insert(number);
     }
 
     /// Plays what the journal holds of one incarnation.

@@ -29,6 +29,7 @@ impl Jobs {
         if self.was_read(id, &event) {
             if event.status == Status::Null {
                 self.bury(id, true);
+                self.forget_end(id);
             }
             self.begin_behind(id, event.timestamp);
             self.told.push(Told::Event(event));
@@ -307,11 +308,17 @@ impl Jobs {
 
     /// Nothing of it is in QEMU any more.
     fn forget_in_qemu(&mut self, id: &str) {
-        let Some(number) = self.current.get(id).copied() else { return };
-        if matches!(self.all[&number].stage, Stage::Ended { .. }) {
-            self.all.remove(&number);
-        }
+        self.forget_end(id);
         self.current.remove(id);
+    }
+
+    /// The same of one whose end was told.
+    fn forget_end(&mut self, id: &str) {
+        let number = self.current.get(id).copied();
+        let ended = |number: &u64| matches!(self.all[number].stage, Stage::Ended { .. });
+        if number.is_some_and(|number| ended(&number)) {
+            self.remove(id);
+        }
     }
 
     /// A job without events of its own is gone before it could be asked for: which statuses it

@@ -22,7 +22,7 @@ pub struct Job {
     pub connection: u64,
     /// In which connection QEMU listed it last.
     pub listed: u64,
-    /// In which connection it was gone, and did not stand in the list.
+    /// In which connection it did not stand in the list.
     pub missed: u64,
     /// Its id is given to no other job.
     pub once: bool,
@@ -301,6 +301,8 @@ impl Job {
         self.len = event.len.or(self.len);
         self.offset = event.offset.or(self.offset);
         self.speed = event.speed.or(self.speed);
+        // An error of its input or output says so, and no status.
+        self.ran |= event.kind == Kind::Error;
         self.enter(match event.kind {
             Kind::Ready => Status::Ready,
             Kind::Pending => Status::Pending,

@@ -149,11 +149,7 @@ impl Jobs {
         self.graves.clear();
         self.begin_listing();
         for job in self.all.values_mut() {
-            job.awaited = match job.stage {
-                Stage::Expected { hope, .. } => hope != Hope::ToCome,
-                Stage::Starting | Stage::Living | Stage::Ended { .. } => true,
-                Stage::Missing(_) => false,
-            };
+            job.awaited = !matches!(job.stage, Stage::Expected { hope: Hope::ToCome, .. });
         }
     }
 
@@ -180,13 +176,15 @@ impl Jobs {
                 _ => Loss::Gone,
             };
             match job.stage {
-                Stage::Ended { .. } => {
-                    self.remove_number(number);
-                }
+                Stage::Ended { .. } => self.remove_number(number),
+                Stage::Missing(_) => {}
                 _ => self.miss(number, loss),
             }
         }
-        for job in self.all.values_mut().filter(|job| matches!(job.stage, Stage::Missing(_))) {
+        let missed = |job: &&mut Box<Job>| {
+            matches!(job.stage, Stage::Missing(_) | Stage::Expected { .. })
+        };
+        for job in self.all.values_mut().filter(missed) {
             job.missed = self.connection;
         }
     }

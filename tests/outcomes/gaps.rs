@@ -175,6 +175,20 @@ fn without_a_connection_for_too_long_jobs_are_given_up() {
     );
 }
 
+/// An error of its input or output is no status, and says that there is a job.
+#[test]
+fn one_of_which_an_error_alone_was_heard_is_given_up_and_has_no_second_end() {
+    let mut world = World::connected("7.2");
+    let error = r#"{"device": "theirs", "operation": "read", "action": "report"}"#;
+    world.event("BLOCK_JOB_ERROR", error);
+    world.drops();
+    world.later(60);
+    assert_eq!(world.ends(), ["end 1 theirs lost NoConnection inferred"]);
+    world.meets(ONE);
+    world.reconciles(r#"{"id": "theirs", "type": "create", "status": "concluded"}"#, "");
+    assert_eq!(world.ends(), [""; 0]);
+}
+
 #[test]
 fn a_monitor_that_was_never_there_gives_up_as_well() {
     let mut world = World::new("7.2", settings());
