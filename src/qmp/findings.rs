@@ -3,10 +3,11 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
+    found::{Found, has_run, is_over},
     job::{Inquiry, Job, Stage},
-    jobs::Jobs,
+    jobs::{Jobs, Told},
     journal::{Findings, Request, Wanted},
-    reading::{Said, digest_of},
+    reading::digest_of,
 };
 use crate::model::{Event, JobType, Loss, Origin, Status, Timestamp, Word};
 
@@ -89,12 +90,30 @@ impl Jobs {
     }
 
     fn handle_found(&mut self, number: u64, events: Vec<Event>) {
-        let asked = self.listing_asked;
-        let Some(reading) = &mut self.reading else { return };
-        let Some(job) = self.all.get_mut(&number) else { return };
+        let Some(found) = self.sort_out(number, events) else { return };
+        let job = &self.all[&number];
+        let (held, end) = (job.held.as_deref(), found.end());
+        let is_held = end.is_some() && held.and_then(digest_of) == end.and_then(digest_of);
+        // The wire has told the former one, and will tell this one too.
+        let comes = held.zip(end).is_some_and(|(held, end)| end.timestamp > held.timestamp);
+        let has_none = end.is_none() && !found.was_over(self.listing_asked);
+        if comes || found.missing.is_none() && (has_none || is_held) {
+            return self.find_same(number, &found);
+        }
+        if found.missing == Some(Loss::Unheard) && found.begun && !found.events.iter().any(is_over)
+        {
+            return self.find_alive(number, &found.events);
+        }
+        self.find_ended(number, found);
+    }
+
+    /// What it says of the job; `None` if that no longer matters.
+    fn sort_out(&mut self, number: u64, events: Vec<Event>) -> Option<Found> {
+        let reading = self.reading.as_ref()?;
+        let job = self.all.get_mut(&number)?;
         if !is_answered(job.inquiry) {
             // It is to be asked for once more, since more is known of it than when this was.
-            return;
+            return None;
         }
         let was_outdated = job.settle_inquiry();
         let missing = match job.stage {
@@ -102,77 +121,33 @@ impl Jobs {
             Stage::Starting | Stage::Living => None,
             // It has come and gone, unless it is to begin yet or only seems to have.
             Stage::Expected { .. } if events.iter().any(is_over) => Some(Loss::Gone),
-            Stage::Expected { .. } | Stage::Ended { .. } => return,
+            Stage::Expected { .. } | Stage::Ended { .. } => return None,
         };
-        let (events, heir) = own(job, events, &reading.said);
-        let held = job.held.as_deref().and_then(digest_of);
-        let end = events.iter().find(|event| event.kind.is_final());
-        let is_held = end.is_some_and(|end| held == digest_of(end));
-        // The wire has told the former one, and will tell this one too.
-        let comes =
-            end.zip(job.held.as_ref()).is_some_and(|(end, it)| end.timestamp > it.timestamp);
-        let before = |event: &Event| event.timestamp < asked;
-        // One that was undone has no end of its own either.
-        let undone = events.last().filter(|event| event.status == Status::Null);
-        let was_over = heir.as_ref().or(undone).is_some_and(before);
-        if comes || missing.is_none() && !was_over && (end.is_none() || is_held) {
-            job.ran |= events.iter().any(|event| has_run(event.status));
-            if !was_outdated {
-                // It is the one that it was before the gap.
-                (job.doubt, job.gap) = (false, None);
-                self.release(number);
-            }
-            return;
-        }
-        // The list in which it does not stand is of a connection before this one, or older than it.
-        let listed = job.missed == self.connection;
-        let begins = |event: &Event| event.status == Status::Created && !before(event);
-        job.awaited &= !events.first().is_some_and(begins);
-        let begun = events.first().is_some_and(|first| !listed || begins(first));
-        if missing == Some(Loss::Unheard) && begun && !events.iter().any(is_over) {
-            return self.find_alive(number, &events, listed);
-        }
-        // What QEMU listed under this id may be the job that has ended since it was asked; else it
-        // is one that began after the known one had ended.
-        let ended = end.and_then(|end| end.timestamp);
-        let is_seen = job.listed == self.connection || job.last_heard > ended;
-        let was_over = was_over || end.is_some_and(before) && is_seen || job.held.is_some();
-        let another = missing.is_none() && was_over;
-        if !another {
-            // The wire may still have it under way.
-            reading.ends.extend(end.and_then(digest_of));
-        }
-        let later = another.then(|| {
-            // It lived when it began, or when QEMU was asked and has said so; what came since may
-            // be behind its end.
-            let listed = asked.filter(|_| job.listed == self.connection);
-            let heir = heir.as_ref().and_then(|heir| heir.timestamp);
-            let mut later = job.later();
-            later.last_heard = heir.or(listed).or(later.last_heard);
-            later.only_listed = heir.is_none() && listed.is_some();
-            if was_outdated {
-                later.part(true);
-            }
-            later
-        });
-        let id = job.id.clone();
-        (job.held, job.doubt) = (None, false);
-        let until = events.last().and_then(|event| event.timestamp);
-        self.end_by_journal(number, events, missing.unwrap_or(Loss::Gone));
-        self.note_read(number, &id, until);
-        match later {
-            Some(later) => self.succeed(number, &id, later),
-            None => self.let_go(number, missing, begun),
+        let mut found = Found::new(job, events, &reading.said, self.listing_asked);
+        (found.missing, found.was_outdated) = (missing, was_outdated);
+        found.begun =
+            found.begins_here || !found.events.is_empty() && job.missed != self.connection;
+        Some(found)
+    }
+
+    /// It is the one that it was before the gap.
+    fn find_same(&mut self, number: u64, found: &Found) {
+        let Some(job) = self.all.get_mut(&number) else { return };
+        job.ran |= found.events.iter().any(|event| has_run(event.status));
+        if !found.was_outdated {
+            (job.doubt, job.gap) = (false, None);
+            self.release(number);
         }
     }
 
-    /// It was taken to be gone without having been heard of, and has begun. `listed`: behind the
-    /// list of this connection, so that the wire has the rest.
-    fn find_alive(&mut self, number: u64, events: &[Event], listed: bool) {
-        let (connection, awaited) = (self.connection, self.is_listing && !listed);
+    /// It was taken to be gone without having been heard of, and has begun.
+    fn find_alive(&mut self, number: u64, events: &[Event]) {
+        let (connection, is_listing) = (self.connection, self.is_listing);
         let Some(job) = self.all.get_mut(&number) else { return };
+        // Behind the list of this connection, so that the wire has the rest.
+        let listed = job.missed == connection;
         job.stage = Stage::Living;
-        (job.connection, job.awaited) = (connection, awaited);
+        (job.connection, job.awaited) = (connection, is_listing && !listed);
         for event in events {
             job.note(event);
             job.born |= event.status == Status::Created;
@@ -182,6 +157,37 @@ impl Jobs {
             (job.whole, job.doubt, job.gap) = (true, false, None);
         } else {
             job.part(true);
+        }
+    }
+
+    /// It has ended; and what QEMU seems to have of it may be another one.
+    fn find_ended(&mut self, number: u64, found: Found) {
+        let (asked, connection) = (self.listing_asked, self.connection);
+        let Some(reading) = &mut self.reading else { return };
+        let Some(job) = self.all.get_mut(&number) else { return };
+        let end = found.end();
+        let ended = end.and_then(|end| end.timestamp);
+        // What QEMU listed under this id may be the job that has ended since it was asked; else it
+        // is one that began after the known one had ended.
+        let is_seen = job.listed == connection || job.last_heard > ended;
+        let was_over = found.was_over(asked) || end.is_some() && ended < asked && is_seen;
+        let is_another = found.missing.is_none() && (was_over || job.held.is_some());
+        if !is_another {
+            // The wire may still have it under way.
+            reading.ends.extend(end.and_then(digest_of));
+        }
+        let later =
+            is_another.then(|| found.later(job, asked.filter(|_| job.listed == connection)));
+        (job.held, job.doubt) = (None, false);
+        job.awaited &= !found.begins_here;
+        let id = job.id.clone();
+        let Found { events, missing, begun, .. } = found;
+        let until = events.last().and_then(|event| event.timestamp);
+        self.end_by_journal(number, events, missing.unwrap_or(Loss::Gone));
+        self.note_read(number, &id, until);
+        match later {
+            Some(later) => self.succeed(number, &id, later),
+            None => self.let_go(number, missing, begun),
         }
     }
 
@@ -206,8 +212,7 @@ impl Jobs {
         }
     }
 
-    /// What its id does from now on, another job does; but QEMU may still have it. `begun`: it did
-    /// so behind the list in which it does not stand, or no list says so.
+    /// What its id does from now on, another job does; but QEMU may still have it.
     fn let_go(&mut self, number: u64, missing: Option<Loss>, begun: bool) {
         let Some(job) = self.all.get_mut(&number) else { return };
         job.doubt = !job.once;
@@ -290,7 +295,7 @@ impl Jobs {
                 continue;
             }
             if self.check_room().is_err() {
-                self.told.push(super::jobs::Told::Dropped(1));
+                self.told.push(Told::Dropped(1));
                 continue;
             }
             self.add(&id, Stage::Living);
@@ -301,43 +306,7 @@ impl Jobs {
     }
 }
 
-/// What is a job's own of what the journal holds from the moment on at which it was last heard of,
-/// and how another one of its id began behind that, which says that it had died with its QEMU.
-fn own(job: &Job, mut events: Vec<Event>, said: &Said) -> (Vec<Event>, Option<Event>) {
-    let creates = |event: &Event| event.status == Status::Created;
-    if job.gone_by.is_some() {
-        events.retain(|event| event.timestamp <= job.gone_by);
-    }
-    // One that was heard of before does not begin again.
-    let lived = job.since().filter(|(_, lived)| *lived).map(|(since, _)| since);
-    let later = |event: &Event| creates(event) && event.timestamp > lived;
-    if lived.is_some() && events.first().is_some_and(later) {
-        return (Vec::new(), Some(events.swap_remove(0)));
-    }
-    // What the wire told of another is not this one's.
-    let held = job.held.as_deref().and_then(digest_of);
-    let told =
-        |event: &Event| digest_of(event).is_some_and(|it| Some(it) != held && said.contains(it));
-    if events.iter().any(told) {
-        return (Vec::new(), None);
-    }
-    let has_heir = events.len() > 1 && events.last().is_some_and(creates);
-    let heir = if has_heir { events.pop() } else { None };
-    (events, heir)
-}
-
 /// An answer to this is one of it.
 fn is_answered(inquiry: Inquiry) -> bool {
     matches!(inquiry, Inquiry::Made | Inquiry::Outdated)
-}
-
-/// Nothing more comes of the job behind this.
-fn is_over(event: &Event) -> bool {
-    event.kind.is_final() || event.status == Status::Null
-}
-
-/// None comes to such a status without having run.
-fn has_run(status: Status) -> bool {
-    use Status::{Aborting, Concluded, Created, Null, Unknown};
-    !matches!(status, Unknown | Created | Aborting | Concluded | Null)
 }

@@ -7,8 +7,8 @@
 //! `incoming`, `requests`, [`control`], `info`, `progress`, `keepalive`, the program's own
 //! [`command`]s, and all that are under way in [`exchange`]), [`hub`] all of them. Which jobs there
 //! are and how each ends is [`jobs`]' to say: as it is heard in `hearing`, after a gap in
-//! `reconcile`, and from QEMU's event [`journal`] in `findings`, with what is kept for that in
-//! `reading`; `ends` tells it.
+//! `reconcile`, and from QEMU's event [`journal`] in `findings` (of one job in `found`), with
+//! what is kept for that in `reading`; `ends` tells it.
 //!
 //! What a session counts and says of itself is in its [`diary`]; how the wire is shown in a bug
 //! report in `wire`, and what is left out there in `secrets`.
@@ -28,6 +28,7 @@ mod ends;
 pub mod event;
 pub mod exchange;
 mod findings;
+mod found;
 mod handshake;
 mod hearing;
 pub mod hub;

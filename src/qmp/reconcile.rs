@@ -181,9 +181,8 @@ impl Jobs {
                 _ => self.miss(number, loss),
             }
         }
-        let missed = |job: &&mut Box<Job>| {
-            matches!(job.stage, Stage::Missing(_) | Stage::Expected { .. })
-        };
+        let missed =
+            |job: &&mut Box<Job>| matches!(job.stage, Stage::Missing(_) | Stage::Expected { .. });
         for job in self.all.values_mut().filter(missed) {
             job.missed = self.connection;
         }
