@@ -10,6 +10,12 @@ pub struct Timestamp {
 }
 
 impl Timestamp {
+    /// The moment behind this one, for comparing.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self { microseconds: self.microseconds.saturating_add(1), ..self }
+    }
+
     /// `2026-11-23T16:40:02.417472Z`; `None` for a time that an old or hostile QEMU made up.
     pub fn rfc_3339(self) -> Option<String> {
         let Self { seconds, microseconds } = self;

@@ -1,9 +1,11 @@
 //! How an end is told: by one function, once a job, with what else is to be said of it. Part of
 //! [`Jobs`].
 
+use std::sync::Arc;
+
 use super::{
     job::{Inquiry, Job, Stage},
-    jobs::{End, Jobs, Told},
+    jobs::{End, Jobs, Told, digest},
 };
 use crate::model::{Event, Kind, Loss, Origin, Outcome, Status, Word};
 
@@ -58,15 +60,28 @@ impl Jobs {
         job.inquiry = Inquiry::None;
         let handles = job.handles.clone();
         // An old QEMU has forgotten it by now, unless it was told to keep it.
-        let stays = job.stays.unwrap_or(job.ours);
+        let stays = job.stays.unwrap_or(job.is_ours());
         let forgotten = !self.has_status && !stays && !lost;
         // QEMU has said that it does not have it, or nobody has said that there was one: what its
         // id does from now on, another job does.
         let unlisted = matches!(event.loss, Some(Loss::Gone | Loss::Dismissed | Loss::Unheard));
-        let was_hope = lost && job.is_hope();
+        let (id, is_hope) = (Arc::clone(&job.id), job.is_hope());
+        let was_hope = lost && is_hope;
+        // Nor can QEMU mean it any more by its id.
+        let nameless = !is_hope && self.current.get(&id) != Some(&number);
         self.told.push(Told::End(End { job: number, handles, event }));
-        if gone || forgotten || unlisted || was_hope {
+        if !was_hope {
+            self.note_over(&id);
+        }
+        if gone || forgotten || unlisted || was_hope || nameless {
             self.remove_number(number);
+        }
+    }
+
+    /// Its end was told in this life: it is none of those that nobody remembers.
+    fn note_over(&mut self, id: &str) {
+        if let Some(reading) = self.reading.as_mut().filter(|it| it.forgotten != Inquiry::None) {
+            reading.over.insert(digest(id));
         }
     }
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use super::{
     found::{Found, has_run, is_over},
     job::{Inquiry, Job, Stage},
-    jobs::{Jobs, Told},
+    jobs::{Jobs, Told, digest},
     journal::{Findings, Request, Wanted},
     reading::digest_of,
 };
@@ -174,7 +174,7 @@ impl Jobs {
         let is_another = found.missing.is_none() && (was_over || job.held.is_some());
         if !is_another {
             // The wire may still have it under way.
-            reading.ends.extend(end.and_then(digest_of));
+            reading.expect(end.and_then(digest_of));
         }
         let later =
             is_another.then(|| found.later(job, asked.filter(|_| job.listed == connection)));
@@ -278,6 +278,7 @@ impl Jobs {
             return;
         }
         reading.forgotten = Inquiry::None;
+        let over = std::mem::take(&mut reading.over);
         let known = reading.known_until;
         let mut jobs = BTreeMap::<String, Vec<Event>>::new();
         for event in events {
@@ -290,7 +291,7 @@ impl Jobs {
             let new = |end: &Event| known.is_none() || end.timestamp > known;
             if !end.is_some_and(new)
                 || self.current.contains_key(id.as_str())
-                || self.buried(&id).is_some()
+                || over.contains(digest(&id))
             {
                 continue;
             }

@@ -2,7 +2,7 @@
 
 use super::{
     job::Job,
-    reading::{Said, digest_of},
+    reading::{Marks, digest_of},
 };
 use crate::model::{Event, Loss, Status, Timestamp};
 
@@ -24,7 +24,7 @@ pub struct Found {
 
 impl Found {
     /// `asked`: when QEMU was asked for its jobs.
-    pub fn new(job: &Job, events: Vec<Event>, said: &Said, asked: Option<Timestamp>) -> Self {
+    pub fn new(job: &Job, events: Vec<Event>, said: &Marks, asked: Option<Timestamp>) -> Self {
         let (events, heir) = own(job, events, said);
         let begins = |event: &Event| event.status == Status::Created && event.timestamp >= asked;
         let begins_here = events.first().is_some_and(begins);
@@ -57,7 +57,7 @@ impl Found {
 
 /// What is a job's own of what the journal holds from the moment on at which it was last heard of,
 /// and how another one of its id began behind that, which says that it had died with its QEMU.
-fn own(job: &Job, mut events: Vec<Event>, said: &Said) -> (Vec<Event>, Option<Event>) {
+fn own(job: &Job, mut events: Vec<Event>, said: &Marks) -> (Vec<Event>, Option<Event>) {
     let creates = |event: &Event| event.status == Status::Created;
     if job.gone_by.is_some() {
         events.retain(|event| event.timestamp <= job.gone_by);

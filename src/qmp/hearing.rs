@@ -30,6 +30,9 @@ impl Jobs {
             if event.status == Status::Null {
                 self.bury(id, true);
                 self.forget_end(id);
+                self.settle_reading(id, event.timestamp);
+            } else if let Some(number) = self.ended(id) {
+                self.note(number, &event);
             }
             self.begin_behind(id, event.timestamp);
             self.told.push(Told::Event(event));
@@ -37,8 +40,10 @@ impl Jobs {
         }
         let known = if event.status == Status::Created { self.create(id, sure) } else { true };
         if event.status == Status::Null {
+            let at = event.timestamp;
             self.told.push(Told::Event(event));
-            return self.handle_null(id);
+            self.settle_reading(id, at);
+            return self.handle_null(id, at);
         }
         if event.status != Status::Concluded {
             self.renew(id);
@@ -74,7 +79,8 @@ impl Jobs {
                 if matches!(job.stage, Stage::Expected { .. } | Stage::Starting)
                     || (matches!(job.stage, Stage::Missing(_)) && job.is_unheard()) =>
             {
-                (job.whole, job.born, job.connection) = (true, true, self.connection);
+                (job.whole, job.born, job.doubt) = (true, true, false);
+                job.connection = self.connection;
                 // What the journal holds from before is not this one's.
                 (job.gap, job.inquiry) = (None, Inquiry::None);
                 return true;
@@ -151,7 +157,7 @@ impl Jobs {
             return false;
         }
         match job.stage {
-            Stage::Ended { acknowledged: true, lost: false } if job.ours => {
+            Stage::Ended { acknowledged: true, lost: false } if job.is_ours() => {
                 self.wishes.insert(Wish::Dismiss(number));
                 false
             }
@@ -223,11 +229,7 @@ impl Jobs {
     fn begin_behind(&mut self, id: &str, at: Option<Timestamp>) {
         let job = self.current.get(id).and_then(|number| self.all.get_mut(number));
         if let Some(job) = job.filter(|job| matches!(job.stage, Stage::Expected { .. })) {
-            let next = |Timestamp { seconds, microseconds }| {
-                let microseconds = microseconds.saturating_add(1);
-                Timestamp { seconds, microseconds }
-            };
-            job.last_heard = job.last_heard.max(at.map(next));
+            job.last_heard = job.last_heard.max(at.map(Timestamp::next));
         }
     }
 
@@ -282,7 +284,7 @@ impl Jobs {
     }
 
     /// QEMU has forgotten a job, and said so.
-    fn handle_null(&mut self, id: &str) {
+    fn handle_null(&mut self, id: &str, at: Option<Timestamp>) {
         let number = self.current.get(id).copied();
         self.bury(id, number.is_some());
         let Some(number) = number else { return };
@@ -292,6 +294,7 @@ impl Jobs {
             Stage::Starting if job.whole && !job.ran => {
                 // Undone. Its reply says whether it was refused.
                 job.status = Status::Null;
+                job.last_heard = at.or(job.last_heard);
                 return;
             }
             Stage::Living if job.whole && !job.ran => self.end_undone(number),
@@ -314,10 +317,21 @@ impl Jobs {
 
     /// The same of one whose end was told.
     fn forget_end(&mut self, id: &str) {
-        let number = self.current.get(id).copied();
-        let ended = |number: &u64| matches!(self.all[number].stage, Stage::Ended { .. });
-        if number.is_some_and(|number| ended(&number)) {
+        if self.ended(id).is_some() {
             self.remove(id);
+        }
+    }
+
+    /// The job that QEMU means by an id, if its end was told.
+    fn ended(&self, id: &str) -> Option<u64> {
+        let ended = |number: &u64| matches!(self.all[number].stage, Stage::Ended { .. });
+        self.current.get(id).copied().filter(ended)
+    }
+
+    /// QEMU has said its last word of a job.
+    fn settle_reading(&mut self, id: &str, at: Option<Timestamp>) {
+        if let Some(reading) = &mut self.reading {
+            reading.settle(id, at);
         }
     }
 

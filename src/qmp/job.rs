@@ -12,8 +12,10 @@ pub struct Job {
     pub id: Arc<str>,
     pub stage: Stage,
     pub handles: Vec<u64>,
-    /// To be dismissed when its end was acknowledged.
+    /// To be dismissed when its end was acknowledged, whoever started it.
     pub ours: bool,
+    /// The command that starts it was sent by us, and not refused: it is to be dismissed as well.
+    pub by_us: bool,
     pub job_type: JobType,
     /// QEMU's word for its type where that is a newer QEMU's.
     newer_type: Option<Box<str>>,
@@ -34,7 +36,7 @@ pub struct Job {
     pub born: bool,
     pub ran: bool,
     pub aborted: bool,
-    /// The command that starts it was sent and not refused, or the program says so.
+    /// The program says that it was started.
     pub started: bool,
     /// It was ready once: a commit that was is an active one.
     pub was_ready: bool,
@@ -149,6 +151,7 @@ impl Job {
             stage,
             handles: Vec::new(),
             ours,
+            by_us: false,
             job_type: JobType::Unknown,
             newer_type: None,
             status: Status::Unknown,
@@ -203,7 +206,7 @@ impl Job {
     /// There was a gap: from here on its id may mean another job.
     pub fn part(&mut self, has_journal: bool) {
         // An id that is made once means no other job, nor does one of ours that QEMU keeps.
-        let kept = self.ours && self.stays == Some(true);
+        let kept = self.is_ours() && self.stays == Some(true);
         self.doubt = !self.once && !kept;
         self.whole = false;
         self.gap = self.since();
@@ -235,7 +238,23 @@ impl Job {
 
     /// Nobody knows that there was such a job: a handle waited for it, and that is all.
     pub fn is_hope(&self) -> bool {
-        self.is_unheard() && self.listed == 0 && !self.started
+        self.is_unheard() && self.listed == 0 && !self.started && !self.by_us
+    }
+
+    /// To be dismissed when its end was acknowledged.
+    pub fn is_ours(&self) -> bool {
+        self.ours || self.by_us
+    }
+
+    /// Its start was refused: what was heard of it is over, and it may be started again.
+    pub fn withdraw(&mut self) {
+        let stage = Stage::Expected { hope: Hope::ToCome, made: self.once };
+        *self = Self {
+            handles: std::mem::take(&mut self.handles),
+            connection: self.connection,
+            last_heard: self.last_heard.map(Timestamp::next),
+            ..Self::new(Arc::clone(&self.id), stage, self.ours)
+        };
     }
 
     /// It has gone while it was being started, and had no end.

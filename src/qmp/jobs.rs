@@ -66,8 +66,7 @@ pub struct Jobs {
     pub(super) is_listing: bool,
     /// The ids that came to their end since the listing was asked for, which may be staler than
     /// that, and whether the end was known. At most `GRAVES_MAX`; one more and nothing is believed
-    /// to live by that listing. None without a listing, unless the journal is asked for jobs that
-    /// nobody remembers.
+    /// to live by that listing. None without a listing.
     pub(super) graves: BTreeMap<u64, bool>,
     /// Counts the connections, and which of them was usable last.
     pub(super) connection: u64,
@@ -208,7 +207,7 @@ impl Jobs {
         match job.stage {
             Stage::Expected { .. } => {
                 job.stage = Stage::Starting;
-                (job.ours, job.started) = (true, true);
+                job.by_us = true;
                 job.stays = stays.then_some(true);
                 job.last_heard = Some(now.wall);
                 Ok(())
@@ -224,18 +223,21 @@ impl Jobs {
     /// The start's reply has come. Refused, the job was never there, and may be started again.
     pub fn started(&mut self, number: u64, accepted: bool) {
         let Some(job) = self.all.get_mut(&number) else { return };
+        if !accepted {
+            (job.by_us, job.stays) = (false, None);
+        }
         if job.stage != Stage::Starting {
             return;
         }
-        // Else its end waits for another reply.
-        let undone = job.is_undone();
-        match (accepted, undone) {
-            (true, false) => job.stage = Stage::Living,
-            (true, true) => self.end_undone(number),
-            (false, _) => {
-                job.stage = Stage::Expected { hope: Hope::ToCome, made: true };
-                job.status = Status::Unknown;
-                (job.whole, job.ran, job.aborted, job.started) = (false, false, false, false);
+        // Refused, it may be there all the same by an id that others know: one of them was sooner.
+        let is_there = !job.once && !matches!(job.status, Status::Unknown | Status::Null)
+            || job.held.is_some();
+        match accepted {
+            true if job.is_undone() => self.end_undone(number),
+            false if !is_there => job.withdraw(),
+            _ => {
+                job.stage = Stage::Living;
+                self.release_if_due(number);
             }
         }
     }
@@ -269,7 +271,7 @@ impl Jobs {
         let Stage::Ended { acknowledged, lost } = &mut job.stage else { return false };
         *acknowledged = true;
         // What was lost and is found again is left to its owner.
-        let dismisses = job.ours && !*lost && job.stays != Some(false);
+        let dismisses = !*lost && job.is_ours() && job.stays != Some(false);
         if dismisses && (job.status == Status::Concluded || !self.has_status) {
             self.wishes.insert(Wish::Dismiss(number));
         }
@@ -314,8 +316,7 @@ impl Jobs {
 
     /// An id has come to its end. `known`: also how.
     pub(super) fn bury(&mut self, id: &str, known: bool) {
-        let matters = self.is_listing || self.asks_for_forgotten();
-        if matters && self.graves.len() <= GRAVES_MAX {
+        if self.is_listing && self.graves.len() <= GRAVES_MAX {
             *self.graves.entry(digest(id)).or_default() |= known;
         }
     }

@@ -22,13 +22,17 @@ pub struct Reading {
     /// Whether the journal is asked how far it goes, and with that for jobs of the owner's that
     /// nobody remembers.
     pub forgotten: Inquiry,
-    /// Ends that the journal told and that may still be on the wire.
+    /// Jobs whose ends were told since the program began, as long as those are asked for that
+    /// nobody remembers.
+    pub over: Marks,
+    /// Ends that the journal told and that may still be on the wire. At most [`MARKS_MAX`]; what is
+    /// more is told twice.
     pub ends: BTreeSet<u64>,
     /// By the ids of jobs whose ends the journal told: up to when what the wire says is theirs, and
     /// in which connection that was. At most as many as jobs may be known.
     pub until: BTreeMap<String, (Timestamp, u64)>,
     /// Ends that the wire told while the journal may be asked, which are not another job's.
-    pub said: Said,
+    pub said: Marks,
 }
 
 impl Reading {
@@ -42,11 +46,26 @@ impl Reading {
                 told_until: None,
                 is_under_way: false,
                 forgotten: Inquiry::Wanted,
+                over: Marks::default(),
                 ends: BTreeSet::new(),
                 until: BTreeMap::new(),
-                said: Said::default(),
+                said: Marks::default(),
             })
         })
+    }
+
+    /// The wire may still have this end, which the journal told.
+    pub fn expect(&mut self, end: Option<u64>) {
+        if self.ends.len() < MARKS_MAX {
+            self.ends.extend(end);
+        }
+    }
+
+    /// The wire has had the last word of a job: what comes of its id from now on is another's.
+    pub fn settle(&mut self, id: &str, at: Option<Timestamp>) {
+        if self.until.get(id).is_some_and(|(until, _)| at >= Some(*until)) {
+            self.until.remove(id);
+        }
     }
 
     /// What the program may store, to be told of what comes after it when it begins anew.
@@ -56,19 +75,20 @@ impl Reading {
     }
 }
 
-/// Ends that the wire told. At most [`SAID_MAX`]; one more and none is believed to be untold.
+/// What was told, by its digest. At most [`MARKS_MAX`]; one more and nothing is believed to be
+/// untold.
 #[derive(Debug, Default)]
-pub struct Said(BTreeSet<u64>);
+pub struct Marks(BTreeSet<u64>);
 
-impl Said {
-    pub fn insert(&mut self, end: u64) {
-        if self.0.len() <= SAID_MAX {
-            self.0.insert(end);
+impl Marks {
+    pub fn insert(&mut self, mark: u64) {
+        if self.0.len() <= MARKS_MAX {
+            self.0.insert(mark);
         }
     }
 
-    pub fn contains(&self, end: u64) -> bool {
-        self.0.len() > SAID_MAX || self.0.contains(&end)
+    pub fn contains(&self, mark: u64) -> bool {
+        self.0.len() > MARKS_MAX || self.0.contains(&mark)
     }
 
     pub fn clear(&mut self) {
@@ -83,7 +103,7 @@ pub(super) fn digest_of(event: &Event) -> Option<u64> {
 
 /// Ends before a connection is usable, or while a journal is read. A QEMU that reaches it is
 /// flooding.
-const SAID_MAX: usize = 1 << 16;
+const MARKS_MAX: usize = 1 << 16;
 
 #[cfg(test)]
 mod tests {
@@ -95,7 +115,7 @@ mod tests {
         let mut settings = Settings::default();
         (settings.journal, settings.job_limit) = (true, 4);
         let mut jobs = Jobs::new(settings.into());
-        for number in 0..SAID_MAX + 100 {
+        for number in 0..MARKS_MAX + 100 {
             let json = format!("{{\"data\": {{\"device\": \"j{number}\"}}}}");
             let [data] = members(&json, ["data"]).unwrap();
             let event = decode("BLOCK_JOB_COMPLETED", None, data, &json).unwrap();
@@ -108,7 +128,7 @@ mod tests {
         };
         assert_eq!(jobs.all.len(), 4);
         // Nobody can say any more which ends were told, so none is taken for another job's.
-        assert_eq!(said(&jobs), (SAID_MAX + 1, true));
+        assert_eq!(said(&jobs), (MARKS_MAX + 1, true));
         jobs.handle_usable();
         assert_eq!(said(&jobs), (0, false));
     }

@@ -138,6 +138,11 @@ impl Jobs {
                 Stage::Expected { .. } if loss == Loss::QemuRestarted => {}
                 Stage::Expected { .. } | Stage::Starting | Stage::Living => self.miss(number, loss),
                 Stage::Missing(_) if loss == Loss::Closed => self.lose(number, loss),
+                Stage::Missing(Loss::NoConnection) if !self.all[&number].is_hope() => {
+                    // It was given up, and is gone.
+                    let job = self.all.get_mut(&number).expect("its number was just found");
+                    job.stage = Stage::Missing(loss);
+                }
                 Stage::Missing(_) | Stage::Ended { .. } => {}
             }
         }
@@ -146,7 +151,6 @@ impl Jobs {
     /// A listing is being asked for: it must speak of what lives now.
     pub fn handle_listing_asked(&mut self, now: Now) {
         self.listing_asked = Some(now.wall);
-        self.graves.clear();
         self.begin_listing();
         for job in self.all.values_mut() {
             job.awaited = !matches!(job.stage, Stage::Expected { hope: Hope::ToCome, .. });
@@ -172,11 +176,14 @@ impl Jobs {
             let loss = match job.stage {
                 Stage::Starting => Loss::NotStarted,
                 Stage::Expected { hope: Hope::Unheard, .. } => Loss::Unheard,
+                Stage::Missing(_) if job.is_hope() => Loss::Unheard,
                 _ if job.stays == Some(true) && same => Loss::Dismissed,
                 _ => Loss::Gone,
             };
             match job.stage {
                 Stage::Ended { .. } => self.remove_number(number),
+                // It was given up, and is gone.
+                Stage::Missing(Loss::NoConnection) => job.stage = Stage::Missing(loss),
                 Stage::Missing(_) => {}
                 _ => self.miss(number, loss),
             }
@@ -217,19 +224,13 @@ impl Jobs {
     /// journal.
     fn begin_listing(&mut self) {
         self.is_listing = true;
-        self.clear_graves();
+        self.graves.clear();
     }
 
     /// What ends from now on needs no grave; and those that were needed are no longer.
     fn end_listing(&mut self) {
         self.is_listing = false;
-        self.clear_graves();
-    }
-
-    fn clear_graves(&mut self) {
-        if !self.asks_for_forgotten() {
-            self.graves.clear();
-        }
+        self.graves.clear();
     }
 
     /// So many that QEMU has were not worth keeping, for more jobs run than may be known.

@@ -2,7 +2,10 @@
 
 use blockjob::qmp::control::Control;
 
-use crate::world::{ONE, World};
+use crate::{
+    journal::{found, journaled},
+    world::{ONE, OTHER, World},
+};
 
 const RUNNING: &str = r#"{"id": "own-1", "type": "stream", "status": "running"}"#;
 const CONCLUDED: &str =
@@ -257,6 +260,73 @@ fn a_job_that_was_undone_before_its_start_was_answered_has_an_end() {
     let mut world = undone();
     world.drops();
     assert_eq!(world.ends(), ["end 1 own-1 cancelled inferred for [1]"], "no reply will come");
+}
+
+/// A start by an id that others may use, and another client was sooner.
+fn refused_for_anothers_job() -> World {
+    let mut world = World::connected("7.2");
+    world.watches(1, "drive0", &[]);
+    world.starts_watched(1, "block-stream");
+    world.status("drive0", "created running");
+    world.refuses("GenericError", "Job ID 'drive0' already in use");
+    assert_eq!(world.ends(), [""; 0]);
+    world.story();
+    world
+}
+
+#[test]
+fn a_job_for_which_a_start_was_refused_is_anothers_and_is_not_dismissed() {
+    let mut world = refused_for_anothers_job();
+    world.completed("drive0", "stream", None);
+    world.status("drive0", "concluded");
+    assert_eq!(world.ends(), ["end 1 drive0 succeeded for [1]"]);
+    world.acknowledges(1);
+    assert_eq!(world.story(), ["answer 60 ok"]);
+}
+
+#[test]
+fn a_job_for_which_a_start_was_refused_and_that_is_gone_is_lost() {
+    let mut world = refused_for_anothers_job();
+    world.drops_and_meets(ONE);
+    world.reconciles("", "");
+    assert_eq!(world.ends(), ["end 1 drive0 lost Gone inferred for [1]"]);
+}
+
+/// Nor is the one that comes later.
+#[test]
+fn the_next_job_of_an_id_for_which_a_start_was_refused_is_not_dismissed() {
+    let mut world = World::connected("7.2");
+    world.watches(1, "drive0", &[]);
+    world.starts_watched(1, "block-stream");
+    world.status("drive0", "created null");
+    world.refuses("GenericError", "Node is busy");
+    world.status("drive0", "created running");
+    world.completed("drive0", "stream", None);
+    world.status("drive0", "concluded");
+    assert_eq!(world.ends(), ["end 1 drive0 succeeded for [1]"]);
+    world.acknowledges(1);
+    assert_eq!(world.story(), ["answer 60 ok"]);
+}
+
+/// A start that was refused, as QEMU told it, says nothing of the next.
+#[test]
+fn of_a_start_that_follows_a_refused_one_the_journal_tells_the_end() {
+    let mut world = journaled();
+    world.starts(1, "own-1");
+    world.status("own-1", "created null");
+    world.refuses("GenericError", "Node is busy");
+    world.starts_watched(1, "block-stream");
+    world.drops();
+    let lines = [
+        world.line("JOB_STATUS_CHANGE", r#"{"id": "own-1", "status": "created"}"#),
+        world.line("JOB_STATUS_CHANGE", r#"{"id": "own-1", "status": "running"}"#),
+        world.line("BLOCK_JOB_CANCELLED", r#"{"device": "own-1", "type": "stream"}"#),
+    ];
+    world.later(6);
+    world.meets(OTHER);
+    world.reconciles("", "");
+    world.finds(found(1, &lines));
+    assert_eq!(world.ends(), ["end 1 own-1 cancelled recovered for [1]"]);
 }
 
 #[test]

@@ -175,6 +175,25 @@ fn without_a_connection_for_too_long_jobs_are_given_up() {
     );
 }
 
+/// There was a gap while its handle waited, but not since it began.
+#[test]
+fn a_job_that_is_heard_from_its_beginning_to_its_end_behind_a_gap_is_not_in_doubt() {
+    let begun = || {
+        let mut world = World::connected("7.2");
+        world.watches(1, "theirs", &[]);
+        world.drops_and_meets(ONE);
+        world.status("theirs", "created running");
+        world.reconciles(r#"{"id": "theirs", "type": "create", "status": "running"}"#, "");
+        world
+    };
+    let mut world = begun();
+    world.status("theirs", "waiting pending concluded null");
+    assert_eq!(world.ends(), ["end 1 theirs succeeded for [1]"]);
+    let mut world = begun();
+    world.completed("theirs", "stream", None);
+    assert_eq!(world.ends(), ["end 1 theirs succeeded for [1]"], "and not as inferred");
+}
+
 /// An error of its input or output is no status, and says that there is a job.
 #[test]
 fn one_of_which_an_error_alone_was_heard_is_given_up_and_has_no_second_end() {

@@ -11,7 +11,7 @@ use blockjob::{
 
 use crate::world::{ONE, OTHER, World, settings};
 
-fn journaled() -> World {
+pub fn journaled() -> World {
     let mut with = settings();
     with.journal = true;
     World::connected_with("7.2", with)
@@ -28,7 +28,7 @@ fn doubted(id: &str) -> World {
 }
 
 /// Events as the journal has them.
-fn found(job: u64, lines: &[String]) -> Findings {
+pub fn found(job: u64, lines: &[String]) -> Findings {
     let event = |line: &String| -> Event {
         let Message::Event { name, timestamp, data } = parse(line).unwrap() else { panic!() };
         decode(&name, timestamp, data, line).unwrap()
@@ -443,6 +443,45 @@ fn jobs_that_nobody_remembers_are_found_behind_the_position_and_before_it_none()
     assert_eq!(world.ends(), ["end 1 own-2 succeeded recovered"], "the other was told before");
 }
 
+/// Who remembers it is told of it once, and by whom it comes first does not matter.
+#[test]
+fn a_remembered_job_that_the_journal_has_told_of_is_not_told_again_as_one_that_nobody_remembers() {
+    let mut with = settings();
+    with.journal = true;
+    with.journal_position = Some("1:0:cbf29ce484222325".into());
+    let mut world = World::new("7.2", with);
+    world.session.start(None, world.now, &mut Vec::new());
+    world.watches(1, "own-1", &["exists"]);
+    world.meets(ONE);
+    world.reconciles("", "");
+    let end = world.line("BLOCK_JOB_COMPLETED", r#"{"device": "own-1", "type": "stream"}"#);
+    world.finds(found(1, std::slice::from_ref(&end)));
+    assert_eq!(world.ends(), ["end 1 own-1 succeeded recovered for [1]"]);
+    let others = found(1, &[end]).jobs.remove(0).1;
+    world.finds(Findings { others, ..Findings::default() });
+    assert_eq!(world.ends(), [""; 0]);
+}
+
+#[test]
+fn a_job_that_the_wire_has_told_of_is_not_told_again_as_one_that_nobody_remembers() {
+    let mut with = settings();
+    with.journal = true;
+    with.journal_position = Some("1:0:cbf29ce484222325".into());
+    let mut world = World::new("7.2", with);
+    world.session.start(None, world.now, &mut Vec::new());
+    world.connects(ONE);
+    let end = world.line("BLOCK_JOB_COMPLETED", r#"{"device": "own-2", "type": "stream"}"#);
+    world.hears(&end);
+    world.status("own-2", "concluded null");
+    assert_eq!(world.ends(), ["end 1 own-2 succeeded"]);
+    world.greets();
+    world.agrees();
+    world.reconciles("", "");
+    let others = found(1, &[end]).jobs.remove(0).1;
+    world.finds(Findings { others, ..Findings::default() });
+    assert_eq!(world.ends(), [""; 0]);
+}
+
 #[test]
 fn jobs_that_nobody_remembers_and_that_have_no_room_are_counted() {
     let mut world = asks_for_forgotten_of(1);
@@ -634,107 +673,4 @@ fn an_end_before_the_shutdown_is_not_the_shutdowns() {
     world.shuts_down();
     world.finds(found(1, &[end]));
     assert_eq!(world.ends(), ["end 1 m succeeded recovered pivot? for [1]"]);
-}
-
-/// What the journal tells while nobody is connected may be of the process that is met then.
-#[test]
-fn an_end_that_only_the_journal_has_told_is_not_told_again_of_the_next_process() {
-    let mut world = journaled();
-    world.drops();
-    world.watches(1, "theirs", &[]);
-    let way = ["created", "running", "waiting", "pending", "concluded"].map(|status| {
-        let data = format!(r#"{{"id": "theirs", "status": "{status}"}}"#);
-        world.line("JOB_STATUS_CHANGE", &data)
-    });
-    world.later(60);
-    world.finds(found(1, &way));
-    assert_eq!(world.ends(), ["end 1 theirs succeeded recovered for [1]"]);
-    world.meets(OTHER);
-    world.reconciles(r#"{"id": "theirs", "type": "create", "status": "concluded"}"#, "");
-    assert_eq!(world.ends(), [""; 0]);
-}
-
-/// Who was asked for it may be gone by the time of the answer.
-#[test]
-fn an_end_that_only_the_journal_has_told_is_not_told_again_by_the_next_list() {
-    let mut world = journaled();
-    world.drops();
-    world.watches(1, "theirs", &[]);
-    let lines = [
-        world.line("JOB_STATUS_CHANGE", r#"{"id": "theirs", "status": "created"}"#),
-        world.line("BLOCK_JOB_COMPLETED", r#"{"device": "theirs", "type": "stream"}"#),
-    ];
-    world.later(6);
-    world.meets(ONE);
-    world.reconciles("", "");
-    assert_eq!(world.story().last().unwrap(), "read for theirs");
-    world.drops();
-    world.finds(found(1, &lines));
-    assert_eq!(world.ends(), ["end 1 theirs succeeded recovered for [1]"]);
-    world.later(6);
-    world.meets(OTHER);
-    world.reconciles(r#"{"id": "theirs", "type": "stream", "status": "concluded"}"#, "");
-    assert_eq!(world.ends(), [""; 0]);
-}
-
-/// The journal has all of a job before the wire has any of it, and QEMU keeps the job.
-fn begins_and_ends_behind_the_list() -> World {
-    let mut world = journaled();
-    world.drops_and_meets(ONE);
-    world.watches(1, "theirs", &[]);
-    let status = |word| format!(r#"{{"id": "theirs", "status": "{word}"}}"#);
-    let end = r#"{"device": "theirs", "type": "stream", "len": 8, "offset": 8, "speed": 0}"#;
-    let lines = [
-        world.line("JOB_STATUS_CHANGE", &status("created")),
-        world.line("JOB_STATUS_CHANGE", &status("running")),
-        world.line("BLOCK_JOB_COMPLETED", end),
-    ];
-    world.reconciles("", "");
-    assert_eq!(world.story().last().unwrap(), "read for theirs");
-    world.finds(found(1, &lines));
-    assert_eq!(world.ends(), ["end 1 theirs succeeded recovered for [1]"]);
-    for line in &lines {
-        world.hears(line);
-    }
-    world.status("theirs", "concluded");
-    assert_eq!(world.ends(), [""; 0]);
-    world
-}
-
-#[test]
-fn an_end_that_the_journal_told_before_the_wire_did_is_not_told_again_by_the_next_list() {
-    let mut world = begins_and_ends_behind_the_list();
-    world.drops_and_meets(ONE);
-    world.reconciles(r#"{"id": "theirs", "type": "stream", "status": "concluded"}"#, "");
-    assert_eq!(world.ends(), [""; 0]);
-}
-
-#[test]
-fn a_job_of_which_qemu_has_nothing_more_is_not_the_one_of_the_next_handle() {
-    let mut world = begins_and_ends_behind_the_list();
-    world.status("theirs", "null");
-    world.watches(2, "theirs", &[]);
-    assert_eq!(world.ends(), [""; 0]);
-    world.status("theirs", "created running");
-    world.completed("theirs", "stream", Some("EIO"));
-    assert_eq!(world.ends(), ["end 2 theirs failed \"EIO\" for [2]"]);
-}
-
-/// Asked for when there was no connection for too long, and answered while QEMU says what it has.
-#[test]
-fn who_waits_until_it_is_dismissed_is_answered_when_the_list_does_not_have_it() {
-    let mut world = journaled();
-    world.status("own-1", "created running");
-    world.watches(1, "own-1", &["exists"]);
-    world.drops();
-    let end = world.line("BLOCK_JOB_COMPLETED", r#"{"device": "own-1", "type": "stream"}"#);
-    world.later(60);
-    assert!(world.story().contains(&"read for own-1".into()));
-    world.meets(ONE);
-    world.finds(found(1, &[end]));
-    assert_eq!(world.ends(), ["end 1 own-1 succeeded recovered for [1]"]);
-    world.reconciles("", "");
-    world.story();
-    world.acknowledges(1);
-    assert_eq!(world.story(), ["answer 60 ok"]);
 }

@@ -9,4 +9,5 @@ mod gaps;
 mod journal;
 mod keepalive;
 mod progress;
+mod told_by_journal;
 mod world;

@@ -105,6 +105,7 @@ const GROUPS: &[(&str, &[&str])] = &[
             "acknowledged",
             "acknowledged early",
             "journal asked",
+            "journal position stored",
             "handle bound to an end",
             "pulls",
             "weather: death",

@@ -8,7 +8,7 @@ mod others;
 use std::collections::BTreeMap;
 
 use blockjob::{
-    model::{Event, Kind as EventKind, Settings},
+    model::{Event, Kind as EventKind, Settings, Word},
     qmp::{
         control::Control,
         jobs::{End, Watch},
@@ -41,8 +41,11 @@ pub struct World {
     pulls: bool,
     /// Of the program's present life.
     program: Program,
+    /// What the program has stored, over all lives: how far it had come with each machine's ends.
+    positions: BTreeMap<usize, Position>,
     lives: u64,
     ids: u64,
+    told: u64,
     oracle: Oracle,
     tally: Tally,
     /// What happened, in readable lines; `None` where nobody reads.
@@ -67,11 +70,20 @@ struct Weather {
     robs: bool,
 }
 
+/// Where a journal was when an end was told, and as the how manieth that was.
+#[derive(Clone)]
+struct Position {
+    text: String,
+    told: u64,
+}
+
 #[derive(Default)]
 struct Program {
     handles: Vec<Handle>,
     /// Whose end each number was, as far as that can be said.
     ended: BTreeMap<(usize, u64), Option<Key>>,
+    /// What came with each end, to be stored.
+    positions: BTreeMap<(usize, u64), Position>,
     reading: Vec<(usize, Request)>,
     closed: Vec<usize>,
     connected: Vec<bool>,
@@ -155,6 +167,8 @@ impl World {
             program: Program::default(),
             lives: 0,
             ids: 0,
+            told: 0,
+            positions: BTreeMap::new(),
             oracle: Oracle::default(),
             tally: Tally::default(),
             story: tells.then(Vec::new),
@@ -332,6 +346,13 @@ impl World {
         if let Some(Some(key)) = self.program.ended.get(&(machine, job)) {
             self.oracle.taken.insert((machine, *key));
         }
+        // It goes forward alone.
+        let stored = self.positions.get(&machine).map_or(0, |it| it.told);
+        if let Some(position) = self.program.positions.get(&(machine, job)) {
+            if position.told > stored {
+                self.positions.insert(machine, position.clone());
+            }
+        }
         self.library.acknowledge(machine, job, early, self.now_us);
     }
 
@@ -404,6 +425,11 @@ impl World {
             }
         }
         self.program.ended.insert((index, job), key);
+        if let Some(text) = event.text(Word::Position) {
+            self.told += 1;
+            let position = Position { text: text.to_owned(), told: self.told };
+            self.program.positions.insert((index, job), position);
+        }
         Ok(())
     }
 
@@ -499,6 +525,8 @@ impl World {
     fn be_born(&mut self) {
         self.lives += 1;
         let journals: Vec<bool> = self.machines.iter().map(|it| it.has_journal).collect();
+        let positions = &self.positions;
+        self.tally.count_many("journal position stored", positions.len() as u64);
         let lost_after = if self.chance.one_in(8) { 5 } else { 60 };
         let keepalive = self.chance.one_in(2);
         let marker = self.chance.one_in(3);
@@ -507,6 +535,7 @@ impl World {
             Settings {
                 owner: Some("own".into()),
                 journal: journals[index],
+                journal_position: positions.get(&index).map(|it| it.text.clone()),
                 lost_after: Some(lost_after * second),
                 keepalive: keepalive.then_some((10 * second, 2 * second)),
                 // What is asked for progress bars must change nothing of any end.

@@ -1,0 +1,194 @@
+//! What the journal has told of a job, and what QEMU's lists and its wire say of it then.
+
+use blockjob::qmp::journal::Findings;
+
+use crate::{
+    journal::{found, journaled},
+    world::{ONE, OTHER, World},
+};
+
+/// What the journal tells while nobody is connected may be of the process that is met then.
+#[test]
+fn an_end_that_only_the_journal_has_told_is_not_told_again_of_the_next_process() {
+    let mut world = journaled();
+    world.drops();
+    world.watches(1, "theirs", &[]);
+    let way = ["created", "running", "waiting", "pending", "concluded"].map(|status| {
+        let data = format!(r#"{{"id": "theirs", "status": "{status}"}}"#);
+        world.line("JOB_STATUS_CHANGE", &data)
+    });
+    world.later(60);
+    world.finds(found(1, &way));
+    assert_eq!(world.ends(), ["end 1 theirs succeeded recovered for [1]"]);
+    world.meets(OTHER);
+    world.reconciles(r#"{"id": "theirs", "type": "create", "status": "concluded"}"#, "");
+    assert_eq!(world.ends(), [""; 0]);
+}
+
+/// Who was asked for it may be gone by the time of the answer.
+#[test]
+fn an_end_that_only_the_journal_has_told_is_not_told_again_by_the_next_list() {
+    let mut world = journaled();
+    world.drops();
+    world.watches(1, "theirs", &[]);
+    let lines = [
+        world.line("JOB_STATUS_CHANGE", r#"{"id": "theirs", "status": "created"}"#),
+        world.line("BLOCK_JOB_COMPLETED", r#"{"device": "theirs", "type": "stream"}"#),
+    ];
+    world.later(6);
+    world.meets(ONE);
+    world.reconciles("", "");
+    assert_eq!(world.story().last().unwrap(), "read for theirs");
+    world.drops();
+    world.finds(found(1, &lines));
+    assert_eq!(world.ends(), ["end 1 theirs succeeded recovered for [1]"]);
+    world.later(6);
+    world.meets(OTHER);
+    world.reconciles(r#"{"id": "theirs", "type": "stream", "status": "concluded"}"#, "");
+    assert_eq!(world.ends(), [""; 0]);
+}
+
+/// The journal has all of a job before the wire has any of it, and QEMU keeps the job.
+fn begins_and_ends_behind_the_list(flags: &[&str]) -> World {
+    let mut world = journaled();
+    world.drops_and_meets(ONE);
+    world.watches(1, "theirs", flags);
+    let status = |word| format!(r#"{{"id": "theirs", "status": "{word}"}}"#);
+    let end = r#"{"device": "theirs", "type": "stream", "len": 8, "offset": 8, "speed": 0}"#;
+    let lines = [
+        world.line("JOB_STATUS_CHANGE", &status("created")),
+        world.line("JOB_STATUS_CHANGE", &status("running")),
+        world.line("BLOCK_JOB_COMPLETED", end),
+    ];
+    world.reconciles("", "");
+    assert_eq!(world.story().last().unwrap(), "read for theirs");
+    world.finds(found(1, &lines));
+    assert_eq!(world.ends(), ["end 1 theirs succeeded recovered for [1]"]);
+    for line in &lines {
+        world.hears(line);
+    }
+    world.status("theirs", "concluded");
+    assert_eq!(world.ends(), [""; 0]);
+    world
+}
+
+#[test]
+fn an_end_that_the_journal_told_before_the_wire_did_is_not_told_again_by_the_next_list() {
+    let mut world = begins_and_ends_behind_the_list(&[]);
+    world.drops_and_meets(ONE);
+    world.reconciles(r#"{"id": "theirs", "type": "stream", "status": "concluded"}"#, "");
+    assert_eq!(world.ends(), [""; 0]);
+}
+
+#[test]
+fn a_job_of_which_qemu_has_nothing_more_is_not_the_one_of_the_next_handle() {
+    let mut world = begins_and_ends_behind_the_list(&[]);
+    world.status("theirs", "null");
+    world.watches(2, "theirs", &[]);
+    assert_eq!(world.ends(), [""; 0]);
+    world.status("theirs", "created running");
+    world.completed("theirs", "stream", Some("EIO"));
+    assert_eq!(world.ends(), ["end 2 theirs failed \"EIO\" for [2]"]);
+}
+
+/// Asked for when there was no connection for too long, and answered while QEMU says what it has.
+#[test]
+fn who_waits_until_it_is_dismissed_is_answered_when_the_list_does_not_have_it() {
+    let mut world = journaled();
+    world.status("own-1", "created running");
+    world.watches(1, "own-1", &["exists"]);
+    world.drops();
+    let end = world.line("BLOCK_JOB_COMPLETED", r#"{"device": "own-1", "type": "stream"}"#);
+    world.later(60);
+    assert!(world.story().contains(&"read for own-1".into()));
+    world.meets(ONE);
+    world.finds(found(1, &[end]));
+    assert_eq!(world.ends(), ["end 1 own-1 succeeded recovered for [1]"]);
+    world.reconciles("", "");
+    world.story();
+    world.acknowledges(1);
+    assert_eq!(world.story(), ["answer 60 ok"]);
+}
+
+/// The same when the list comes first, which says that it is gone.
+#[test]
+fn who_waits_until_it_is_dismissed_is_answered_when_the_list_did_not_have_it() {
+    let mut world = journaled();
+    world.status("own-1", "created running");
+    world.watches(1, "own-1", &["exists"]);
+    world.drops();
+    let end = world.line("BLOCK_JOB_COMPLETED", r#"{"device": "own-1", "type": "stream"}"#);
+    world.later(60);
+    world.meets(ONE);
+    world.reconciles("", "");
+    world.finds(found(1, &[end]));
+    assert_eq!(world.ends(), ["end 1 own-1 succeeded recovered for [1]"]);
+    world.acknowledges(1);
+    assert_eq!(world.story(), ["answer 60 ok"]);
+}
+
+#[test]
+fn the_next_process_may_have_an_ended_job_of_the_same_id() {
+    let mut world = journaled();
+    world.status("theirs", "created running");
+    world.drops();
+    let end = world.line("BLOCK_JOB_COMPLETED", r#"{"device": "theirs", "type": "stream"}"#);
+    world.later(60);
+    world.meets(OTHER);
+    world.finds(found(1, &[end]));
+    assert_eq!(world.ends(), ["end 1 theirs succeeded recovered"]);
+    let job =
+        r#"{"id": "theirs", "type": "stream", "status": "concluded", "error": "No space left"}"#;
+    world.reconciles(job, "");
+    assert_eq!(world.ends(), ["end 2 theirs failed \"No space left\" recovered"]);
+}
+
+/// It was given up, and then a list did not have it: what its id means from then on is another.
+#[test]
+fn one_that_was_given_up_and_is_not_listed_is_not_the_next_one_of_its_id() {
+    let mut world = journaled();
+    world.status("theirs", "created running");
+    world.drops();
+    world.later(60);
+    world.meets(ONE);
+    world.reconciles("", "");
+    world.finds(Findings::default());
+    assert_eq!(world.ends(), ["end 1 theirs lost Gone inferred"]);
+    world.drops_and_meets(ONE);
+    world.reconciles(r#"{"id": "theirs", "type": "stream", "status": "running"}"#, "");
+    world.finds(Findings::default());
+    world.completed("theirs", "stream", None);
+    assert_eq!(world.ends(), ["end 2 theirs succeeded"]);
+}
+
+#[test]
+fn a_job_whose_end_the_journal_told_is_dismissed_when_qemu_still_has_it() {
+    let ready = |acknowledged_first: bool| {
+        let mut world = journaled();
+        world.drops_and_meets(ONE);
+        world.watches(1, "theirs", &["adopt"]);
+        let created = r#"{"id": "theirs", "status": "created"}"#;
+        let lines = [
+            world.line("JOB_STATUS_CHANGE", created),
+            world.line("BLOCK_JOB_COMPLETED", r#"{"device": "theirs", "type": "stream"}"#),
+        ];
+        world.reconciles("", "");
+        world.finds(found(1, &lines));
+        assert_eq!(world.ends(), ["end 1 theirs succeeded recovered for [1]"]);
+        if acknowledged_first {
+            world.acknowledges(1);
+        }
+        for line in &lines {
+            world.hears(line);
+        }
+        world.status("theirs", "concluded");
+        if !acknowledged_first {
+            world.acknowledges(1);
+        }
+        assert_eq!(world.story().last().unwrap(), "send job-dismiss,{id:theirs}");
+        world.status("theirs", "null");
+        assert_eq!(world.story().last().unwrap(), "answer 60 ok");
+    };
+    ready(false);
+    ready(true);
+}
