@@ -31,6 +31,11 @@ pub struct Life {
     lost: BTreeSet<(usize, String)>,
     /// Those of them that QEMU may have all the same: their end may come and be passed over.
     given_up: BTreeSet<(usize, String)>,
+    /// Handles that adopt their job.
+    pub adopting: BTreeSet<u64>,
+    /// Jobs whose ends were told for such a handle, and ends that the program took.
+    pub adopted: BTreeSet<(usize, Key)>,
+    taken: BTreeSet<(usize, Key)>,
     partial: BTreeMap<usize, Vec<u8>>,
     /// The place of the last event that was told of each machine, to be told in QEMU's order.
     place: BTreeMap<usize, u64>,
@@ -41,7 +46,9 @@ pub struct Life {
 pub struct Oracle {
     pub life: Life,
     /// Ends that the program took, in any life: these may be dismissed.
-    pub taken: BTreeSet<(usize, Key)>,
+    taken: BTreeSet<(usize, Key)>,
+    /// Ids of others' jobs that the program has adopted, in any life.
+    pub adopted: BTreeSet<String>,
     /// Ids that were told to be lost, in any life.
     pub lost_ever: BTreeSet<(usize, String)>,
     /// Ids that another client told to complete, so that nobody can say they did not pivot.
@@ -57,6 +64,12 @@ pub struct Oracle {
 pub type Verdict = Result<(), String>;
 
 impl Oracle {
+    /// The program has taken an end.
+    pub fn take(&mut self, index: usize, key: Key) {
+        self.taken.insert((index, key));
+        self.life.taken.insert((index, key));
+    }
+
     /// Another life of the program begins.
     pub fn reborn(&mut self) {
         self.life = Life::default();
@@ -183,7 +196,7 @@ impl Oracle {
             {
                 continue;
             }
-            if !self.ours.contains(&truth.id) {
+            if !self.ours.contains(&truth.id) && !self.adopted.contains(&truth.id) {
                 return Err(format!("{} was dismissed, and is another's", truth.id));
             }
             if !self.taken.contains(&(index, key)) {
@@ -231,6 +244,7 @@ impl Oracle {
             }
         }
         self.check_begun(index, machine, closed)?;
+        self.check_adopted(index, machine, closed)?;
         for (process, qemu) in machine.processes.iter().enumerate() {
             for truth in qemu.jobs().iter().filter(|truth| self.ours.contains(&truth.id)) {
                 let key = Key { process, number: truth.number };
@@ -245,6 +259,21 @@ impl Oracle {
                 if kept && taken && truth.dismissed.is_none() && !lost_now && !closed {
                     return Err(format!("{} was taken and never dismissed: {truth:?}", truth.id));
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// What was adopted and taken is dismissed.
+    fn check_adopted(&self, index: usize, machine: &Machine, closed: bool) -> Verdict {
+        let taken = self.life.taken.intersection(&self.life.adopted);
+        for (_, key) in taken.filter(|(of, _)| *of == index && !closed) {
+            let qemu = &machine.processes[key.process];
+            let truth = &qemu.jobs()[key.number];
+            let kept = !truth.auto_dismiss && truth.ran && qemu.is_alive();
+            let lost = self.life.lost.contains(&(index, truth.id.clone()));
+            if kept && truth.dismissed.is_none() && !lost {
+                return Err(format!("{} was adopted and never dismissed: {truth:?}", truth.id));
             }
         }
         Ok(())

@@ -106,6 +106,7 @@ const GROUPS: &[(&str, &[&str])] = &[
             "acknowledged early",
             "journal asked",
             "journal position stored",
+            "adopted",
             "handle bound to an end",
             "pulls",
             "weather: death",

@@ -22,7 +22,7 @@ use crate::{
     delivery::Delivery,
     library::{Library, Out},
     machine::{DISKS, Key, Machine, Read},
-    oracle::{Oracle, Verdict},
+    oracle::{Oracle, Verdict, is_unique},
     qemu::{
         odds::Odds,
         version::{Kind, Version},
@@ -344,7 +344,7 @@ impl World {
         self.tells(|| format!("{machine} acknowledged {job} early={early}"));
         self.tally.count(if early { "acknowledged early" } else { "acknowledged" });
         if let Some(Some(key)) = self.program.ended.get(&(machine, job)) {
-            self.oracle.taken.insert((machine, *key));
+            self.oracle.take(machine, *key);
         }
         // It goes forward alone.
         let stored = self.positions.get(&machine).map_or(0, |it| it.told);
@@ -425,6 +425,11 @@ impl World {
             }
         }
         self.program.ended.insert((index, job), key);
+        let is_adopted = handles.iter().any(|it| self.oracle.life.adopting.contains(it));
+        if let Some(key) = key.filter(|_| is_adopted) {
+            self.tally.count("adopted");
+            self.oracle.life.adopted.insert((index, key));
+        }
         if let Some(text) = event.text(Word::Position) {
             self.told += 1;
             let position = Position { text: text.to_owned(), told: self.told };
@@ -583,15 +588,22 @@ impl World {
     fn watch(&mut self, index: usize, id: &str, made: bool, exists: bool) -> u64 {
         self.ids += 1;
         let number = self.ids;
+        let adopt = !made && !exists && is_unique(id) && self.chance.one_in(3);
+        if adopt {
+            self.oracle.adopted.insert(id.to_owned());
+            self.oracle.life.adopting.insert(number);
+        }
         let watch = Watch {
             handle: number,
             id: id.to_owned(),
             exists,
             made,
-            adopt: false,
+            adopt,
             ended: self.delivery.latest_end(index, id),
         };
-        self.tells(|| format!("{index} handle {number} for {id} made={made} exists={exists}"));
+        self.tells(|| {
+            format!("{index} handle {number} for {id} made={made} exists={exists} adopt={adopt}")
+        });
         let handle =
             Handle { machine: index, number, id: id.into(), started: false, made, ended: false };
         self.program.handles.push(handle);
