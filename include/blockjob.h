@@ -23,7 +23,9 @@
  *         blockjob_event *event = NULL;
  *         int good = 0;
  *
- *         if (argc == 3 && blockjob_listener_new(&listener) == 0 &&
+ *         if (argc != 3)
+ *             return fprintf(stderr, "usage: %s unix:PATH ARGUMENTS\n", argv[0]), 1;
+ *         if (blockjob_listener_new(&listener) == 0 &&
  *             blockjob_listener_set_owner(listener, "example") == 0 &&
  *             blockjob_monitor_new(listener, argv[1], &monitor) == 0 &&
  *             blockjob_monitor_connect(monitor, -1) == 0 &&
@@ -59,10 +61,10 @@
  *
  * Connections. A monitor that was started connects again by itself whenever its connection has
  * ended. DISCONNECTED says that and why; then come the ends of the jobs that nobody heard
- * meanwhile, as far as QEMU or its journal knows them (their origin is RECOVERED), and then
- * CONNECTED. LOST is told when QEMU's process is gone, when QEMU does not know the job any more,
- * when the monitor is closed, or after a long time without a connection; never because QEMU is
- * silent.
+ * meanwhile, as far as QEMU or its journal knows them (their origin is RECOVERED, or INFERRED where
+ * that is not certain), and then CONNECTED. LOST is told when QEMU's process is gone, when QEMU
+ * does not know the job any more, when the monitor is closed, or after a long time without a
+ * connection; never because QEMU is silent.
  *
  * Taking. An end is claimed by each callback that asks for it (unless it only looks on, with
  * BLOCKJOB_OBSERVE) and by each open job handle. When at least one of them got it (the callback has
@@ -85,11 +87,13 @@
  * code, so a slow callback delays no reading; "blockjob-call" runs the callbacks, one at a time,
  * the events of one monitor in their order. It is not there where the program runs the callbacks in
  * a loop of its own, or takes events without callbacks (blockjob_listener_set_delivery()). Every
- * function may be called from any thread and inside any callback or free function, except where it
- * would wait for itself: that returns -EDEADLK at once. There is one more thread while a journal is
- * read, "blockjob-file", while a host's name is looked up, "blockjob-name" (up to eight), and while
- * it is looked who holds a monitor that does not answer, "blockjob-busy". All of them block every
- * signal but those of faults (SIGSEGV and the like), and no SIGPIPE comes from the library.
+ * function may be called from any thread and inside any callback or free function; there
+ * blockjob_listener_free(), and blockjob_listener_dispatch() and blockjob_listener_next_event() of
+ * the listener that runs it, return -EDEADLK at once, and what removes a callback does not wait.
+ * There is one more thread while a journal is read, "blockjob-file", while a host's name is looked
+ * up, "blockjob-name" (up to eight), and while it is looked who holds a monitor that does not
+ * answer, "blockjob-busy". All of them block every signal but those of faults (SIGSEGV and the
+ * like), and no SIGPIPE comes from the library.
  *
  * Lifetimes. Listeners, monitors, jobs and events are opaque; what is made with _new or kept with
  * _ref is given back with _free or _unref, which take NULL. Strings of an event or monitor hold as
@@ -97,18 +101,23 @@
  * from the call on, and is freed exactly once, after the last callback, also when registering
  * failed; it is never looked at, so a number in a pointer's clothes will do.
  *
- * Errors. An int or int64_t result below 0 is a negative errno, and blockjob_last_error() of the
- * same thread is the sentence for people; results are set on success and untouched on failure.
- * Besides what is listed, a function that takes a handle or text returns -EINVAL for NULL where
- * NULL is not allowed. A fault of the library itself is -ENOTRECOVERABLE. A function that returns a
- * pointer returns NULL.
+ * Errors. An int or int64_t result below 0 is a negative errno (but for getters of an event or info
+ * that are said to give -1, which is none), and blockjob_last_error() of the same thread is the
+ * sentence for people; results are set on success and untouched on failure
+ * (blockjob_monitor_execute() gives the reply also with -EREMOTEIO). Besides what is listed, NULL
+ * for a handle, text or place for a result that must be there is -EINVAL, and so is empty text. A
+ * fault of the library itself is -ENOTRECOVERABLE. A function that returns a pointer returns NULL.
  *
- * Bounds. A call that asks the listener for something and does not wait (a timeout of 0) may be made
- * faster than the listener takes it: while 16384 such requests, or 67108864 bytes of them, wait for
- * it, another one is refused with -ENOBUFS. Then nothing was done; only how a job ended is
- * acknowledged all the same. Closing and freeing are never refused. Where memory is short, the
- * arguments of a command are refused with -ENOMEM, and the connection to a QEMU ends that says more
- * than can be held; where there is none for something small, the process is aborted.
+ * Bounds. A call that asks the listener for something and does not wait (a timeout of 0) may be
+ * made faster than the listener takes it: while 16384 such requests, or 67108864 bytes of them,
+ * wait for it, another one is refused with -ENOBUFS. Then nothing was done;
+ * blockjob_event_acknowledge() alone acknowledges all the same. Closing and freeing are never
+ * refused. A monitor for which more than 8192 events that are never dropped (ends, READY, PENDING
+ * and those of connections), or 64 MiB of them, wait for the program is closed: CLOSED says so, and
+ * its jobs are LOST. Of ends that nobody claims a monitor keeps as many as its job limit, at least
+ * 4096, and 16 MiB of them; the oldest are forgotten. Where memory is short, the arguments of a
+ * command are refused with -ENOMEM, and the connection to a QEMU ends that says more than can be
+ * held; where there is none for something small, the process is aborted.
  *
  * Processes. Make the listener after daemonizing. In the child of a fork every call on an inherited
  * handle returns -ECHILD and touches nothing, and the library's descriptors are closed; the child
@@ -147,12 +156,13 @@
 #define BLOCKJOB_EVENT_CANCELLED (1 << 1)
 
 /**
- * A job has ended and nobody can know how; blockjob_event_get_loss() says why. Whoever asks for
- * COMPLETED or CANCELLED gets this kind too: there is no silence.
+ * How a job ends can no longer be known. It may have ended, may never have begun, or may still run
+ * in QEMU (BLOCKJOB_LOSS_NO_CONNECTION, BLOCKJOB_LOSS_CLOSED): blockjob_event_get_loss() says
+ * which. Whoever asks for COMPLETED or CANCELLED gets this kind too: there is no silence.
  */
 #define BLOCKJOB_EVENT_LOST (1 << 2)
 
-/** How a job ended: exactly one of these three for each job. */
+/** The last that is told of a job: exactly one of these three for each. */
 #define BLOCKJOB_EVENT_FINAL ((1 << 3) - 1)
 
 /** A mirror or active commit is in step with its source, and waits to be completed. */
@@ -175,7 +185,8 @@
 
 /**
  * The connection has ended, or could not be made; blockjob_event_get_reason() says why. Another
- * attempt follows; one that fails for the same reason is not told again.
+ * attempt follows, unless blockjob_monitor_set_reconnect() or fd:N forbids it; one that fails for
+ * the same reason is not told again.
  */
 #define BLOCKJOB_EVENT_DISCONNECTED (1 << 8)
 
@@ -227,7 +238,7 @@
  */
 #define BLOCKJOB_OBSERVE (1 << 30)
 
-/** How a job ended: no end, or none that anybody could know. */
+/** It is no end, or LOST: how the job ended is not known. */
 #define BLOCKJOB_OUTCOME_UNKNOWN 0
 #define BLOCKJOB_OUTCOME_SUCCEEDED 1
 
@@ -235,7 +246,10 @@
 #define BLOCKJOB_OUTCOME_FAILED 2
 #define BLOCKJOB_OUTCOME_CANCELLED 3
 
-/** How the library knows what an event says; this number is never returned. */
+/**
+ * How the library knows what an event says. (0 is for the program's own use: the library never
+ * returns it.)
+ */
 #define BLOCKJOB_ORIGIN_UNKNOWN 0
 
 /** It was read as it happened. */
@@ -244,15 +258,17 @@
 /** It was learned afterwards, from QEMU or its journal, and is as certain. */
 #define BLOCKJOB_ORIGIN_RECOVERED 2
 
-/** It is the best that anybody can say, and not certain. */
+/** It is the best that anybody can say, and not certain. LOST always has it. */
 #define BLOCKJOB_ORIGIN_INFERRED 3
 
-/** Did the guest's disk move to the target of a mirror or active commit? Nobody knows. */
+/**
+ * Whether the guest's disk has moved to the target of a mirror or active commit is not known.
+ */
 #define BLOCKJOB_PIVOTED_UNKNOWN 0
 #define BLOCKJOB_PIVOTED_YES 1
 #define BLOCKJOB_PIVOTED_NO 2
 
-/** Why a LOST job's end is not known: the event is no LOST. */
+/** The event is not LOST. */
 #define BLOCKJOB_LOSS_NONE 0
 
 /** It ended while there was no connection, and QEMU has forgotten it. */
@@ -284,7 +300,10 @@
  */
 #define BLOCKJOB_LOSS_NO_CONNECTION 7
 
-/** The program closed the monitor, or it was closed because the program took no events. */
+/**
+ * The monitor was closed: by the program, or by the library because the program took no events.
+ * QEMU's jobs go on.
+ */
 #define BLOCKJOB_LOSS_CLOSED 8
 
 /**
@@ -337,7 +356,7 @@
 /** By blockjob_listener_next_event(), without callbacks. */
 #define BLOCKJOB_DELIVERY_PULL 3
 
-/** How a monitor stands; this number is never returned. */
+/** How a monitor stands. (0 is for the program's own use: the library never returns it.) */
 #define BLOCKJOB_STATE_UNKNOWN 0
 
 /** Made, and not started. */
@@ -345,10 +364,15 @@
 #define BLOCKJOB_STATE_CONNECTING 2
 #define BLOCKJOB_STATE_CONNECTED 3
 
-/** The next attempt follows; blockjob_monitor_start() makes it at once. */
+/**
+ * The next attempt follows, where there is one; blockjob_monitor_start() makes it at once.
+ */
 #define BLOCKJOB_STATE_DISCONNECTED 4
 
-/** By blockjob_monitor_close(), or with its listener. */
+/**
+ * By blockjob_monitor_close(), with its listener, or by the library because the program took no
+ * events.
+ */
 #define BLOCKJOB_STATE_CLOSED 5
 
 /** Connected, but QEMU does not answer. */
@@ -481,10 +505,10 @@ typedef struct blockjob_event blockjob_event;
  * the library's and holds until the callback returns; keep it longer with blockjob_event_ref().
  * `opaque` is what was given to blockjob_callback_add().
  *
- * A callback may call every function of this library; one that would wait for the callback itself
- * returns -EDEADLK at once. It may take its time: it delays other callbacks, never the reading. It
- * must not throw (the process is aborted, with a line that says so), longjmp out, call
- * pthread_exit(), be cancelled, or return in the child of a fork() of its own.
+ * A callback may call every function of this library, but for the few that return -EDEADLK there
+ * (see Threads). It may take its time: it delays other callbacks, never the reading. It must not
+ * throw (the process is aborted, with a line that says so), longjmp out, call pthread_exit(), be
+ * cancelled, or return in the child of a fork() of its own.
  */
 typedef void (*blockjob_event_fn)(blockjob_event *event, void *opaque);
 
@@ -563,7 +587,7 @@ const char *blockjob_last_error_class(void);
 /**
  * Makes a listener and starts its thread "blockjob-read". The one that runs callbacks,
  * "blockjob-call", begins with the first monitor, unless the program takes its events otherwise
- * (blockjob_listener_set_delivery()). Both block all signals and end with
+ * (blockjob_listener_set_delivery()). Both block signals, as said above, and end with
  * blockjob_listener_free(). A program that daemonizes does so before.
  *
  * @param out_listener set on success to a listener to be freed with blockjob_listener_free()
@@ -594,8 +618,9 @@ int blockjob_listener_set_owner(blockjob_listener *listener,
 
 /**
  * Ends delivery: no callback begins any more, no event is given out, every blocked call returns
- * -ESHUTDOWN, and so does every later one. A callback that runs may finish. What waits undelivered
- * is given up.
+ * -ESHUTDOWN, and so does every later one that would ask, register or wait for something. Getters,
+ * removing and releasing go on to work, and the monitors are CLOSED. A callback that runs may
+ * finish. What waits undelivered is given up.
  *
  * Returns: 0, at once, also when it was stopped before.
  *
@@ -607,8 +632,8 @@ int blockjob_listener_stop(blockjob_listener *listener);
  * Stops the listener, waits for the callback that runs and for blocked calls, runs the free
  * functions of all that is still registered, and frees the listener. The caller must hold no lock
  * that a callback or free function takes. Monitors, job handles and events may be released after
- * it; calls on them return -ESHUTDOWN. How jobs ended that nobody has taken is not acknowledged.
- * Nobody waits for a host that is being looked up: that thread ends by itself.
+ * it; calls on them are as after blockjob_listener_stop(). Ends that nobody has taken are not
+ * acknowledged. Nobody waits for a host that is being looked up: that thread ends by itself.
  *
  * @param listener to be freed; NULL is fine
  *
@@ -748,12 +773,12 @@ int blockjob_listener_next_event(blockjob_listener *listener,
  *        when QEMU dials: see above
  * @param out_monitor set on success to a monitor to be released with blockjob_monitor_unref()
  *
- * Returns: 0. Errors: -EINVAL (no such kind of address; a descriptor that is listened on without
- * server=on, or is not with it), -EILSEQ (not UTF-8), -ENAMETOOLONG (more than 4096 bytes; an
- * abstract name of more than 107; with server=on, a file name of more than 85 behind a path of
- * more than 107), -ESHUTDOWN. Of a descriptor also: -EBADF (none), -ENOTSOCK, -EPROTOTYPE (no
- * stream socket), -ENOTCONN (not connected), -EBUSY (it is the library's already). Of the
- * first monitor: -EAGAIN (the thread could not be started).
+ * Returns: 0. Errors: -EINVAL (no such kind of address; a descriptor that listens without
+ * server=on, or that does not listen with it), -EILSEQ (not UTF-8), -ENAMETOOLONG (more than 4096
+ * bytes; an abstract name of more than 107; with server=on, a file name of more than 85 behind a
+ * path of more than 107), -ESHUTDOWN. Of a descriptor also: -EBADF (not open), -ENOTSOCK,
+ * -EPROTOTYPE (no stream socket), -ENOTCONN (not connected), -EBUSY (it is the library's already).
+ * Of the first monitor: -EAGAIN (the thread could not be started).
  *
  * Threads: any, also inside callbacks. Since: 0.1.
  */
@@ -874,7 +899,7 @@ int blockjob_monitor_get_qemu_version(const blockjob_monitor *monitor,
 /* ---- Settings ----------------------------------------------------------------------------
  *
  * What a monitor is made to be before it is started, and before the first job handle is made for
- * it. Each setting has a value that does without.
+ * it. Each setting has a default.
  */
 
 /**
@@ -928,8 +953,7 @@ int blockjob_monitor_set_line_limit(blockjob_monitor *monitor,
  *        max_ms: no attempt but those of blockjob_monitor_start() and blockjob_monitor_connect()
  * @param max_ms the longest pause, not below min_ms; without this call 5000
  *
- * Returns: 0. Errors: -EINVAL (neither of these), -EBUSY (it was started or has a job),
- * -ESHUTDOWN.
+ * Returns: 0. Errors: -EINVAL (0, or below -1), -EBUSY (it was started or has a job), -ESHUTDOWN.
  *
  * Threads: any, also inside callbacks. Since: 0.1.
  */
@@ -990,7 +1014,7 @@ int blockjob_monitor_set_peer(blockjob_monitor *monitor,
  * PROGRESS may be a little older than events before it, but none comes after its job's end.
  *
  * @param interval_ms milliseconds between an answer and the next question, from 1; -1 for never,
- *        as it is without this call
+ *        which is the default
  *
  * Returns: 0. Errors: -EINVAL (neither of these), -EBUSY (it was started or has a job),
  * -ESHUTDOWN.
@@ -1001,9 +1025,9 @@ int blockjob_monitor_set_progress(blockjob_monitor *monitor,
                                   int interval_ms);
 
 /**
- * Sets whether a mark is left in QEMU, an object of type "secret" by the name of this listener, so
- * that a QEMU that was restarted on the same address is known for another. Where the kernel tells
- * with which process a connection is, that is not needed.
+ * Sets whether a mark is left in QEMU, an object of type "secret" whose id begins with "blockjob-"
+ * and is another for each listener, so that a QEMU that was restarted on the same address is known
+ * for another. Where the kernel tells with which process a connection is, that is not needed.
  *
  * @param on 1, or 0 as it is without this call
  *
@@ -1058,8 +1082,8 @@ int blockjob_monitor_set_oob(blockjob_monitor *monitor,
  * @param position where the program has come to, from blockjob_event_get_position(): what stands
  *        before is not read again. NULL when it does not know.
  *
- * Returns: 0. Errors: -EINVAL (position is none), -EILSEQ, -ENAMETOOLONG, -EBUSY (it was started
- * or has a job), -ESHUTDOWN.
+ * Returns: 0. Errors: -EINVAL (position is not one that the library gave out), -EILSEQ,
+ * -ENAMETOOLONG, -EBUSY (it was started or has a job), -ESHUTDOWN.
  *
  * Threads: any, also inside callbacks. Since: 0.1.
  */
@@ -1099,8 +1123,8 @@ int blockjob_monitor_set_journal(blockjob_monitor *monitor,
  *
  * Returns: the registration's id, more than 0, never used again. Errors: -EINVAL (no kinds, or
  * kinds that this version does not know; no callback, or one where events are pulled; a monitor of
- * another listener), -EILSEQ and -ENAMETOOLONG (job_id), -ESHUTDOWN (the listener was stopped, or
- * the monitor closed).
+ * another listener), -EILSEQ and -ENAMETOOLONG (job_id, of more than 1024 bytes), -ESHUTDOWN (the
+ * listener was stopped, or the monitor closed).
  *
  * Threads: any, also inside callbacks. Since: 0.1.
  */
@@ -1214,16 +1238,19 @@ const char *blockjob_job_get_id(const blockjob_job *job);
 /**
  * Starts the job, and waits for QEMU's answer. Two members are added to the arguments: "job-id",
  * the handle's, and where this QEMU's command knows it "auto-dismiss" as false, so that the job
- * stays when it has concluded, until its end was acknowledged. The program leaves both out. It may
- * pass "auto-finalize" as false: then the job is PENDING before it makes its changes, and waits
- * for blockjob_job_finalize() or blockjob_job_cancel().
+ * stays when it has concluded, until its end was acknowledged. The program leaves both out:
+ * another job id is refused, and with "auto-dismiss" as true the job does not stay. (QEMU keeps
+ * jobs since 3.1, and backups since 2.12; earlier ones are gone with their end.) It may pass
+ * "auto-finalize" as false: then the job is PENDING before it makes its changes, and waits for
+ * blockjob_job_finalize() or blockjob_job_cancel().
  *
  * Events of the job may come before this returns, its end too. When the time is over or the
  * connection ends, the job may have been started or not: the handle goes on watching, and how it
  * ends or that it was not started will be told. When QEMU refused, there is no end, and the handle
  * may be started again.
  *
- * @param command QEMU's command that makes one job, such as "block-stream"; "transaction" is none
+ * @param command QEMU's command that makes one job, such as "block-stream"; not "transaction",
+ *        which starts several
  * @param json its arguments as a JSON object without a job id, such as "{\"device\":\"d0\"}", of
  *        at most 65536 bytes
  * @param timeout_ms milliseconds to wait; -1 for as long as the connection lasts
@@ -1231,8 +1258,8 @@ const char *blockjob_job_get_id(const blockjob_job *job);
  * Returns: 0. Errors: -EREMOTEIO (QEMU refused; blockjob_last_error_class() has its class),
  * -ENOTCONN (there is no connection; nothing was sent), -ECONNRESET (it ended before the answer:
  * whether the job was started will show), -ETIMEDOUT, -EALREADY (it was started, or has ended),
- * -EINVAL (no JSON object, a member that the library sets, no command that makes one job),
- * -EOPNOTSUPP (this QEMU's jobs have no ids), -ENOBUFS (too many commands are unanswered),
+ * -EINVAL (json is not a JSON object, or has another job id; command is not one that makes one
+ * job), -EOPNOTSUPP (this QEMU's jobs have no ids), -ENOBUFS (too many commands are unanswered),
  * -ENOMEM, -EILSEQ, -ENAMETOOLONG, -ESHUTDOWN.
  *
  * Threads: any, also inside callbacks. Since: 0.1.
@@ -1245,8 +1272,8 @@ int blockjob_job_start(blockjob_job *job,
 /**
  * Waits for the job's end: COMPLETED, CANCELLED or LOST. It always comes: at the latest when the
  * monitor is closed or has been without a connection for long (blockjob_monitor_set_lost_after());
- * but a job that was never started has no end before. Any number of threads may wait, and wait
- * again: each is given it. A wait is not ordered against callbacks.
+ * but a job that was never started gets its end only then. Any number of threads may wait, and
+ * wait again: each is given it. A wait is not ordered against callbacks.
  *
  * @param timeout_ms milliseconds to wait; 0 to look, -1 for no limit
  * @param out_event set on success to the event, to be released with blockjob_event_unref()
@@ -1274,8 +1301,10 @@ void blockjob_job_free(blockjob_job *job);
 /* ---- Control -----------------------------------------------------------------------------
  *
  * What may be asked of a job that runs, whoever started it. Each of these waits for QEMU's answer,
- * which is not the job's end. The library takes the command that this QEMU has: QEMU 3.0 and later
- * control jobs of every type, earlier ones block jobs alone.
+ * which is not the job's end. After -ETIMEDOUT or -ECONNRESET it may have been done or not, and
+ * how QEMU has the job will show; a timeout of 0 asks and does not wait. The library takes the
+ * command that this QEMU has: QEMU 3.0 and later control jobs of every type, earlier ones block
+ * jobs alone.
  */
 
 /**
@@ -1377,9 +1406,10 @@ int blockjob_job_finalize(blockjob_job *job,
  *
  * Returns: 0, also when QEMU has no such job any more. Errors: -EBUSY (it has not ended, or nobody
  * has taken its end yet; nothing is changed), -ENOTCONN and -ETIMEDOUT (the end is acknowledged,
- * and the job is dismissed when QEMU can be reached), -EREMOTEIO, -EOPNOTSUPP and -ENOBUFS (of a
- * job that was LOST alone: QEMU refused, has no command for it, or leaves too many unanswered),
- * -EINVAL, -ESHUTDOWN (the monitor was closed, or the listener stopped).
+ * and the job is dismissed when QEMU can be reached), -EREMOTEIO and -EOPNOTSUPP (of a job that
+ * was LOST alone: QEMU refused, or has no command for it), -ENOBUFS (too much waits for the
+ * listener, and nothing was done; or of a job that was LOST, QEMU leaves too many commands
+ * unanswered), -EINVAL, -ESHUTDOWN (the monitor was closed, or the listener stopped).
  *
  * Threads: any, also inside callbacks. Since: 0.1.
  */
@@ -1390,12 +1420,13 @@ int blockjob_job_dismiss(blockjob_job *job,
  *
  * What QEMU says of a job when it is asked: one moment of it, which may be over, and may be a
  * little older than events that were told before. It never changes, and its strings hold as long
- * as it does. A getter gives NULL or -1 for what this QEMU does not say, and for NULL.
+ * as it does. For what this QEMU does not say a getter gives NULL, or -1 for a number or a yes or
+ * no; one that returns constants gives UNKNOWN, and -EINVAL for NULL.
  */
 
 /**
- * Asks QEMU how the job stands, by query-jobs and query-block-jobs. Of a job that has ended that
- * is to be had until it is dismissed, in the status CONCLUDED.
+ * Asks QEMU how the job stands, by query-jobs and query-block-jobs. That works for a job that has
+ * ended, too, until it is dismissed: its status is CONCLUDED then.
  *
  * @param timeout_ms milliseconds to wait; -1 for as long as the connection lasts
  * @param out_info set on success to what QEMU says, to be freed with blockjob_info_free()
@@ -1581,8 +1612,8 @@ void blockjob_list_free(blockjob_list *list);
  * What a callback is given, or next_event gives out. It never changes, and everything in it holds
  * as long as the event: in a callback until that returns, longer with a reference. Strings are
  * UTF-8 (U+0000 becomes U+FFFD); they come from QEMU, and through it perhaps from a guest: escape
- * them before a terminal sees them. A getter gives NULL or -1 for what the event does not have,
- * and for a NULL event.
+ * them before a terminal sees them. For what the event does not have a getter gives NULL or -1,
+ * and one that returns constants UNKNOWN (or NONE, or 0); for NULL those give -EINVAL.
  */
 
 /**
@@ -1754,8 +1785,8 @@ const char *blockjob_event_get_reason(const blockjob_event *event);
 int64_t blockjob_event_get_dropped(const blockjob_event *event);
 
 /**
- * How many ends of jobs were told since the connection before CONNECTED ended without having been
- * heard as they happened. They came before it.
+ * Of CONNECTED: how many ends of the origin RECOVERED were told since the connection before it
+ * ended. LOST and INFERRED ones are not counted.
  *
  * Threads: any, also inside callbacks. Since: 0.1.
  */
@@ -1776,7 +1807,8 @@ int blockjob_event_get_process(const blockjob_event *event);
  * give to blockjob_monitor_set_journal() when it runs again. Keep that of events whose origin is
  * LIVE: it goes past all ends that are recovered at once, before the last of them was told.
  *
- * Returns: text; NULL for a monitor without a journal, or when it was not read yet.
+ * Returns: text; NULL for events that are neither CONNECTED nor the end of a job, for a monitor
+ * without a journal, and when it was not read yet.
  *
  * Threads: any, also inside callbacks. Since: 0.1.
  */
@@ -1893,9 +1925,9 @@ int blockjob_event_acknowledge(blockjob_event *event,
  *
  * Any command of QEMU's, for what the library does not do itself. Arguments are JSON, a reply is
  * JSON. Commands reach QEMU in the order in which they are sent, and QEMU answers in that order,
- * unless out-of-band ones overtake; any number may be under way. What is asked of a job in this
- * way counts for how it ended as if it had been asked by its handle. A job that is started in this
- * way is not the program's, and its end may be told before the reply: use blockjob_job_start(), or
+ * unless out-of-band ones overtake; several may be under way. What is asked of a job in this way
+ * counts for how it ended as if it had been asked by its handle. A job that is started in this way
+ * is not the program's, and its end may be told before the reply: use blockjob_job_start(), or
  * make a handle with BLOCKJOB_JOB_ADOPT first.
  */
 
@@ -1917,10 +1949,10 @@ int blockjob_event_acknowledge(blockjob_event *event,
  *
  * Returns: 0. Errors: -EREMOTEIO (QEMU refused: see blockjob_reply_get_error_class(), or
  * blockjob_last_error_class() at once), -ENOTCONN (there is no connection; nothing was sent),
- * -ECONNRESET (it ended before the reply, or the monitor was closed), -ETIMEDOUT, -EINVAL (no JSON
- * object, no name of a command, unknown flags), -EOPNOTSUPP (out of band was not agreed on with
- * QEMU), -ENOBUFS (8192 commands or 2097152 bytes of them are unanswered), -ENOMEM, -EILSEQ,
- * -ENAMETOOLONG, -ESHUTDOWN.
+ * -ECONNRESET (it ended before the reply, or the monitor was closed), -ETIMEDOUT, -EINVAL (json is
+ * not a JSON object, command is not a name or is "qmp_capabilities", unknown flags), -EOPNOTSUPP
+ * (out of band was not agreed on with QEMU), -ENOBUFS (8192 commands or 2097152 bytes of them are
+ * unanswered), -ENOMEM, -EILSEQ, -ENAMETOOLONG, -ESHUTDOWN.
  *
  * Threads: any, also inside callbacks. Since: 0.1.
  */
@@ -1976,9 +2008,10 @@ int blockjob_monitor_execute_with_fd(blockjob_monitor *monitor,
  *
  * Returns: the command's number, more than 0, which no other command of the listener has; its
  * reply bears it (blockjob_reply_get_number()). Errors: -ENOTCONN (there is no connection; nothing
- * was sent), -EINVAL (no JSON object, no name of a command, unknown flags, a callback where events
- * are pulled), -ENOBUFS (16384 such commands, or 67108864 bytes of them and of their replies, are
- * unanswered or wait for the program), -EILSEQ, -ENAMETOOLONG, -ESHUTDOWN.
+ * was sent), -EINVAL (json is not a JSON object, command is not a name or is "qmp_capabilities",
+ * unknown flags, a callback where events are pulled), -ENOBUFS (16384 such commands, or 67108864
+ * bytes of them and of their replies, are unanswered or wait for the program), -ENOMEM, -EILSEQ,
+ * -ENAMETOOLONG, -ESHUTDOWN.
  *
  * Threads: any, also inside callbacks. Since: 0.1.
  */

@@ -12,7 +12,7 @@ use std::{
 };
 
 use super::{
-    boundary::{guard, required, text},
+    boundary::{guard, job_id as id_text, required, text},
     constants::{BLOCKJOB_OBSERVE, BLOCKJOB_REMOVE_NOWAIT},
     foreign::{Foreign, blockjob_event_fn, blockjob_free_fn},
 };
@@ -45,8 +45,8 @@ use crate::{
 ///
 /// Returns: the registration's id, more than 0, never used again. Errors: -EINVAL (no kinds, or
 /// kinds that this version does not know; no callback, or one where events are pulled; a monitor of
-/// another listener), -EILSEQ and -ENAMETOOLONG (job_id), -ESHUTDOWN (the listener was stopped, or
-/// the monitor closed).
+/// another listener), -EILSEQ and -ENAMETOOLONG (job_id, of more than 1024 bytes), -ESHUTDOWN (the
+/// listener was stopped, or the monitor closed).
 ///
 /// Threads: any, also inside callbacks. Since: 0.1.
 #[unsafe(no_mangle)]
@@ -61,7 +61,7 @@ pub unsafe extern "C" fn blockjob_callback_add(
 ) -> i64 {
     let filter = |from: Option<&Monitor>| {
         // SAFETY: the header asks for text.
-        let job = (!job_id.is_null()).then(|| unsafe { text(job_id, "job_id") }).transpose()?;
+        let job = (!job_id.is_null()).then(|| unsafe { id_text(job_id) }).transpose()?;
         Ok(Filter {
             monitor: from.map(Monitor::id),
             job: job.map(str::to_owned),

@@ -4,9 +4,9 @@
 //!
 //! Any command of QEMU's, for what the library does not do itself. Arguments are JSON, a reply is
 //! JSON. Commands reach QEMU in the order in which they are sent, and QEMU answers in that order,
-//! unless out-of-band ones overtake; any number may be under way. What is asked of a job in this
-//! way counts for how it ended as if it had been asked by its handle. A job that is started in this
-//! way is not the program's, and its end may be told before the reply: use blockjob_job_start(), or
+//! unless out-of-band ones overtake; several may be under way. What is asked of a job in this way
+//! counts for how it ended as if it had been asked by its handle. A job that is started in this way
+//! is not the program's, and its end may be told before the reply: use blockjob_job_start(), or
 //! make a handle with BLOCKJOB_JOB_ADOPT first.
 
 use std::{
@@ -42,10 +42,10 @@ use crate::{
 ///
 /// Returns: 0. Errors: -EREMOTEIO (QEMU refused: see blockjob_reply_get_error_class(), or
 /// blockjob_last_error_class() at once), -ENOTCONN (there is no connection; nothing was sent),
-/// -ECONNRESET (it ended before the reply, or the monitor was closed), -ETIMEDOUT, -EINVAL (no JSON
-/// object, no name of a command, unknown flags), -EOPNOTSUPP (out of band was not agreed on with
-/// QEMU), -ENOBUFS (8192 commands or 2097152 bytes of them are unanswered), -ENOMEM, -EILSEQ,
-/// -ENAMETOOLONG, -ESHUTDOWN.
+/// -ECONNRESET (it ended before the reply, or the monitor was closed), -ETIMEDOUT, -EINVAL (json is
+/// not a JSON object, command is not a name or is "qmp_capabilities", unknown flags), -EOPNOTSUPP
+/// (out of band was not agreed on with QEMU), -ENOBUFS (8192 commands or 2097152 bytes of them are
+/// unanswered), -ENOMEM, -EILSEQ, -ENAMETOOLONG, -ESHUTDOWN.
 ///
 /// Threads: any, also inside callbacks. Since: 0.1.
 #[unsafe(no_mangle)]
@@ -122,9 +122,10 @@ pub unsafe extern "C" fn blockjob_monitor_execute_with_fd(
 ///
 /// Returns: the command's number, more than 0, which no other command of the listener has; its
 /// reply bears it (blockjob_reply_get_number()). Errors: -ENOTCONN (there is no connection; nothing
-/// was sent), -EINVAL (no JSON object, no name of a command, unknown flags, a callback where events
-/// are pulled), -ENOBUFS (16384 such commands, or 67108864 bytes of them and of their replies, are
-/// unanswered or wait for the program), -EILSEQ, -ENAMETOOLONG, -ESHUTDOWN.
+/// was sent), -EINVAL (json is not a JSON object, command is not a name or is "qmp_capabilities",
+/// unknown flags, a callback where events are pulled), -ENOBUFS (16384 such commands, or 67108864
+/// bytes of them and of their replies, are unanswered or wait for the program), -ENOMEM, -EILSEQ,
+/// -ENAMETOOLONG, -ESHUTDOWN.
 ///
 /// Threads: any, also inside callbacks. Since: 0.1.
 #[unsafe(no_mangle)]

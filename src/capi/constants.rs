@@ -6,10 +6,11 @@
 pub const BLOCKJOB_EVENT_COMPLETED: u32 = 1 << 0;
 /// A job was cancelled.
 pub const BLOCKJOB_EVENT_CANCELLED: u32 = 1 << 1;
-/// A job has ended and nobody can know how; blockjob_event_get_loss() says why. Whoever asks for
-/// COMPLETED or CANCELLED gets this kind too: there is no silence.
+/// How a job ends can no longer be known. It may have ended, may never have begun, or may still run
+/// in QEMU (BLOCKJOB_LOSS_NO_CONNECTION, BLOCKJOB_LOSS_CLOSED): blockjob_event_get_loss() says
+/// which. Whoever asks for COMPLETED or CANCELLED gets this kind too: there is no silence.
 pub const BLOCKJOB_EVENT_LOST: u32 = 1 << 2;
-/// How a job ended: exactly one of these three for each job.
+/// The last that is told of a job: exactly one of these three for each.
 pub const BLOCKJOB_EVENT_FINAL: u32 = (1 << 3) - 1;
 /// A mirror or active commit is in step with its source, and waits to be completed.
 pub const BLOCKJOB_EVENT_READY: u32 = 1 << 3;
@@ -23,7 +24,8 @@ pub const BLOCKJOB_EVENT_STATUS: u32 = 1 << 6;
 /// that were missed was told before. Its JSON is the greeting.
 pub const BLOCKJOB_EVENT_CONNECTED: u32 = 1 << 7;
 /// The connection has ended, or could not be made; blockjob_event_get_reason() says why. Another
-/// attempt follows; one that fails for the same reason is not told again.
+/// attempt follows, unless blockjob_monitor_set_reconnect() or fd:N forbids it; one that fails for
+/// the same reason is not told again.
 pub const BLOCKJOB_EVENT_DISCONNECTED: u32 = 1 << 8;
 /// The monitor was closed; nothing follows.
 pub const BLOCKJOB_EVENT_CLOSED: u32 = 1 << 9;
@@ -54,28 +56,29 @@ pub const BLOCKJOB_EVENT_LOG: u32 = 1 << 16;
 /// logger. How a job ended counts as taken by others only.
 pub const BLOCKJOB_OBSERVE: u32 = 1 << 30;
 
-/// How a job ended: no end, or none that anybody could know.
+/// It is no end, or LOST: how the job ended is not known.
 pub const BLOCKJOB_OUTCOME_UNKNOWN: i32 = 0;
 pub const BLOCKJOB_OUTCOME_SUCCEEDED: i32 = 1;
 /// blockjob_event_get_error() says why.
 pub const BLOCKJOB_OUTCOME_FAILED: i32 = 2;
 pub const BLOCKJOB_OUTCOME_CANCELLED: i32 = 3;
 
-/// How the library knows what an event says; this number is never returned.
+/// How the library knows what an event says. (0 is for the program's own use: the library never
+/// returns it.)
 pub const BLOCKJOB_ORIGIN_UNKNOWN: i32 = 0;
 /// It was read as it happened.
 pub const BLOCKJOB_ORIGIN_LIVE: i32 = 1;
 /// It was learned afterwards, from QEMU or its journal, and is as certain.
 pub const BLOCKJOB_ORIGIN_RECOVERED: i32 = 2;
-/// It is the best that anybody can say, and not certain.
+/// It is the best that anybody can say, and not certain. LOST always has it.
 pub const BLOCKJOB_ORIGIN_INFERRED: i32 = 3;
 
-/// Did the guest's disk move to the target of a mirror or active commit? Nobody knows.
+/// Whether the guest's disk has moved to the target of a mirror or active commit is not known.
 pub const BLOCKJOB_PIVOTED_UNKNOWN: i32 = 0;
 pub const BLOCKJOB_PIVOTED_YES: i32 = 1;
 pub const BLOCKJOB_PIVOTED_NO: i32 = 2;
 
-/// Why a LOST job's end is not known: the event is no LOST.
+/// The event is not LOST.
 pub const BLOCKJOB_LOSS_NONE: i32 = 0;
 /// It ended while there was no connection, and QEMU has forgotten it.
 pub const BLOCKJOB_LOSS_GONE: i32 = 1;
@@ -95,7 +98,8 @@ pub const BLOCKJOB_LOSS_QEMU_RESTARTED: i32 = 6;
 /// none any more (fd:N). Of a job that was only waited for and never heard of that is no job's end
 /// either, as for BLOCKJOB_LOSS_UNHEARD.
 pub const BLOCKJOB_LOSS_NO_CONNECTION: i32 = 7;
-/// The program closed the monitor, or it was closed because the program took no events.
+/// The monitor was closed: by the program, or by the library because the program took no events.
+/// QEMU's jobs go on.
 pub const BLOCKJOB_LOSS_CLOSED: i32 = 8;
 
 /// Has a CONNECTED met the process of QEMU that the connection before had? Nobody can tell.
@@ -140,15 +144,16 @@ pub const BLOCKJOB_DELIVERY_LOOP: i32 = 2;
 /// By blockjob_listener_next_event(), without callbacks.
 pub const BLOCKJOB_DELIVERY_PULL: i32 = 3;
 
-/// How a monitor stands; this number is never returned.
+/// How a monitor stands. (0 is for the program's own use: the library never returns it.)
 pub const BLOCKJOB_STATE_UNKNOWN: i32 = 0;
 /// Made, and not started.
 pub const BLOCKJOB_STATE_NEW: i32 = 1;
 pub const BLOCKJOB_STATE_CONNECTING: i32 = 2;
 pub const BLOCKJOB_STATE_CONNECTED: i32 = 3;
-/// The next attempt follows; blockjob_monitor_start() makes it at once.
+/// The next attempt follows, where there is one; blockjob_monitor_start() makes it at once.
 pub const BLOCKJOB_STATE_DISCONNECTED: i32 = 4;
-/// By blockjob_monitor_close(), or with its listener.
+/// By blockjob_monitor_close(), with its listener, or by the library because the program took no
+/// events.
 pub const BLOCKJOB_STATE_CLOSED: i32 = 5;
 /// Connected, but QEMU does not answer.
 pub const BLOCKJOB_STATE_UNRESPONSIVE: i32 = 6;

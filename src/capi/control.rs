@@ -3,8 +3,10 @@
 //! # Control
 //!
 //! What may be asked of a job that runs, whoever started it. Each of these waits for QEMU's answer,
-//! which is not the job's end. The library takes the command that this QEMU has: QEMU 3.0 and later
-//! control jobs of every type, earlier ones block jobs alone.
+//! which is not the job's end. After -ETIMEDOUT or -ECONNRESET it may have been done or not, and
+//! how QEMU has the job will show; a timeout of 0 asks and does not wait. The library takes the
+//! command that this QEMU has: QEMU 3.0 and later control jobs of every type, earlier ones block
+//! jobs alone.
 
 use std::ffi::c_int;
 
@@ -139,9 +141,10 @@ pub unsafe extern "C" fn blockjob_job_finalize(job: *mut Job, timeout_ms: c_int)
 ///
 /// Returns: 0, also when QEMU has no such job any more. Errors: -EBUSY (it has not ended, or nobody
 /// has taken its end yet; nothing is changed), -ENOTCONN and -ETIMEDOUT (the end is acknowledged,
-/// and the job is dismissed when QEMU can be reached), -EREMOTEIO, -EOPNOTSUPP and -ENOBUFS (of a
-/// job that was LOST alone: QEMU refused, has no command for it, or leaves too many unanswered),
-/// -EINVAL, -ESHUTDOWN (the monitor was closed, or the listener stopped).
+/// and the job is dismissed when QEMU can be reached), -EREMOTEIO and -EOPNOTSUPP (of a job that
+/// was LOST alone: QEMU refused, or has no command for it), -ENOBUFS (too much waits for the
+/// listener, and nothing was done; or of a job that was LOST, QEMU leaves too many commands
+/// unanswered), -EINVAL, -ESHUTDOWN (the monitor was closed, or the listener stopped).
 ///
 /// Threads: any, also inside callbacks. Since: 0.1.
 #[unsafe(no_mangle)]

@@ -5,8 +5,8 @@
 //! What a callback is given, or next_event gives out. It never changes, and everything in it holds
 //! as long as the event: in a callback until that returns, longer with a reference. Strings are
 //! UTF-8 (U+0000 becomes U+FFFD); they come from QEMU, and through it perhaps from a guest: escape
-//! them before a terminal sees them. A getter gives NULL or -1 for what the event does not have,
-//! and for a NULL event.
+//! them before a terminal sees them. For what the event does not have a getter gives NULL or -1,
+//! and one that returns constants UNKNOWN (or NONE, or 0); for NULL those give -EINVAL.
 
 use std::{
     ffi::{CStr, c_char, c_int},
@@ -254,8 +254,8 @@ pub unsafe extern "C" fn blockjob_event_get_dropped(event: *const Report) -> i64
     unsafe { value(event, |event| event.own().dropped) }
 }
 
-/// How many ends of jobs were told since the connection before CONNECTED ended without having been
-/// heard as they happened. They came before it.
+/// Of CONNECTED: how many ends of the origin RECOVERED were told since the connection before it
+/// ended. LOST and INFERRED ones are not counted.
 ///
 /// Threads: any, also inside callbacks. Since: 0.1.
 #[unsafe(no_mangle)]
@@ -280,7 +280,8 @@ pub unsafe extern "C" fn blockjob_event_get_process(event: *const Report) -> c_i
 /// give to blockjob_monitor_set_journal() when it runs again. Keep that of events whose origin is
 /// LIVE: it goes past all ends that are recovered at once, before the last of them was told.
 ///
-/// Returns: text; NULL for a monitor without a journal, or when it was not read yet.
+/// Returns: text; NULL for events that are neither CONNECTED nor the end of a job, for a monitor
+/// without a journal, and when it was not read yet.
 ///
 /// Threads: any, also inside callbacks. Since: 0.1.
 #[unsafe(no_mangle)]

@@ -15,10 +15,10 @@ use crate::engine::{Line, Reply, Report, inside};
 /// the library's and holds until the callback returns; keep it longer with blockjob_event_ref().
 /// `opaque` is what was given to blockjob_callback_add().
 ///
-/// A callback may call every function of this library; one that would wait for the callback itself
-/// returns -EDEADLK at once. It may take its time: it delays other callbacks, never the reading. It
-/// must not throw (the process is aborted, with a line that says so), longjmp out, call
-/// pthread_exit(), be cancelled, or return in the child of a fork() of its own.
+/// A callback may call every function of this library, but for the few that return -EDEADLK there
+/// (see Threads). It may take its time: it delays other callbacks, never the reading. It must not
+/// throw (the process is aborted, with a line that says so), longjmp out, call pthread_exit(), be
+/// cancelled, or return in the child of a fork() of its own.
 #[allow(non_camel_case_types)]
 pub type blockjob_event_fn =
     Option<unsafe extern "C-unwind" fn(event: *mut Report, opaque: *mut c_void)>;

@@ -4,7 +4,8 @@
 //!
 //! What QEMU says of a job when it is asked: one moment of it, which may be over, and may be a
 //! little older than events that were told before. It never changes, and its strings hold as long
-//! as it does. A getter gives NULL or -1 for what this QEMU does not say, and for NULL.
+//! as it does. For what this QEMU does not say a getter gives NULL, or -1 for a number or a yes or
+//! no; one that returns constants gives UNKNOWN, and -EINVAL for NULL.
 
 use std::{
     ffi::{CStr, c_char, c_int},
@@ -22,8 +23,8 @@ use crate::{
     model::{Code, Error, JobInfo},
 };
 
-/// Asks QEMU how the job stands, by query-jobs and query-block-jobs. Of a job that has ended that
-/// is to be had until it is dismissed, in the status CONCLUDED.
+/// Asks QEMU how the job stands, by query-jobs and query-block-jobs. That works for a job that has
+/// ended, too, until it is dismissed: its status is CONCLUDED then.
 ///
 /// @param timeout_ms milliseconds to wait; -1 for as long as the connection lasts
 /// @param out_info set on success to what QEMU says, to be freed with blockjob_info_free()

@@ -80,16 +80,19 @@ pub unsafe extern "C" fn blockjob_job_get_id(job: *const Job) -> *const c_char {
 
 /// Starts the job, and waits for QEMU's answer. Two members are added to the arguments: "job-id",
 /// the handle's, and where this QEMU's command knows it "auto-dismiss" as false, so that the job
-/// stays when it has concluded, until its end was acknowledged. The program leaves both out. It may
-/// pass "auto-finalize" as false: then the job is PENDING before it makes its changes, and waits
-/// for blockjob_job_finalize() or blockjob_job_cancel().
+/// stays when it has concluded, until its end was acknowledged. The program leaves both out:
+/// another job id is refused, and with "auto-dismiss" as true the job does not stay. (QEMU keeps
+/// jobs since 3.1, and backups since 2.12; earlier ones are gone with their end.) It may pass
+/// "auto-finalize" as false: then the job is PENDING before it makes its changes, and waits for
+/// blockjob_job_finalize() or blockjob_job_cancel().
 ///
 /// Events of the job may come before this returns, its end too. When the time is over or the
 /// connection ends, the job may have been started or not: the handle goes on watching, and how it
 /// ends or that it was not started will be told. When QEMU refused, there is no end, and the handle
 /// may be started again.
 ///
-/// @param command QEMU's command that makes one job, such as "block-stream"; "transaction" is none
+/// @param command QEMU's command that makes one job, such as "block-stream"; not "transaction",
+///        which starts several
 /// @param json its arguments as a JSON object without a job id, such as "{\"device\":\"d0\"}", of
 ///        at most 65536 bytes
 /// @param timeout_ms milliseconds to wait; -1 for as long as the connection lasts
@@ -97,8 +100,8 @@ pub unsafe extern "C" fn blockjob_job_get_id(job: *const Job) -> *const c_char {
 /// Returns: 0. Errors: -EREMOTEIO (QEMU refused; blockjob_last_error_class() has its class),
 /// -ENOTCONN (there is no connection; nothing was sent), -ECONNRESET (it ended before the answer:
 /// whether the job was started will show), -ETIMEDOUT, -EALREADY (it was started, or has ended),
-/// -EINVAL (no JSON object, a member that the library sets, no command that makes one job),
-/// -EOPNOTSUPP (this QEMU's jobs have no ids), -ENOBUFS (too many commands are unanswered),
+/// -EINVAL (json is not a JSON object, or has another job id; command is not one that makes one
+/// job), -EOPNOTSUPP (this QEMU's jobs have no ids), -ENOBUFS (too many commands are unanswered),
 /// -ENOMEM, -EILSEQ, -ENAMETOOLONG, -ESHUTDOWN.
 ///
 /// Threads: any, also inside callbacks. Since: 0.1.
@@ -122,8 +125,8 @@ pub unsafe extern "C" fn blockjob_job_start(
 
 /// Waits for the job's end: COMPLETED, CANCELLED or LOST. It always comes: at the latest when the
 /// monitor is closed or has been without a connection for long (blockjob_monitor_set_lost_after());
-/// but a job that was never started has no end before. Any number of threads may wait, and wait
-/// again: each is given it. A wait is not ordered against callbacks.
+/// but a job that was never started gets its end only then. Any number of threads may wait, and
+/// wait again: each is given it. A wait is not ordered against callbacks.
 ///
 /// @param timeout_ms milliseconds to wait; 0 to look, -1 for no limit
 /// @param out_event set on success to the event, to be released with blockjob_event_unref()

@@ -11,7 +11,7 @@ use crate::engine::Listener;
 
 /// Makes a listener and starts its thread "blockjob-read". The one that runs callbacks,
 /// "blockjob-call", begins with the first monitor, unless the program takes its events otherwise
-/// (blockjob_listener_set_delivery()). Both block all signals and end with
+/// (blockjob_listener_set_delivery()). Both block signals, as said above, and end with
 /// blockjob_listener_free(). A program that daemonizes does so before.
 ///
 /// @param out_listener set on success to a listener to be freed with blockjob_listener_free()
@@ -57,8 +57,9 @@ pub unsafe extern "C" fn blockjob_listener_set_owner(
 }
 
 /// Ends delivery: no callback begins any more, no event is given out, every blocked call returns
-/// -ESHUTDOWN, and so does every later one. A callback that runs may finish. What waits undelivered
-/// is given up.
+/// -ESHUTDOWN, and so does every later one that would ask, register or wait for something. Getters,
+/// removing and releasing go on to work, and the monitors are CLOSED. A callback that runs may
+/// finish. What waits undelivered is given up.
 ///
 /// Returns: 0, at once, also when it was stopped before.
 ///
@@ -75,8 +76,8 @@ pub unsafe extern "C" fn blockjob_listener_stop(listener: *mut Listener) -> c_in
 /// Stops the listener, waits for the callback that runs and for blocked calls, runs the free
 /// functions of all that is still registered, and frees the listener. The caller must hold no lock
 /// that a callback or free function takes. Monitors, job handles and events may be released after
-/// it; calls on them return -ESHUTDOWN. How jobs ended that nobody has taken is not acknowledged.
-/// Nobody waits for a host that is being looked up: that thread ends by itself.
+/// it; calls on them are as after blockjob_listener_stop(). Ends that nobody has taken are not
+/// acknowledged. Nobody waits for a host that is being looked up: that thread ends by itself.
 ///
 /// @param listener to be freed; NULL is fine
 ///

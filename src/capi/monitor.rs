@@ -57,12 +57,12 @@ use crate::{
 ///        when QEMU dials: see above
 /// @param out_monitor set on success to a monitor to be released with blockjob_monitor_unref()
 ///
-/// Returns: 0. Errors: -EINVAL (no such kind of address; a descriptor that is listened on without
-/// server=on, or is not with it), -EILSEQ (not UTF-8), -ENAMETOOLONG (more than 4096 bytes; an
-/// abstract name of more than 107; with server=on, a file name of more than 85 behind a path of
-/// more than 107), -ESHUTDOWN. Of a descriptor also: -EBADF (none), -ENOTSOCK, -EPROTOTYPE (no
-/// stream socket), -ENOTCONN (not connected), -EBUSY (it is the library's already). Of the
-/// first monitor: -EAGAIN (the thread could not be started).
+/// Returns: 0. Errors: -EINVAL (no such kind of address; a descriptor that listens without
+/// server=on, or that does not listen with it), -EILSEQ (not UTF-8), -ENAMETOOLONG (more than 4096
+/// bytes; an abstract name of more than 107; with server=on, a file name of more than 85 behind a
+/// path of more than 107), -ESHUTDOWN. Of a descriptor also: -EBADF (not open), -ENOTSOCK,
+/// -EPROTOTYPE (no stream socket), -ENOTCONN (not connected), -EBUSY (it is the library's already).
+/// Of the first monitor: -EAGAIN (the thread could not be started).
 ///
 /// Threads: any, also inside callbacks. Since: 0.1.
 #[unsafe(no_mangle)]

@@ -3,7 +3,7 @@
 //! # Settings
 //!
 //! What a monitor is made to be before it is started, and before the first job handle is made for
-//! it. Each setting has a value that does without.
+//! it. Each setting has a default.
 
 use std::{
     ffi::{c_char, c_int},
@@ -97,8 +97,7 @@ pub unsafe extern "C" fn blockjob_monitor_set_line_limit(
 ///        max_ms: no attempt but those of blockjob_monitor_start() and blockjob_monitor_connect()
 /// @param max_ms the longest pause, not below min_ms; without this call 5000
 ///
-/// Returns: 0. Errors: -EINVAL (neither of these), -EBUSY (it was started or has a job),
-/// -ESHUTDOWN.
+/// Returns: 0. Errors: -EINVAL (0, or below -1), -EBUSY (it was started or has a job), -ESHUTDOWN.
 ///
 /// Threads: any, also inside callbacks. Since: 0.1.
 #[unsafe(no_mangle)]
@@ -212,7 +211,7 @@ pub unsafe extern "C" fn blockjob_monitor_set_peer(
 /// PROGRESS may be a little older than events before it, but none comes after its job's end.
 ///
 /// @param interval_ms milliseconds between an answer and the next question, from 1; -1 for never,
-///        as it is without this call
+///        which is the default
 ///
 /// Returns: 0. Errors: -EINVAL (neither of these), -EBUSY (it was started or has a job),
 /// -ESHUTDOWN.
@@ -234,9 +233,9 @@ pub unsafe extern "C" fn blockjob_monitor_set_progress(
     unsafe { on(monitor, set) }
 }
 
-/// Sets whether a mark is left in QEMU, an object of type "secret" by the name of this listener, so
-/// that a QEMU that was restarted on the same address is known for another. Where the kernel tells
-/// with which process a connection is, that is not needed.
+/// Sets whether a mark is left in QEMU, an object of type "secret" whose id begins with "blockjob-"
+/// and is another for each listener, so that a QEMU that was restarted on the same address is known
+/// for another. Where the kernel tells with which process a connection is, that is not needed.
 ///
 /// @param on 1, or 0 as it is without this call
 ///
@@ -312,8 +311,8 @@ pub unsafe extern "C" fn blockjob_monitor_set_oob(monitor: *mut Monitor, on: c_i
 /// @param position where the program has come to, from blockjob_event_get_position(): what stands
 ///        before is not read again. NULL when it does not know.
 ///
-/// Returns: 0. Errors: -EINVAL (position is none), -EILSEQ, -ENAMETOOLONG, -EBUSY (it was started
-/// or has a job), -ESHUTDOWN.
+/// Returns: 0. Errors: -EINVAL (position is not one that the library gave out), -EILSEQ,
+/// -ENAMETOOLONG, -EBUSY (it was started or has a job), -ESHUTDOWN.
 ///
 /// Threads: any, also inside callbacks. Since: 0.1.
 #[unsafe(no_mangle)]
