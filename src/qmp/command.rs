@@ -6,8 +6,8 @@ use serde_json::value::RawValue;
 
 use super::{
     act::Act,
+    asked::Verb,
     exchange::{Next, Order, Pending, Purpose, Sending},
-    job::Verb,
     message::{members, string},
     session::{Session, Stage, Ticket},
     strict,

@@ -5,9 +5,10 @@
 
 use super::{
     act::Act,
+    asked::Verb,
     encode::{member, string},
     exchange::Purpose,
-    job::{Job, Stage, Verb},
+    job::{Job, Stage},
     session::{Session, Ticket},
 };
 use crate::model::{Code, Error, Now, Version};

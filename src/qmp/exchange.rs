@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::value::RawValue;
 
-use super::{control::Control, encode, job::Verb, message::word, session::Ticket};
+use super::{asked::Verb, control::Control, encode, message::word, session::Ticket};
 use crate::model::{Code, Error};
 
 #[derive(Debug)]

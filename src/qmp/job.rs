@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{listing::Listed, progress::Shown};
+use super::{asked::Asked, listing::Listed, progress::Shown};
 use crate::model::{Event, JobType, Kind, Loss, Origin, Outcome, Pivot, Status, Timestamp, Word};
 
 /// One incarnation.
@@ -107,41 +107,6 @@ pub enum Inquiry {
     Made,
     /// Made, and there was a gap since: of that the answer says nothing.
     Outdated,
-}
-
-/// What became of the commands of one kind for a job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Asked {
-    /// So many have not been answered.
-    pub pending: u32,
-    /// One was accepted.
-    pub accepted: bool,
-    /// The connection ended before one was answered.
-    pub unknown: bool,
-}
-
-impl Asked {
-    pub fn handle_reply(&mut self, accepted: bool) {
-        self.pending = self.pending.saturating_sub(1);
-        self.accepted |= accepted;
-    }
-
-    /// No reply will come.
-    pub fn handle_gap(&mut self) {
-        self.unknown |= std::mem::take(&mut self.pending) > 0;
-    }
-
-    /// None was sent that was accepted, or may have been.
-    fn never(self) -> bool {
-        self == Self::default()
-    }
-}
-
-/// What a program may ask of a job, as far as its end depends on it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verb {
-    Complete,
-    Cancel,
 }
 
 impl Job {

@@ -12,7 +12,8 @@ use std::{
 };
 
 use super::{
-    job::{Asked, Hope, Job, Stage, Verb},
+    asked::{Asked, Verb},
+    job::{Hope, Job, Stage},
     listing::Listed,
     reading::Reading,
 };
