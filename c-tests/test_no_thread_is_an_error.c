@@ -10,6 +10,7 @@
 
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <sys/socket.h>
 
 typedef int create(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
 
@@ -86,6 +87,29 @@ static void without_one_for_callbacks_there_is_no_monitor(void **state)
     blockjob_monitor_unref(monitor);
 }
 
+/* It was not taken over, so it is still there, and can be. */
+static void a_descriptor_stays_the_callers_then(void **state)
+{
+    blockjob_listener *listener = NULL;
+    blockjob_monitor *monitor = NULL;
+    char address[32];
+    int pair[2];
+
+    (void)state;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    snprintf(address, sizeof address, "fd:%d", pair[1]);
+    assert_result(blockjob_listener_new(&listener), 0);
+    atomic_store(&none_left, true);
+    assert_result(blockjob_monitor_new(listener, address, &monitor), -EAGAIN);
+    assert_refused("blockjob-call");
+    atomic_store(&none_left, false);
+    assert_true(fcntl(pair[1], F_GETFD) >= 0);
+    assert_result(blockjob_monitor_new(listener, address, &monitor), 0);
+    blockjob_monitor_unref(monitor);
+    assert_result(blockjob_listener_free(listener), 0);
+    close(pair[0]);
+}
+
 static void a_host_that_cannot_be_looked_up_is_no_connection(void **state)
 {
     struct world *world = *state;
@@ -156,6 +180,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(without_a_reader_there_is_no_listener),
         cmocka_unit_test(without_one_for_callbacks_there_is_no_monitor),
+        cmocka_unit_test(a_descriptor_stays_the_callers_then),
         test_connected(a_host_that_cannot_be_looked_up_is_no_connection),
         test_in_world(a_silent_monitor_is_not_said_to_be_busy),
         test_in_world(a_journal_that_nobody_can_read_is_none),

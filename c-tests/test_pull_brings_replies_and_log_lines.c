@@ -101,12 +101,26 @@ static void no_function_is_taken(void **state)
     expect_nothing(world);
 }
 
+/* The lines that were asked for go on to come. */
+static void an_unknown_level_changes_nothing(void **state)
+{
+    struct world *world = *state;
+
+    assert_result(blockjob_listener_set_log(world->listener, BLOCKJOB_LOG_WARNING, NULL, NULL,
+                                            NULL), 0);
+    assert_result(blockjob_listener_set_log(world->listener, 99, NULL, NULL, NULL), -EINVAL);
+    assert_result(blockjob_listener_set_log(world->listener, -1, NULL, NULL, NULL), -EINVAL);
+    then_send(world->qemu, "no message\r\n");
+    blockjob_event_unref(pulled_of(world, BLOCKJOB_EVENT_LOG));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         test_pull(replies_as_events),
         test_pull(lines_of_the_log_as_events),
         test_pull(no_function_is_taken),
+        test_pull(an_unknown_level_changes_nothing),
     };
 
     return run_all(tests);

@@ -121,8 +121,9 @@
  *
  * Processes. Make the listener after daemonizing. In the child of a fork every call on an inherited
  * handle returns -ECHILD and touches nothing, and the library's descriptors are closed; the child
- * may make a listener of its own. All descriptors are close-on-exec. The library is never unmapped,
- * so dlclose() is harmless.
+ * may make a listener of its own. All descriptors are close-on-exec. Calls that open or close one
+ * wait while the process forks: the caller must hold no lock that a handler of the program's for
+ * pthread_atfork() takes. The library is never unmapped, so dlclose() is harmless.
  *
  * Links. cc ... -lblockjob, or pkg-config blockjob. Functions carry the symbol version of the
  * release that brought them, BLOCKJOB_0.1 for the first; numbers, once given out, keep their

@@ -105,7 +105,8 @@ pub unsafe extern "C" fn blockjob_listener_set_log(
         // SAFETY: the header asks for a handle of ours.
         let listener = unsafe { required(listener) }?.shared();
         let known = Level::from_number(level);
-        if known.is_none() && log_fn.is_some() {
+        let matters = log_fn.is_some() || level != 0 && listener.pulls();
+        if known.is_none() && matters {
             let text = format!("level is {level}; wanted one of BLOCKJOB_LOG_*");
             return Err(Error::new(Code::Invalid, text));
         }

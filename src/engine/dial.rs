@@ -81,7 +81,9 @@ pub fn look_up(host: &str, port: u16) -> Result<Vec<SocketAddr>, Error> {
 /// A file as a place: nothing of it is opened.
 pub fn open_path(path: &Path) -> io::Result<Held<File>> {
     let flags = libc::O_PATH | libc::O_CLOEXEC;
-    Held::open(|| OpenOptions::new().read(true).custom_flags(flags).open(path))
+    // Not within `Held::open`, for it may take its time.
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    Held::open(|| Ok(file))
 }
 
 /// Why a path could not be dialled, and what to look at.

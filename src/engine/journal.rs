@@ -229,9 +229,11 @@ fn open(path: &Path) -> Result<(Held<File>, u64), String> {
     // counts is the second one, which nobody can exchange.
     check(&fs::symlink_metadata(path).map_err(cannot)?)?;
     let flags = libc::O_CLOEXEC | libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
-    let file = Held::open(|| OpenOptions::new().read(true).custom_flags(flags).open(path));
-    let file = file.map_err(cannot)?;
+    // Not within `Held::open`: a file system that does not answer would keep every fork waiting,
+    // and the reader.
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(cannot)?;
     let len = check(&file.metadata().map_err(cannot)?)?;
+    let file = Held::open(|| Ok(file)).map_err(cannot)?;
     Ok((file, len))
 }
 

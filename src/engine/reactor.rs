@@ -198,6 +198,8 @@ impl Reactor {
         } else if self.shared.mailbox.check().is_err() {
             return false;
         }
+        // Who has registered before this is told what they lead to.
+        (self.tick, ()) = self.shared.roster.tick(|| {});
         let now = self.clock.now();
         for _ in 0..POSTS_MAX {
             let Some(post) = self.posts.next() else { break };
@@ -216,6 +218,8 @@ impl Reactor {
             Post::Close(monitor) => {
                 if let Ok(id) = self.admit(monitor) {
                     self.hub.close(id, "the program closed the monitor", now);
+                    // The next post must find that nothing follows CLOSED.
+                    self.carry_out();
                 }
             }
             Post::Watch(monitor, mut watch, ticket) => match self.admit(monitor) {

@@ -14,7 +14,7 @@ use super::{
     queue::Queue,
     roster::{Callback, Filter, Removed, Roster},
 };
-use crate::model::{Code, Error, Level, Timestamp};
+use crate::model::{Address, Code, Error, Level, Timestamp};
 
 pub struct Shared {
     // These three are the monitors' as well.
@@ -49,14 +49,15 @@ impl Shared {
 
     /// A monitor whose events will be delivered.
     pub fn new_monitor(self: &Arc<Self>, address: &str) -> Result<Arc<Monitor>, Error> {
-        let monitor = self.monitor(address)?;
+        self.mailbox.check()?;
+        Address::parse(address)?;
         self.delivery.start(self)?;
-        Ok(Arc::new(monitor))
+        // Last, for a descriptor is taken over.
+        Ok(Arc::new(self.monitor(address)?))
     }
 
     /// A monitor whose events somebody delivers.
     pub fn monitor(&self, address: &str) -> Result<Monitor, Error> {
-        self.mailbox.check()?;
         Monitor::new(&self.life, &self.mailbox, &self.roster, address)
     }
 
@@ -80,6 +81,11 @@ impl Shared {
             self.queue.nudge();
         }
         Ok(id)
+    }
+
+    /// The program takes its events one after another.
+    pub fn pulls(&self) -> bool {
+        self.life.pulls()
     }
 
     /// The program's function for lines of the log up to this level.

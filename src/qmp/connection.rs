@@ -78,7 +78,7 @@ impl<T: Ticket> Session<T> {
         if matches!(self.stage, Stage::Down | Stage::Connecting { .. }) && self.identity.is_some() {
             self.process_ended = true;
             self.jobs.handle_process_end(Loss::QemuGone, now);
-            self.inquire(acts);
+            self.inquire_of_the_missing(acts);
             self.tell(now, acts);
         }
     }

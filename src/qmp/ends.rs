@@ -64,7 +64,10 @@ impl Jobs {
         let forgotten = !self.has_status && !stays && !lost;
         // QEMU has said that it does not have it, or nobody has said that there was one: what its
         // id does from now on, another job does.
-        let unlisted = matches!(event.loss, Some(Loss::Gone | Loss::Dismissed | Loss::Unheard));
+        let unlisted = matches!(
+            event.loss,
+            Some(Loss::Gone | Loss::Dismissed | Loss::NotStarted | Loss::Unheard)
+        );
         let (id, is_hope) = (Arc::clone(&job.id), job.is_hope());
         let was_hope = lost && is_hope;
         // Nor can QEMU mean it any more by its id.

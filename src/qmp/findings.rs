@@ -1,6 +1,9 @@
 //! What became of jobs by QEMU's event journal. Part of [`Jobs`].
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::{
     found::{Found, has_run, is_over},
@@ -182,7 +185,9 @@ impl Jobs {
         job.awaited &= !found.begins_here;
         let id = job.id.clone();
         let Found { events, missing, begun, .. } = found;
-        let until = events.last().and_then(|event| event.timestamp);
+        let is_done = |event: &Event| is_over(event) || event.status == Status::Concluded;
+        let until = events.last().filter(|_| events.iter().any(is_done));
+        let until = until.and_then(|event| event.timestamp);
         self.end_by_journal(number, events, missing.unwrap_or(Loss::Gone));
         self.note_read(number, &id, until);
         match later {
@@ -280,19 +285,17 @@ impl Jobs {
         reading.forgotten = Inquiry::None;
         let over = std::mem::take(&mut reading.over);
         let known = reading.known_until;
+        let here: BTreeSet<Arc<str>> = self.all.values().map(|job| Arc::clone(&job.id)).collect();
         let mut jobs = BTreeMap::<String, Vec<Event>>::new();
         for event in events {
             let Some(id) = event.text(Word::JobId).map(str::to_owned) else { continue };
             jobs.entry(id).or_default().push(event);
         }
         for (id, events) in jobs {
-            // One that QEMU has, or that was told already, is known better than by its journal.
+            // One that is known, or was told already, is known better than by this.
             let end = events.iter().find(|event| event.kind.is_final());
             let new = |end: &Event| known.is_none() || end.timestamp > known;
-            if !end.is_some_and(new)
-                || self.current.contains_key(id.as_str())
-                || over.contains(digest(&id))
-            {
+            if !end.is_some_and(new) || here.contains(id.as_str()) || over.contains(digest(&id)) {
                 continue;
             }
             if self.check_room().is_err() {

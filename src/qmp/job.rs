@@ -218,6 +218,7 @@ impl Job {
             handles: std::mem::take(&mut self.handles),
             connection: self.connection,
             last_heard: self.last_heard.map(Timestamp::next),
+            once: self.once,
             ..Self::new(Arc::clone(&self.id), stage, self.ours)
         };
     }

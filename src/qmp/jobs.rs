@@ -235,7 +235,12 @@ impl Jobs {
             || job.held.is_some();
         match accepted {
             true if job.is_undone() => self.end_undone(number),
-            false if !is_there => job.withdraw(),
+            false if !is_there => {
+                job.withdraw();
+                if job.handles.is_empty() {
+                    self.remove_number(number);
+                }
+            }
             _ => {
                 job.stage = Stage::Living;
                 self.release_if_due(number);

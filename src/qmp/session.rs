@@ -231,7 +231,7 @@ impl<T: Ticket> Session<T> {
         let due = |timer: &mut Option<Duration>| timer.take_if(|at| *at <= now.running).is_some();
         if !self.is_becoming_usable() && due(&mut self.timers.lost) {
             self.jobs.give_up(Loss::NoConnection);
-            self.inquire(acts);
+            self.inquire_of_the_missing(acts);
             self.tell(now, acts);
         }
         if due(&mut self.timers.attempt) {
@@ -289,8 +289,7 @@ impl<T: Ticket> Session<T> {
             }
             Stage::Recovering { .. } if self.jobs.is_inquiring() => self.inquire(acts),
             Stage::Recovering { .. } => self.ready(now, acts),
-            _ if self.jobs.misses_some() => self.inquire(acts),
-            _ => {}
+            _ => self.inquire_of_the_missing(acts),
         }
     }
 
@@ -321,6 +320,13 @@ impl<T: Ticket> Session<T> {
                     self.send("query-jobs", None, Purpose::Conclusions, None, acts);
                 }
             }
+        }
+    }
+
+    /// Without a connection: what else is asked waits for what QEMU has.
+    pub(super) fn inquire_of_the_missing(&mut self, acts: &mut Vec<Act<T>>) {
+        if self.jobs.misses_some() {
+            self.inquire(acts);
         }
     }
 

@@ -4,7 +4,7 @@ use blockjob::qmp::control::Control;
 
 use crate::{
     journal::{found, journaled},
-    world::{ONE, OTHER, World},
+    world::{ONE, OTHER, World, settings},
 };
 
 const RUNNING: &str = r#"{"id": "own-1", "type": "stream", "status": "running"}"#;
@@ -306,6 +306,50 @@ fn the_next_job_of_an_id_for_which_a_start_was_refused_is_not_dismissed() {
     assert_eq!(world.ends(), ["end 1 drive0 succeeded for [1]"]);
     world.acknowledges(1);
     assert_eq!(world.story(), ["answer 60 ok"]);
+}
+
+/// Its id is as everybody's as it was.
+#[test]
+fn behind_a_refused_start_an_adopted_id_may_mean_another_job() {
+    let mut world = World::connected("7.2");
+    world.watches(1, "drive0", &["adopt"]);
+    world.starts_watched(1, "block-stream");
+    world.refuses("GenericError", "Node is busy");
+    world.status("drive0", "created running");
+    world.ready("drive0", "mirror");
+    world.drops_and_meets(ONE);
+    world.reconciles(r#"{"id": "drive0", "type": "commit", "status": "running"}"#, "");
+    assert_eq!(world.ends(), ["end 1 drive0 lost Gone inferred for [1]"]);
+}
+
+#[test]
+fn a_job_that_was_not_started_may_be_started_again() {
+    let mut world = World::connected("7.2");
+    world.watches(1, "drive0", &[]);
+    world.starts_watched(1, "block-stream");
+    world.drops_and_meets(ONE);
+    world.reconciles("", "");
+    assert_eq!(world.ends(), ["end 1 drive0 lost NotStarted inferred for [1]"]);
+    world.acknowledges(1);
+    world.watches(2, "drive0", &[]);
+    world.starts_watched(2, "block-stream");
+    world.status("drive0", "created running");
+    world.replies("{}");
+    world.completed("drive0", "stream", None);
+    assert_eq!(world.ends(), ["end 2 drive0 succeeded for [2]"]);
+}
+
+#[test]
+fn of_a_refused_start_whose_handle_was_freed_nothing_is_left() {
+    let mut with = settings();
+    with.job_limit = 1;
+    let mut world = World::connected_with("7.2", with);
+    world.starts(1, "own-1");
+    world.session.unwatch(1);
+    world.refuses("GenericError", "Node is busy");
+    world.watches(2, "own-2", &[]);
+    world.starts_watched(2, "block-stream");
+    assert!(world.story().last().unwrap().starts_with("send block-stream,{job-id:own-2"));
 }
 
 /// A start that was refused, as QEMU told it, says nothing of the next.

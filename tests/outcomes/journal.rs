@@ -482,6 +482,44 @@ fn a_job_that_the_wire_has_told_of_is_not_told_again_as_one_that_nobody_remember
     assert_eq!(world.ends(), [""; 0]);
 }
 
+/// QEMU may have them, and is asked first.
+#[test]
+fn jobs_that_nobody_remembers_are_not_asked_for_before_qemu_was() {
+    let mut with = settings();
+    with.journal = true;
+    with.journal_position = Some("1:0:cbf29ce484222325".into());
+    let mut world = World::new("7.2", with);
+    world.session.start(None, world.now, &mut Vec::new());
+    world.drops();
+    world.later(60);
+    assert!(world.requests.is_empty());
+    world.meets(ONE);
+    world.reconciles(r#"{"id": "own-2", "type": "stream", "status": "concluded"}"#, "");
+    assert_eq!(world.ends(), ["end 1 own-2 succeeded recovered"]);
+    world.finds(forgotten([("own-2", 101)]));
+    assert_eq!(world.ends(), [""; 0]);
+}
+
+#[test]
+fn a_job_that_died_with_its_qemu_meanwhile_is_none_that_nobody_remembers() {
+    let mut with = settings();
+    with.journal = true;
+    with.journal_position = Some("1:0:cbf29ce484222325".into());
+    let mut world = World::new("7.2", with);
+    world.session.start(None, world.now, &mut Vec::new());
+    world.meets(ONE);
+    world.reconciles(r#"{"id": "own-1", "type": "stream", "status": "running"}"#, "");
+    let end = world.line("BLOCK_JOB_CANCELLED", r#"{"device": "own-1", "type": "stream"}"#);
+    world.later(1);
+    world.drops();
+    world.process_ends();
+    let others = found(0, std::slice::from_ref(&end)).jobs.remove(0).1;
+    world.finds(Findings { others, ..Findings::default() });
+    assert_eq!(world.story().last().unwrap(), "read for own-1");
+    world.finds(found(1, &[end]));
+    assert_eq!(world.ends(), ["end 1 own-1 cancelled recovered"]);
+}
+
 #[test]
 fn jobs_that_nobody_remembers_and_that_have_no_room_are_counted() {
     let mut world = asks_for_forgotten_of(1);

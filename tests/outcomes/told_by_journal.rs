@@ -192,3 +192,26 @@ fn a_job_whose_end_the_journal_told_is_dismissed_when_qemu_still_has_it() {
     ready(false);
     ready(true);
 }
+
+/// By its beginning alone, which the wire brings as well: what is told of that has an end.
+#[test]
+fn a_job_that_begins_before_its_handle_is_given_up_has_an_end_of_its_own() {
+    let mut world = journaled();
+    world.drops();
+    world.later(6);
+    world.connects(ONE);
+    world.watches(1, "theirs", &[]);
+    let lines = ["created", "running"].map(|word| {
+        world.line("JOB_STATUS_CHANGE", &format!(r#"{{"id": "theirs", "status": "{word}"}}"#))
+    });
+    world.later(60);
+    world.finds(found(1, &lines));
+    assert_eq!(world.ends(), ["end 1 theirs lost NoConnection inferred for [1]"]);
+    for line in &lines {
+        world.hears(line);
+    }
+    world.drops_and_meets(ONE);
+    world.reconciles("", "");
+    world.finds(Findings::default());
+    assert_eq!(world.ends(), ["end 2 theirs lost Gone inferred"]);
+}
