@@ -48,14 +48,10 @@ impl Jobs {
         wanted.peek().is_some() && wanted.all(|job| matches!(job.stage, Stage::Missing(_)))
     }
 
-    /// The journal must still tell of some.
+    /// The journal must still tell of some, or of jobs that nobody remembers.
     pub fn is_inquiring(&self) -> bool {
-        self.asks_for_forgotten() || self.all.values().any(|job| job.inquiry != Inquiry::None)
-    }
-
-    /// Jobs that nobody remembers are still to be asked for, or are being.
-    pub(super) fn asks_for_forgotten(&self) -> bool {
-        self.reading.as_ref().is_some_and(|reading| reading.forgotten != Inquiry::None)
+        let forgets = self.reading.as_ref().is_some_and(|it| it.forgotten != Inquiry::None);
+        forgets || self.all.values().any(|job| job.waits_for_journal())
     }
 
     pub fn handle_findings(&mut self, findings: Findings) {

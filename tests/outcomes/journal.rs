@@ -406,17 +406,23 @@ fn a_job_without_an_event_for_its_end_is_known_by_its_way() {
     assert_eq!(world.ends(), ["end 1 c0 failed \"?\" inferred"]);
 }
 
-/// A program begins that has come to this moment of the journal, which is asked for jobs of its own.
+/// A program begins that has come to this position of the journal.
+fn begins_at(position: &str, job_limit: usize) -> World {
+    let mut with = settings();
+    (with.journal, with.job_limit) = (true, job_limit);
+    with.journal_position = Some(position.into());
+    let mut world = World::new("7.2", with);
+    world.session.start(None, world.now, &mut Vec::new());
+    world
+}
+
+/// It has come to this moment, and the journal is asked for jobs of its own.
 fn asks_for_forgotten() -> World {
     asks_for_forgotten_of(64)
 }
 
 fn asks_for_forgotten_of(job_limit: usize) -> World {
-    let mut with = settings();
-    (with.journal, with.job_limit) = (true, job_limit);
-    with.journal_position = Some("1:0:cbf29ce484222325@1000000100".into());
-    let mut world = World::new("7.2", with);
-    world.session.start(None, world.now, &mut Vec::new());
+    let mut world = begins_at("1:0:cbf29ce484222325@1000000100", job_limit);
     world.meets(ONE);
     world.reconciles("", "");
     let request = world.requests.pop().expect("the journal is asked");
@@ -446,11 +452,7 @@ fn jobs_that_nobody_remembers_are_found_behind_the_position_and_before_it_none()
 /// Who remembers it is told of it once, and by whom it comes first does not matter.
 #[test]
 fn a_remembered_job_that_the_journal_has_told_of_is_not_told_again_as_one_that_nobody_remembers() {
-    let mut with = settings();
-    with.journal = true;
-    with.journal_position = Some("1:0:cbf29ce484222325".into());
-    let mut world = World::new("7.2", with);
-    world.session.start(None, world.now, &mut Vec::new());
+    let mut world = begins_at("1:0:cbf29ce484222325", 64);
     world.watches(1, "own-1", &["exists"]);
     world.meets(ONE);
     world.reconciles("", "");
@@ -464,11 +466,7 @@ fn a_remembered_job_that_the_journal_has_told_of_is_not_told_again_as_one_that_n
 
 #[test]
 fn a_job_that_the_wire_has_told_of_is_not_told_again_as_one_that_nobody_remembers() {
-    let mut with = settings();
-    with.journal = true;
-    with.journal_position = Some("1:0:cbf29ce484222325".into());
-    let mut world = World::new("7.2", with);
-    world.session.start(None, world.now, &mut Vec::new());
+    let mut world = begins_at("1:0:cbf29ce484222325", 64);
     world.connects(ONE);
     let end = world.line("BLOCK_JOB_COMPLETED", r#"{"device": "own-2", "type": "stream"}"#);
     world.hears(&end);
@@ -485,11 +483,7 @@ fn a_job_that_the_wire_has_told_of_is_not_told_again_as_one_that_nobody_remember
 /// QEMU may have them, and is asked first.
 #[test]
 fn jobs_that_nobody_remembers_are_not_asked_for_before_qemu_was() {
-    let mut with = settings();
-    with.journal = true;
-    with.journal_position = Some("1:0:cbf29ce484222325".into());
-    let mut world = World::new("7.2", with);
-    world.session.start(None, world.now, &mut Vec::new());
+    let mut world = begins_at("1:0:cbf29ce484222325", 64);
     world.drops();
     world.later(60);
     assert!(world.requests.is_empty());
@@ -502,11 +496,7 @@ fn jobs_that_nobody_remembers_are_not_asked_for_before_qemu_was() {
 
 #[test]
 fn a_job_that_died_with_its_qemu_meanwhile_is_none_that_nobody_remembers() {
-    let mut with = settings();
-    with.journal = true;
-    with.journal_position = Some("1:0:cbf29ce484222325".into());
-    let mut world = World::new("7.2", with);
-    world.session.start(None, world.now, &mut Vec::new());
+    let mut world = begins_at("1:0:cbf29ce484222325", 64);
     world.meets(ONE);
     world.reconciles(r#"{"id": "own-1", "type": "stream", "status": "running"}"#, "");
     let end = world.line("BLOCK_JOB_CANCELLED", r#"{"device": "own-1", "type": "stream"}"#);
@@ -541,11 +531,7 @@ fn what_the_journal_finds_behind_closed_is_not_told() {
 
 #[test]
 fn a_remembered_job_does_not_hide_those_that_nobody_remembers() {
-    let mut with = settings();
-    with.journal = true;
-    with.journal_position = Some("1:0:cbf29ce484222325".into());
-    let mut world = World::new("7.2", with);
-    world.session.start(None, world.now, &mut Vec::new());
+    let mut world = begins_at("1:0:cbf29ce484222325", 64);
     world.watches(1, "own-1", &["exists"]);
     world.meets(ONE);
     world.reconciles("", "");

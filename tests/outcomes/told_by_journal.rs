@@ -91,9 +91,8 @@ fn a_job_of_which_qemu_has_nothing_more_is_not_the_one_of_the_next_handle() {
     assert_eq!(world.ends(), ["end 2 theirs failed \"EIO\" for [2]"]);
 }
 
-/// Asked for when there was no connection for too long, and answered while QEMU says what it has.
-#[test]
-fn who_waits_until_it_is_dismissed_is_answered_when_the_list_does_not_have_it() {
+/// A job of ours ended when there was no connection for too long, as the journal is to tell.
+fn ended_and_given_up() -> (World, Findings) {
     let mut world = journaled();
     world.status("own-1", "created running");
     world.watches(1, "own-1", &["exists"]);
@@ -102,7 +101,14 @@ fn who_waits_until_it_is_dismissed_is_answered_when_the_list_does_not_have_it() 
     world.later(60);
     assert!(world.story().contains(&"read for own-1".into()));
     world.meets(ONE);
-    world.finds(found(1, &[end]));
+    (world, found(1, &[end]))
+}
+
+/// It is answered while QEMU says what it has.
+#[test]
+fn who_waits_until_it_is_dismissed_is_answered_when_the_list_does_not_have_it() {
+    let (mut world, findings) = ended_and_given_up();
+    world.finds(findings);
     assert_eq!(world.ends(), ["end 1 own-1 succeeded recovered for [1]"]);
     world.reconciles("", "");
     world.story();
@@ -113,15 +119,9 @@ fn who_waits_until_it_is_dismissed_is_answered_when_the_list_does_not_have_it() 
 /// The same when the list comes first, which says that it is gone.
 #[test]
 fn who_waits_until_it_is_dismissed_is_answered_when_the_list_did_not_have_it() {
-    let mut world = journaled();
-    world.status("own-1", "created running");
-    world.watches(1, "own-1", &["exists"]);
-    world.drops();
-    let end = world.line("BLOCK_JOB_COMPLETED", r#"{"device": "own-1", "type": "stream"}"#);
-    world.later(60);
-    world.meets(ONE);
+    let (mut world, findings) = ended_and_given_up();
     world.reconciles("", "");
-    world.finds(found(1, &[end]));
+    world.finds(findings);
     assert_eq!(world.ends(), ["end 1 own-1 succeeded recovered for [1]"]);
     world.acknowledges(1);
     assert_eq!(world.story(), ["answer 60 ok"]);
