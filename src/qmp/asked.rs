@@ -32,5 +32,8 @@ impl Asked {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verb {
     Complete,
-    Cancel,
+    /// `force`: also one that is ready, which otherwise ends as if it were completed.
+    Cancel {
+        force: bool,
+    },
 }

@@ -8,7 +8,7 @@ use super::{
     act::Act,
     asked::Verb,
     exchange::{Next, Order, Pending, Purpose, Sending},
-    message::{members, string},
+    message::{boolean, members, string},
     session::{Session, Stage, Ticket},
     strict,
 };
@@ -207,14 +207,15 @@ impl<T: Ticket> Session<T> {
     /// What a command asks of a job, as far as the job's end depends on it: it makes no difference
     /// who sent it.
     fn asks(&self, name: &str, arguments: Option<&str>) -> Option<(u64, Verb)> {
-        let (verb, id) = match name {
-            "block-job-complete" => (Verb::Complete, "device"),
-            "job-complete" => (Verb::Complete, "id"),
-            "block-job-cancel" => (Verb::Cancel, "device"),
-            "job-cancel" => (Verb::Cancel, "id"),
+        let id = match name {
+            "block-job-complete" | "block-job-cancel" => "device",
+            "job-complete" | "job-cancel" => "id",
             _ => return None,
         };
-        let [id] = members(arguments?, [id]).ok()?;
+        let [id, force] = members(arguments?, [id, "force"]).ok()?;
+        let force = name == "job-cancel" || force.and_then(boolean) == Some(true);
+        let cancels = name.ends_with("-cancel");
+        let verb = if cancels { Verb::Cancel { force } } else { Verb::Complete };
         self.jobs.living(&string(id?)?).map(|job| (job, verb))
     }
 }

@@ -168,7 +168,7 @@ fn command(version: Version, job: &Job, control: Control) -> Result<(&'static st
 fn verb(control: Control) -> Option<Verb> {
     match control {
         Control::Complete => Some(Verb::Complete),
-        Control::Cancel { .. } => Some(Verb::Cancel),
+        Control::Cancel { force } => Some(Verb::Cancel { force }),
         _ => None,
     }
 }

@@ -157,11 +157,12 @@ impl Jobs {
             return false;
         }
         match job.stage {
-            Stage::Ended { acknowledged: true, lost: false } if job.is_ours() => {
-                self.wishes.insert(Wish::Dismiss(number));
+            Stage::Ended { acknowledged, .. } => {
+                if acknowledged {
+                    self.acknowledge(number);
+                }
                 false
             }
-            Stage::Ended { .. } => false,
             _ => job.held.is_none(),
         }
     }

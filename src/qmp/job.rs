@@ -16,6 +16,8 @@ pub struct Job {
     pub ours: bool,
     /// The command that starts it was sent by us, and not refused: it is to be dismissed as well.
     pub by_us: bool,
+    /// That command has not been answered, so that it may be refused yet.
+    pub unanswered: bool,
     pub job_type: JobType,
     /// QEMU's word for its type where that is a newer QEMU's.
     newer_type: Option<Box<str>>,
@@ -48,6 +50,8 @@ pub struct Job {
     pub inquiry: Inquiry,
     pub complete: Asked,
     pub cancel: Asked,
+    /// A cancel was accepted by which it can't end well: whatever it fails with, it is cancelled.
+    pub abandoned: bool,
     /// Its end, which must wait for a reply or for the journal.
     pub held: Option<Box<Event>>,
     /// When QEMU was last heard to speak of it, or when we began to watch it.
@@ -117,6 +121,7 @@ impl Job {
             handles: Vec::new(),
             ours,
             by_us: false,
+            unanswered: false,
             job_type: JobType::Unknown,
             newer_type: None,
             status: Status::Unknown,
@@ -136,6 +141,7 @@ impl Job {
             inquiry: Inquiry::None,
             complete: Asked::default(),
             cancel: Asked::default(),
+            abandoned: false,
             held: None,
             last_heard: None,
             only_listed: false,
@@ -171,8 +177,8 @@ impl Job {
     /// There was a gap: from here on its id may mean another job.
     pub fn part(&mut self, has_journal: bool) {
         // An id that is made once means no other job, nor does one of ours that QEMU keeps.
-        let kept = self.is_ours() && self.stays == Some(true);
-        self.doubt = !self.once && !kept;
+        let kept = self.is_ours() && !self.unanswered && self.stays == Some(true);
+        self.doubt = !self.once && (self.doubt || !kept);
         self.whole = false;
         self.gap = self.since();
         let may_live = matches!(self.stage, Stage::Living | Stage::Starting);
@@ -209,6 +215,11 @@ impl Job {
     /// To be dismissed when its end was acknowledged.
     pub fn is_ours(&self) -> bool {
         self.ours || self.by_us
+    }
+
+    /// Whether it is ours or another's the reply to its start will say.
+    pub fn is_in_question(&self) -> bool {
+        self.unanswered && !self.once && !self.ours
     }
 
     /// Its start was refused: what was heard of it is over, and it may be started again.
@@ -337,6 +348,12 @@ impl Job {
         self.doubt && (type_differs || (self.awaited && begins && was_further))
     }
 
+    /// Was it cancelled, of which QEMU lists this error? One that is ready is not by a cancel without
+    /// force, and then fails by itself or is cancelled by somebody else.
+    pub fn is_cancelled(&self, error: &str) -> bool {
+        self.abandoned || self.cancel.accepted && error == CANCELED
+    }
+
     /// An event that no message of QEMU's tells, with what is known of the job.
     pub fn told(&self, kind: Kind, name: &str) -> Event {
         let mut event = Event::new(kind, name, None, self.id.len() + 128);
@@ -390,3 +407,6 @@ impl Job {
         }
     }
 }
+
+/// QEMU's error of a job that was cancelled, and had no other.
+const CANCELED: &str = "Operation canceled";

@@ -208,7 +208,7 @@ impl Jobs {
         match job.stage {
             Stage::Expected { .. } => {
                 job.stage = Stage::Starting;
-                job.by_us = true;
+                (job.by_us, job.unanswered) = (true, true);
                 job.stays = stays.then_some(true);
                 job.last_heard = Some(now.wall);
                 Ok(())
@@ -226,6 +226,11 @@ impl Jobs {
         let Some(job) = self.all.get_mut(&number) else { return };
         if !accepted {
             (job.by_us, job.stays) = (false, None);
+        }
+        job.unanswered = false;
+        if matches!(job.stage, Stage::Ended { acknowledged: true, .. }) {
+            self.acknowledge(number);
+            return;
         }
         if job.stage != Stage::Starting {
             return;
@@ -259,6 +264,9 @@ impl Jobs {
     pub fn answered(&mut self, number: u64, verb: Verb, accepted: bool) {
         if let Some(asked) = self.asked(number, verb) {
             asked.handle_reply(accepted);
+            let job = self.all.get_mut(&number).expect("it was asked");
+            let abandons = matches!(verb, Verb::Cancel { force } if force || !job.was_ready);
+            job.abandoned |= accepted && abandons;
             self.release_if_due(number);
         }
     }
@@ -267,7 +275,7 @@ impl Jobs {
         let job = self.all.get_mut(&number)?;
         Some(match verb {
             Verb::Complete => &mut job.complete,
-            Verb::Cancel => &mut job.cancel,
+            Verb::Cancel { .. } => &mut job.cancel,
         })
     }
 
@@ -278,10 +286,16 @@ impl Jobs {
         *acknowledged = true;
         // What was lost and is found again is left to its owner.
         let dismisses = !*lost && job.is_ours() && job.stays != Some(false);
-        if dismisses && (job.status == Status::Concluded || !self.has_status) {
+        let has_concluded = job.status == Status::Concluded || !self.has_status;
+        if dismisses && has_concluded && !job.is_in_question() {
             self.wishes.insert(Wish::Dismiss(number));
         }
         dismisses
+    }
+
+    /// QEMU may have it still, and is to forget it.
+    pub fn is_to_be_dismissed(&self, number: u64) -> bool {
+        self.all.get(&number).is_some_and(|job| job.is_ours())
     }
 
     /// QEMU has forgotten it, as it was asked to.

@@ -28,8 +28,9 @@ impl Jobs {
                 continue;
             }
             self.part(number);
-            let job = self.all.get_mut(&number);
-            if let Some(Stage::Expected { hope, made: false }) = job.map(|job| &mut job.stage) {
+            let Some(job) = self.all.get_mut(&number) else { continue };
+            job.unanswered = false;
+            if let Stage::Expected { hope, made: false } = &mut job.stage {
                 *hope = (*hope).max(Hope::Unheard);
             }
         }
@@ -325,10 +326,11 @@ impl Jobs {
         if undone {
             return self.end_undone(number);
         }
-        let cancelled = self.all[&number].cancel.accepted;
         let mut event = match &listed.error {
             None => self.told_end(number, Kind::Completed, Outcome::Succeeded),
-            Some(_) if cancelled => self.told_end(number, Kind::Cancelled, Outcome::Cancelled),
+            Some(error) if self.all[&number].is_cancelled(error) => {
+                self.told_end(number, Kind::Cancelled, Outcome::Cancelled)
+            }
             Some(error) => {
                 let mut event = self.told_end(number, Kind::Completed, Outcome::Failed);
                 event.set(Word::Error, error);

@@ -189,7 +189,7 @@ impl<T: Ticket> Session<T> {
     /// Answers those whose job QEMU has no more.
     pub(super) fn answer_dismissed(&mut self, acts: &mut Vec<Act<T>>) {
         for (job, ticket) in std::mem::take(&mut self.dismissing) {
-            if self.jobs.id(job).is_some() {
+            if self.jobs.is_to_be_dismissed(job) {
                 self.dismissing.push((job, ticket));
             } else {
                 acts.push(Act::Answer(ticket, Ok(())));

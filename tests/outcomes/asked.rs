@@ -296,6 +296,76 @@ fn a_job_for_which_a_start_was_refused_and_that_is_gone_is_lost() {
     assert_eq!(world.ends(), ["end 1 drive0 lost Gone inferred for [1]"]);
 }
 
+/// Whose it is the reply says, which has not come.
+fn ends_before_its_start_is_answered(id: &str) -> World {
+    let mut world = World::connected("7.2");
+    world.watches(1, id, &[]);
+    world.starts_watched(1, "block-stream");
+    world.status(id, "created running");
+    world.completed(id, "stream", None);
+    world.status(id, "concluded");
+    assert_eq!(world.ends(), [format!("end 1 {id} succeeded for [1]")]);
+    world.acknowledges(1);
+    world
+}
+
+#[test]
+fn an_end_that_is_acknowledged_before_the_start_is_answered_is_dismissed_when_it_was_accepted() {
+    let dismissal = "send job-dismiss,{id:drive0}";
+    let mut world = ends_before_its_start_is_answered("drive0");
+    assert_eq!(world.story(), [""; 0], "it may be another's");
+    world.replies("{}");
+    assert_eq!(world.story(), [dismissal, "answer 1 ok"]);
+
+    let mut world = ends_before_its_start_is_answered("drive0");
+    world.refuses("GenericError", "Job ID 'drive0' already in use");
+    assert_eq!(world.story(), ["answer 60 ok", "answer 1 Remote"], "it is another's");
+
+    // Its `concluded` comes last.
+    for (answer, told) in [(true, vec![dismissal]), (false, vec![])] {
+        let mut world = World::connected("7.2");
+        world.watches(1, "drive0", &[]);
+        world.starts_watched(1, "block-stream");
+        let start = world.last_command();
+        world.completed("drive0", "stream", None);
+        world.acknowledges(1);
+        world.status("drive0", "concluded");
+        world.story();
+        let reply =
+            if answer { "\"return\": {}" } else { "\"error\": {\"class\": \"GenericError\"}" };
+        world.replies_to(start, reply);
+        let sent: Vec<_> =
+            world.story().into_iter().filter(|line| line.starts_with("send")).collect();
+        assert_eq!(sent, told);
+    }
+
+    // Who asks for it by name gets it, whoever it is.
+    let mut world = ends_before_its_start_is_answered("drive0");
+    world.dismisses(1);
+    assert_eq!(world.story(), [dismissal]);
+
+    // An id of the owner's no other client uses.
+    let mut world = ends_before_its_start_is_answered("own-1");
+    assert_eq!(world.story(), ["send job-dismiss,{id:own-1}"]);
+}
+
+/// Where no reply has come, it is taken to be the one that was to be started; but that is inferred,
+/// over any number of connections.
+#[test]
+fn an_end_behind_a_start_that_was_never_answered_is_inferred_where_others_may_use_the_id() {
+    let mut world = World::connected("7.2");
+    world.watches(1, "drive0", &[]);
+    world.starts_watched(1, "block-stream");
+    world.drops_and_meets(ONE);
+    let running = r#"{"id": "drive0", "type": "stream", "status": "running"}"#;
+    world.reconciles(running, "");
+    world.drops_and_meets(ONE);
+    world.reconciles(r#"{"id": "drive0", "type": "stream", "status": "concluded"}"#, "");
+    assert_eq!(world.ends(), ["end 1 drive0 succeeded inferred for [1]"]);
+    world.acknowledges(1);
+    assert_eq!(world.story(), ["send job-dismiss,{id:drive0}"]);
+}
+
 /// Nor is the one that comes later.
 #[test]
 fn the_next_job_of_an_id_for_which_a_start_was_refused_is_not_dismissed() {

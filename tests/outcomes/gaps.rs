@@ -277,6 +277,47 @@ fn our_own_cancel_tells_a_cancelled_job_from_a_failed_one_in_the_listing() {
     assert_eq!(end(false), "end 1 own-1 failed \"Operation canceled\" recovered for [1]");
 }
 
+/// A job that is ready ends well by a cancel without force. One that does not has failed by itself,
+/// and QEMU says that it was completed; by force, or before it was ready, it was cancelled,
+/// whatever it failed with.
+#[test]
+fn a_ready_job_that_fails_after_a_soft_cancel_has_failed() {
+    let end = |ready: bool, ask: &dyn Fn(&mut World), error: &str| {
+        let mut world = World::connected("7.2");
+        world.starts_as("own-1", "blockdev-mirror");
+        if ready {
+            world.ready("own-1", "mirror");
+        }
+        ask(&mut world);
+        world.replies("{}");
+        world.drops_and_meets(ONE);
+        world.reconciles(
+            &format!(r#"{{"id": "own-1", "status": "concluded", "error": "{error}"}}"#),
+            "",
+        );
+        world.ends().concat()
+    };
+    let cancel = |force: bool| move |world: &mut World| world.asks(1, Control::Cancel { force });
+    let sends = |arguments: &'static str| {
+        move |world: &mut World| world.executes("block-job-cancel", arguments)
+    };
+    let cancelled = "end 1 own-1 cancelled recovered for [1]";
+    let failed = "end 1 own-1 failed \"Input/output error\" recovered for [1]";
+    for (error, canceled) in [("Input/output error", false), ("Operation canceled", true)] {
+        let soft = if canceled { cancelled } else { failed };
+        assert_eq!(end(true, &cancel(false), error), soft);
+        assert_eq!(end(true, &sends(r#"{"device": "own-1"}"#), error), soft);
+        assert_eq!(end(true, &sends(r#"{"device": "own-1", "force": false}"#), error), soft);
+        assert_eq!(end(true, &cancel(true), error), cancelled);
+        assert_eq!(end(true, &sends(r#"{"device": "own-1", "force": true}"#), error), cancelled);
+        assert_eq!(end(false, &cancel(false), error), cancelled);
+        assert_eq!(
+            end(true, &|world| world.executes("job-cancel", r#"{"id": "own-1"}"#), error),
+            cancelled
+        );
+    }
+}
+
 #[test]
 fn what_happens_while_it_is_asked_for_is_not_missed_and_not_told_twice() {
     let mut world = World::connected("7.2");
