@@ -318,10 +318,12 @@ static void of_one_that_is_passed(void **state)
     run_with_other(pass_one, &guest);
 }
 
-/* A connection ends, and its process cannot be watched: that says nothing of the job. */
-static void lose_connection(void *argument)
+/*
+ * A connection ends, and its process cannot be watched, or can where the connection's descriptor
+ * serves for that, but not be looked at: that says nothing of the job.
+ */
+static void lose_connection(struct guest *guest, bool leaves_one)
 {
-    struct guest *guest = argument;
     blockjob_monitor *monitor;
     blockjob_event *event = NULL;
     blockjob_job *job = NULL;
@@ -336,7 +338,11 @@ static void lose_connection(void *argument)
     child_check(blockjob_monitor_connect(monitor, PATIENCE) == 0);
     child_check(is_open(next));
     child_check(blockjob_monitor_execute(monitor, "stop", NULL, 0, PATIENCE, NULL) == 0);
-    forbid_from(next);
+    if (leaves_one) {
+        allow(0);
+    } else {
+        forbid_from(next);
+    }
     child_check(blockjob_monitor_execute(monitor, "quit", NULL, 0, PATIENCE, NULL) == -ECONNRESET);
     check_refused(blockjob_monitor_connect(monitor, PATIENCE), "cannot connect to");
     child_check(blockjob_job_wait(job, 0, &event) == -ETIMEDOUT);
@@ -350,12 +356,21 @@ static void lose_connection(void *argument)
     end(guest);
 }
 
-static void of_a_process_that_is_watched(void **state)
+static void lose_connection_without_any(void *argument)
+{
+    lose_connection(argument, false);
+}
+
+static void lose_connection_with_one(void *argument)
+{
+    lose_connection(argument, true);
+}
+
+static void watch_a_process(void (*story)(void *argument))
 {
     struct scripted_monitor *qemu = scripted_monitor_new();
     struct guest guest = { .address = scripted_monitor_address(qemu) };
 
-    (void)state;
     then_negotiate(qemu);
     say_status(qemu, "job", "running");
     then_expect(qemu, "\"stop\"");
@@ -368,9 +383,21 @@ static void of_a_process_that_is_watched(void **state)
     then_return(qemu);
     then_list(qemu, "{'id': 'job', 'type': 'stream', 'status': 'concluded', "
                     "'current-progress': 1, 'total-progress': 1}", "");
-    run_with_other(lose_connection, &guest);
+    run_with_other(story, &guest);
     script_done(qemu);
     scripted_monitor_destroy(qemu);
+}
+
+static void of_a_process_that_is_watched(void **state)
+{
+    (void)state;
+    watch_a_process(lose_connection_without_any);
+}
+
+static void of_a_process_that_is_watched_and_not_looked_at(void **state)
+{
+    (void)state;
+    watch_a_process(lose_connection_with_one);
 }
 
 /* A journal that cannot be opened is none: the job that only it knows is lost, and the log says why. */
@@ -446,6 +473,7 @@ int main(void)
         cmocka_unit_test(of_a_connection_that_is_taken),
         cmocka_unit_test(of_one_that_is_passed),
         cmocka_unit_test(of_a_process_that_is_watched),
+        cmocka_unit_test(of_a_process_that_is_watched_and_not_looked_at),
         cmocka_unit_test(of_a_journal),
     };
 

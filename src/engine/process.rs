@@ -69,8 +69,12 @@ pub fn watch(process: Identity) -> Found {
         Ok(unsafe { OwnedFd::from_raw_fd(fd) })
     };
     match Held::open(open) {
-        // Only now is it sure that its number is not given to another one after this look.
-        Ok(fd) if started(process.pid) == Some(process.started) => Found::Lives(Watched(fd)),
+        // Only now is it sure that its number is not given to another one after this look. Where
+        // there is nothing to be seen, for want of a descriptor or of /proc, the process tells its
+        // own end; one that has its number since is watched in vain, which proves nothing.
+        Ok(fd) if started(process.pid).is_none_or(|started| started == process.started) => {
+            Found::Lives(Watched(fd))
+        }
         Ok(_) => Found::Gone,
         Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Found::Gone,
         Err(_) => Found::Unknown,
