@@ -78,12 +78,18 @@ pub fn open(name: &Name) -> io::Result<Held<OwnedFd>> {
         // SAFETY: no pointers are passed.
         let fd = checked(unsafe { libc::socket(name.domain(), kind, 0) })?;
         // SAFETY: the kernel has just given it to us.
-        Ok::<_, io::Error>(unsafe { OwnedFd::from_raw_fd(fd) })
+        above_standard(unsafe { OwnedFd::from_raw_fd(fd) })
     })?;
     if !matches!(name, Name::Unix(..)) {
         tune(&socket);
     }
     Ok(socket)
+}
+
+/// In a process without a standard error nothing that is written to it may reach QEMU.
+fn above_standard(socket: OwnedFd) -> io::Result<OwnedFd> {
+    // A clone is numbered from 3 on, and closed by exec as well.
+    if socket.as_raw_fd() > libc::STDERR_FILENO { Ok(socket) } else { socket.try_clone() }
 }
 
 /// Dials. True when the connection stands, false when that is to come.
@@ -125,7 +131,7 @@ pub fn accept(socket: &Held<OwnedFd>) -> io::Result<Held<OwnedFd>> {
         // SAFETY: the kernel is not asked for a name, so the pointers may be null.
         let fd = checked(unsafe { libc::accept4(fd, ptr::null_mut(), ptr::null_mut(), flags) })?;
         // SAFETY: the kernel has just given it to us.
-        Ok::<_, io::Error>(unsafe { OwnedFd::from_raw_fd(fd) })
+        above_standard(unsafe { OwnedFd::from_raw_fd(fd) })
     })?;
     tune(&accepted);
     Ok(accepted)
