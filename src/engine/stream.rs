@@ -130,7 +130,14 @@ impl Stream {
                     return self.await_room(true, registry);
                 }
                 // It is gone. Its last words are still to be read, and end with the end.
-                Err(error) if error.kind() == ErrorKind::BrokenPipe => break,
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        ErrorKind::BrokenPipe | ErrorKind::ConnectionReset
+                    ) =>
+                {
+                    break;
+                }
                 Err(error) => return Err(Error::os("cannot write to QEMU", &error)),
             }
         }
