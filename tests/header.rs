@@ -65,6 +65,9 @@ fn every_name_has_the_prefix_and_every_function_its_manual() {
     for name in defined {
         assert!(name.starts_with("BLOCKJOB_"), "{name} would clutter the program's names");
     }
+    for named in header.lines().filter(|line| line.starts_with("typedef ")) {
+        assert!(named.contains("blockjob_"), "{named} would clutter the program's names");
+    }
     let (_, functions) = header.split_once("extern \"C\" {").expect("C++ finds its linkage");
     for manual in functions.split("/**").skip(1) {
         assert!(manual.contains("Threads: ") && manual.contains("Since: "), "incomplete: {manual}");
