@@ -184,15 +184,21 @@ static void another_monitor_loses_nothing(void **state)
 
 /*
  * What may never be dropped has a bound as well. Rather than lose one in silence the monitor is
- * closed, behind all outcomes that were read: the program knows where its knowledge ends.
+ * closed, behind all outcomes that were read: the program knows where its knowledge ends. Another
+ * monitor's wait in the same line and are told.
  */
 static void too_many_outcomes_close_the_monitor(void **state)
 {
-    enum { OUTCOMES = 10000 };
+    enum { OUTCOMES = 10000, BOUND = 8192, OF_ONE_READ = 64 };
     struct world *world = *state;
+    struct scripted_monitor *quiet_qemu = scripted_monitor_new();
+    blockjob_monitor *quiet = connected_monitor(world->listener, quiet_qemu);
     struct slow slow = { .gate = world->gate, .recorder = recorder_new() };
+    struct recorder *others = recorder_new();
     int finals = 0, kind;
 
+    assert_true(blockjob_callback_add(world->listener, quiet, NULL, BLOCKJOB_EVENT_FINAL,
+                                      recorder_callback, others, NULL) > 0);
     assert_true(blockjob_callback_add(world->listener, world->monitor, NULL,
                                       BLOCKJOB_EVENT_ALL, slowly, &slow, NULL) > 0);
     for (int i = 0; i < OUTCOMES; i++) {
@@ -203,6 +209,7 @@ static void too_many_outcomes_close_the_monitor(void **state)
     }
     gate_wait_entered(world->gate);
     wait_until(blockjob_monitor_get_state(world->monitor) == BLOCKJOB_STATE_CLOSED);
+    say_completed(quiet_qemu, "quiet");
     gate_open(world->gate);
     do {
         blockjob_event *event = recorder_next(slow.recorder);
@@ -211,13 +218,19 @@ static void too_many_outcomes_close_the_monitor(void **state)
         if (kind == BLOCKJOB_EVENT_COMPLETED) {
             assert_int_equal(number_of(event), finals++);
         } else {
-            assert_non_null(blockjob_event_get_reason(event));
+            assert_non_null(strstr(blockjob_event_get_reason(event), "too many outcomes"));
         }
     } while (kind != BLOCKJOB_EVENT_CLOSED);
-    assert_in_range(finals, 1000, OUTCOMES - 1);
+    /* All that were read by then, with those of the last read: none of them is thrown away. */
+    assert_in_range(finals, BOUND, BOUND + OF_ONE_READ);
+    assert_text(blockjob_event_get_job_id(recorder_next(others)), "quiet");
+    assert_int_equal(blockjob_monitor_get_state(quiet), BLOCKJOB_STATE_CONNECTED);
     assert_result(blockjob_listener_free(world->listener), 0);
     world->listener = NULL;
+    blockjob_monitor_unref(quiet);
+    recorder_destroy(others);
     recorder_destroy(slow.recorder);
+    scripted_monitor_destroy(quiet_qemu);
 }
 
 int main(void)
