@@ -103,7 +103,8 @@ impl Reader {
 }
 
 fn wanted(jobs: &[(u64, &str, Option<Timestamp>)]) -> Request {
-    let wanted = jobs.iter().map(|&(job, id, since)| Wanted { job, id: id.into(), since });
+    let wanted =
+        jobs.iter().map(|&(job, id, since)| Wanted { job, id: id.into(), since, until: None });
     Request { wanted: wanted.collect(), ..Request::default() }
 }
 

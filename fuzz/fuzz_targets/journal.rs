@@ -34,7 +34,9 @@ fuzz_target!(|input: &[u8]| {
 fn request(bits: u8, file: &[u8]) -> Request {
     let seconds = i64::from(file.first().copied().unwrap_or(0));
     let since = (bits & 1 == 1).then_some(Timestamp { seconds, microseconds: 0 });
-    let wanted = |number: u64| Wanted { job: number, id: format!("j{number}"), since };
+    let seconds = i64::from(file.last().copied().unwrap_or(0));
+    let until = (bits & 64 == 64).then_some(Timestamp { seconds, microseconds: 0 });
+    let wanted = |number: u64| Wanted { job: number, id: format!("j{number}"), since, until };
     let from = match bits >> 4 & 3 {
         0 => Some(Position::new(0, &[])),
         1 => Position::parse("1:7:0000000000000000"),

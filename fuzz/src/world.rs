@@ -494,7 +494,7 @@ impl Monitor {
         assert!(taken, "{job:?} was dismissed before its end was acknowledged");
     }
 
-    fn end(&mut self, End { job, handles, event }: &End) {
+    fn end(&mut self, End { job, handles, event, .. }: &End) {
         let id = event.text(Word::JobId).expect("a job's end").to_owned();
         let before = self.ended.insert(*job, (id.clone(), false));
         assert!(before.is_none(), "incarnation {job} of {id:?} ended twice");

@@ -15,7 +15,7 @@ use super::{
     roster::{Entry, Filter, Inner, Roster},
 };
 use crate::{
-    model::{Code, Error, Event, Loss, MonitorId, Word},
+    model::{Code, Error, Event, MonitorId, Word},
     qmp::jobs::End,
 };
 
@@ -25,6 +25,8 @@ pub(super) struct Told {
     monitor: Arc<Monitor>,
     event: Arc<Event>,
     tick: u64,
+    /// Nobody knows that there was such a job.
+    was_hope: bool,
     /// A program that pulls has it: it gets no other end of this job.
     pub(super) given_out: bool,
 }
@@ -69,6 +71,7 @@ impl Intake<'_> {
             monitor: Arc::clone(monitor),
             event: Arc::new(end.event),
             tick,
+            was_hope: end.was_hope,
             given_out: false,
         };
         let ends = monitor.job_limit().max(UNCLAIMED_MAX);
@@ -111,9 +114,7 @@ impl Roster {
     pub fn latest_end(&self, monitor: MonitorId, id: &str) -> Option<u64> {
         let inner = self.inner.lock();
         // One of which nothing was heard is not known to have been a job.
-        let is_it = |told: &Told| {
-            told.event.text(Word::JobId) == Some(id) && told.event.loss != Some(Loss::Unheard)
-        };
+        let is_it = |told: &Told| told.event.text(Word::JobId) == Some(id) && !told.was_hope;
         inner.ledger.latest(monitor, is_it).map(|key| key.job)
     }
 
@@ -303,7 +304,7 @@ mod tests {
             let mut event = Event::new(Kind::Completed, "BLOCK_JOB_COMPLETED", None, 0);
             event.set(Word::JobId, id);
             event.outcome = Outcome::Succeeded;
-            let end = End { job: self.jobs, handles: handles.to_vec(), event };
+            let end = End { job: self.jobs, handles: handles.to_vec(), was_hope: false, event };
             let report = self.shared.roster.intake().take_end(&self.monitor, end, tick);
             assert!(self.shared.queue.push(report).is_empty());
         }

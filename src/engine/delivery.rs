@@ -277,7 +277,7 @@ mod tests {
             let (tick, ()) = self.shared.roster.tick(|| {});
             let mut event = Event::new(Kind::Completed, "BLOCK_JOB_COMPLETED", None, 0);
             event.set(Word::JobId, id);
-            let end = End { job: self.jobs, handles: Vec::new(), event };
+            let end = End { job: self.jobs, handles: Vec::new(), was_hope: false, event };
             let report = self.shared.roster.intake().take_end(&self.monitor, end, tick);
             assert!(self.shared.queue.push(report).is_empty());
         }

@@ -111,7 +111,7 @@ impl World {
         let (tick, ()) = self.shared.roster.tick(thread::yield_now);
         let mut event = Event::new(Kind::Completed, "BLOCK_JOB_COMPLETED", None, 0);
         event.set(Word::JobId, &job.to_string());
-        let end = End { job, handles: handles.to_vec(), event };
+        let end = End { job, handles: handles.to_vec(), was_hope: false, event };
         let report = self.shared.roster.intake().take_end(&self.monitor, end, tick);
         assert!(self.shared.queue.push(report).is_empty());
     }

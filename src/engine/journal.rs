@@ -268,7 +268,7 @@ mod tests {
     use crate::qmp::journal::Wanted;
 
     fn errand(monitor: u64, path: &Path) -> Errand {
-        let wanted = vec![Wanted { job: 7, id: "j0".into(), since: None }];
+        let wanted = vec![Wanted { job: 7, id: "j0".into(), since: None, until: None }];
         let request = Request { wanted, ..Request::default() };
         Errand { monitor: MonitorId(monitor), path: path.to_owned(), request }
     }

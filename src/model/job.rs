@@ -72,6 +72,21 @@ words! {
     }
 }
 
+impl Status {
+    /// How far on a job is: it never goes back from one of these to another.
+    pub fn stage(self) -> Option<u8> {
+        Some(match self {
+            Self::Unknown | Self::Undefined | Self::Null => return None,
+            Self::Created | Self::Running | Self::Paused => 0,
+            Self::Ready | Self::Standby => 1,
+            Self::Waiting => 2,
+            Self::Pending => 3,
+            Self::Aborting => 4,
+            Self::Concluded => 5,
+        })
+    }
+}
+
 /// How a job ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Outcome {

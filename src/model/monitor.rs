@@ -96,6 +96,32 @@ pub struct Version {
     pub micro: i32,
 }
 
+impl Version {
+    /// With all that any QEMU has.
+    pub fn latest() -> Self {
+        Self { major: i32::MAX, minor: 0, micro: 0 }
+    }
+
+    pub fn is_from(self, major: i32, minor: i32) -> bool {
+        (self.major, self.minor) >= (major, minor)
+    }
+
+    /// QEMU has jobs beside block jobs, and tells their statuses.
+    pub fn has_status(self) -> bool {
+        self.is_from(3, 0)
+    }
+
+    /// It can keep a job that has concluded.
+    pub fn keeps_jobs(self) -> bool {
+        self.is_from(2, 12)
+    }
+
+    /// It lists the error of a job that has failed.
+    pub fn lists_errors(self) -> bool {
+        self >= Self { major: 2, minor: 12, micro: 1 }
+    }
+}
+
 /// Who holds the other end of a connection, where the kernel can tell: a process and when it began,
 /// so that a number used again is not taken for the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

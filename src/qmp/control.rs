@@ -67,7 +67,7 @@ impl<T: Ticket> Session<T> {
         acts: &mut Vec<Act<T>>,
     ) -> Option<Result<(), Error>> {
         let no_block_job = answer.as_ref().is_err_and(is_no_block_job);
-        if no_block_job && !again && self.jobs.has_status && self.lives_as_no_block(job) {
+        if no_block_job && !again && self.jobs.version.has_status() && self.lives_as_no_block(job) {
             match control {
                 Control::Cancel { .. } => {
                     let id = self.jobs.id(job).expect("it lives");
@@ -124,7 +124,7 @@ impl<T: Ticket> Session<T> {
 
 /// QEMU's command, and its arguments.
 fn command(version: Version, job: &Job, control: Control) -> Result<(&'static str, String), Error> {
-    let is = |major, minor| (version.major, version.minor) >= (major, minor);
+    let is = |major, minor| version.is_from(major, minor);
     let (device, id) = (|| member("device", &job.id), || member("id", &job.id));
     let lacks = |deed: &str, since: &str| {
         let (major, minor) = (version.major, version.minor);

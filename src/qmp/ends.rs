@@ -18,6 +18,14 @@ impl Jobs {
         self.end(number, event);
     }
 
+    /// The same of another's, whose id the one has that is being started now.
+    pub(super) fn end_undone_of_another(&mut self, id: &str) {
+        self.last += 1;
+        let job = Job::new(id.into(), Stage::Living, false);
+        self.all.insert(self.last, Box::new(job));
+        self.end_undone(self.last);
+    }
+
     /// It is gone, and QEMU does not say how. The journal may know.
     pub(super) fn miss(&mut self, number: u64, loss: Loss) {
         let has_journal = self.reading.is_some();
@@ -55,29 +63,45 @@ impl Jobs {
         event.pivoted = job.pivot(&event, self.soft_shutdown);
         self.recovered += i64::from(event.origin == Origin::Recovered);
         let lost = event.kind == Kind::Lost;
+        job.outcome = event.outcome;
         let gone = job.status == Status::Null;
         job.stage = Stage::Ended { acknowledged: false, lost };
         job.inquiry = Inquiry::None;
         let handles = job.handles.clone();
         // An old QEMU has forgotten it by now, unless it was told to keep it.
-        let stays = job.stays.unwrap_or(job.is_ours());
-        let forgotten = !self.has_status && !stays && !lost;
+        let stays = job.stays.unwrap_or(job.is_ours() || self.version.keeps_jobs());
+        let forgotten = !self.version.has_status() && !stays && !lost;
         // QEMU has said that it does not have it, or nobody has said that there was one: what its
         // id does from now on, another job does.
         let unlisted = matches!(
             event.loss,
             Some(Loss::Gone | Loss::Dismissed | Loss::NotStarted | Loss::Unheard)
-        );
+        ) && job.listed != self.connection;
         let (id, is_hope) = (Arc::clone(&job.id), job.is_hope());
         let was_hope = lost && is_hope;
         // Nor can QEMU mean it any more by its id.
         let nameless = !is_hope && self.current.get(&id) != Some(&number);
-        self.told.push(Told::End(End { job: number, handles, event }));
+        self.told.push(Told::End(End { job: number, handles, was_hope, event }));
         if !was_hope {
             self.note_over(&id);
         }
         if gone || forgotten || unlisted || was_hope || nameless {
             self.remove_number(number);
+        }
+        self.forget_some();
+    }
+
+    /// An old QEMU does not say when it has forgotten a job: so many of others' are remembered as
+    /// leave room.
+    fn forget_some(&mut self) {
+        if self.version.has_status() {
+            return;
+        }
+        let kept = |(number, job): (&u64, &Box<Job>)| job.may_be_forgotten().then_some(*number);
+        let mut kept = self.all.iter().filter_map(kept);
+        let oldest = kept.next();
+        if kept.count() >= self.settings.job_limit / 2 {
+            self.remove_number(oldest.expect("so many are left behind it"));
         }
     }
 

@@ -24,8 +24,9 @@ impl Jobs {
         for (number, job) in &mut self.all {
             if job.inquiry == Inquiry::Wanted {
                 job.inquiry = Inquiry::Made;
-                let (id, since) = (job.id.to_string(), job.since().map(|(since, _)| since));
-                request.wanted.push(Wanted { job: *number, id, since });
+                let since = job.since().map(|(since, _)| since);
+                let (job, id, until) = (*number, job.id.to_string(), job.over_by);
+                request.wanted.push(Wanted { job, id, since, until });
             }
         }
         // Jobs that nobody remembers are looked for behind the position, others also before it.
@@ -61,7 +62,7 @@ impl Jobs {
         // Jobs that nobody remembers are still to be looked for behind the former one.
         let moves = reading.forgotten != Inquiry::Wanted;
         for (number, events) in findings.jobs {
-            self.handle_found(number, events);
+            self.handle_found(number, events, complete);
         }
         self.handle_forgotten(findings.others);
         // What was not spoken of was not found.
@@ -88,7 +89,8 @@ impl Jobs {
         }
     }
 
-    fn handle_found(&mut self, number: u64, events: Vec<Event>) {
+    /// `complete`: all of the journal was read.
+    fn handle_found(&mut self, number: u64, events: Vec<Event>, complete: bool) {
         let Some(found) = self.sort_out(number, events) else { return };
         let job = &self.all[&number];
         let (held, end) = (job.held.as_deref(), found.end());
@@ -97,7 +99,7 @@ impl Jobs {
         let comes = held.zip(end).is_some_and(|(held, end)| end.timestamp > held.timestamp);
         let has_none = end.is_none() && !found.was_over(self.listing_asked);
         if comes || found.missing.is_none() && (has_none || is_held) {
-            return self.find_same(number, &found);
+            return self.find_same(number, &found, complete || comes || is_held);
         }
         if found.missing == Some(Loss::Unheard) && found.begun && !found.events.iter().any(is_over)
         {
@@ -130,11 +132,13 @@ impl Jobs {
     }
 
     /// It is the one that it was before the gap.
-    fn find_same(&mut self, number: u64, found: &Found) {
+    fn find_same(&mut self, number: u64, found: &Found, sure: bool) {
         let Some(job) = self.all.get_mut(&number) else { return };
         job.ran |= found.events.iter().any(|event| has_run(event.status));
         if !found.was_outdated {
-            (job.doubt, job.gap) = (false, None);
+            if sure {
+                (job.doubt, job.gap) = (false, None);
+            }
             self.release(number);
         }
     }
@@ -215,13 +219,18 @@ impl Jobs {
 
     /// What its id does from now on, another job does; but QEMU may still have it.
     fn let_go(&mut self, number: u64, missing: Option<Loss>, begun: bool) {
+        let connection = self.connection;
         let Some(job) = self.all.get_mut(&number) else { return };
         job.doubt = !job.once;
         if job.stage == (Stage::Ended { acknowledged: false, lost: true }) {
             return;
         }
         // Whose process that was of which nobody had heard the journal does not say.
-        let may_be_there = missing == Some(Loss::NoConnection) || job.is_hope() && begun;
+        // Of what has concluded an old QEMU's list alone says so.
+        let is_listed = job.listed == connection
+            || job.status == Status::Concluded && !self.version.has_status();
+        let may_be_there =
+            missing == Some(Loss::NoConnection) || is_listed || job.is_hope() && begun;
         if missing.is_some() && !may_be_there {
             return self.remove_number(number);
         }

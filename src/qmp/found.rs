@@ -59,8 +59,8 @@ impl Found {
 /// and how another one of its id began behind that, which says that it had died with its QEMU.
 fn own(job: &Job, mut events: Vec<Event>, said: &Marks) -> (Vec<Event>, Option<Event>) {
     let creates = |event: &Event| event.status == Status::Created;
-    if job.gone_by.is_some() {
-        events.retain(|event| event.timestamp <= job.gone_by);
+    if job.over_by.is_some() {
+        events.retain(|event| event.timestamp <= job.over_by);
     }
     // One that was heard of before does not begin again.
     let lived = job.since().filter(|(_, lived)| *lived).map(|(since, _)| since);

@@ -29,7 +29,7 @@ impl<T: Ticket> Session<T> {
             return;
         }
         self.version = Some(version);
-        self.jobs.has_status = (version.major, version.minor) >= (3, 0);
+        self.jobs.version = version;
         let oob = self.settings.oob && offers(text, "oob");
         let enable = oob.then_some("{\"enable\":[\"oob\"]}");
         let purpose = Purpose::Capabilities { oob };
@@ -49,7 +49,7 @@ impl<T: Ticket> Session<T> {
         else {
             unreachable!("only a session that negotiates awaits that reply")
         };
-        let new = self.jobs.has_status;
+        let new = self.jobs.version.has_status();
         let jobs = if new { List::Awaited } else { List::Absent };
         let lists = Box::new(Lists { jobs, block_jobs: List::Awaited });
         self.stage = Stage::Reconciling { greeting, lists };

@@ -46,7 +46,7 @@ impl Jobs {
             return self.handle_null(id, at);
         }
         if event.status != Status::Concluded {
-            self.renew(id);
+            self.renew(id, false);
         }
         let Some(number) = self.heard(id, &event, sure).filter(|_| known) else {
             self.told.push(Told::Dropped(1));
@@ -75,14 +75,15 @@ impl Jobs {
     /// A `created` was heard: an incarnation begins. False when there is no room for it.
     fn create(&mut self, id: &str, sure: bool) -> bool {
         match self.current.get(id).and_then(|number| self.all.get_mut(number)) {
-            Some(job)
-                if matches!(job.stage, Stage::Expected { .. } | Stage::Starting)
-                    || (matches!(job.stage, Stage::Missing(_)) && job.is_unheard()) =>
-            {
+            Some(job) if job.may_begin(sure) => {
+                let another = job.is_undone();
                 (job.whole, job.born, job.doubt) = (true, true, false);
                 job.connection = self.connection;
                 // What the journal holds from before is not this one's.
-                (job.gap, job.inquiry) = (None, Inquiry::None);
+                (job.gap, job.inquiry, job.over_by) = (None, Inquiry::None, None);
+                if another {
+                    self.end_undone_of_another(id);
+                }
                 return true;
             }
             // Heard twice: nothing that QEMU does.
@@ -97,14 +98,18 @@ impl Jobs {
         }
     }
 
-    /// A job that ended before a gap does nothing more, nor one that QEMU has forgotten while its
-    /// end is held: what its id does now, another job does.
-    fn renew(&mut self, id: &str) {
+    /// A job that ended does nothing more, nor one that QEMU has forgotten while its end is held:
+    /// what its id does now, another job does. But an end may be heard again, unless there was a
+    /// gap.
+    fn renew(&mut self, id: &str, ends: bool) {
         let Some(number) = self.current.get(id).copied() else { return };
         let job = &self.all[&number];
-        let over = match job.stage {
-            Stage::Ended { lost, .. } => job.doubt && !lost,
-            _ => job.held.is_some() && job.status == Status::Null,
+        let over = if let Stage::Ended { lost, .. } = job.stage {
+            !lost && if ends { job.doubt } else { !job.once }
+        } else {
+            // An old QEMU does not say when it has forgotten a job.
+            let forgotten = job.status == Status::Null || !self.version.has_status();
+            job.held.is_some() && forgotten
         };
         if over {
             self.release(number);
@@ -119,6 +124,7 @@ impl Jobs {
         match job.stage {
             Stage::Ended { .. } => drop(self.all.remove(&number)),
             Stage::Missing(_) => {}
+            Stage::Starting if job.is_unheard() => self.miss(number, Loss::NotStarted),
             Stage::Expected { .. } | Stage::Starting | Stage::Living => {
                 self.miss(number, Loss::Gone);
             }
@@ -145,6 +151,8 @@ impl Jobs {
         if !job.is_unheard() || event.status != Status::Concluded {
             job.last_heard = event.timestamp.or(job.last_heard);
             job.only_listed = false;
+        } else {
+            job.over_by = event.timestamp;
         }
         Some(number)
     }
@@ -178,7 +186,7 @@ impl Jobs {
                 reading.said.insert(said);
             }
         }
-        self.renew(id);
+        self.renew(id, true);
         // QEMU tells an end once: this is another's, whose beginning was not heard.
         let known = self.current.get(id).copied();
         if let Some(number) = known.filter(|number| self.all[number].held.is_some()) {
@@ -187,13 +195,19 @@ impl Jobs {
         }
         let number = self.current.get(id).copied();
         let number = match number.map(|number| (number, self.all[&number].stage)) {
-            Some((number, Stage::Ended { lost, .. })) => {
-                if self.has_status || lost {
+            Some((number, Stage::Ended { lost, .. }))
+                if !self.all[&number].is_of_another(&event) =>
+            {
+                if self.version.has_status() || lost {
                     // Heard again, or too late: one end was told, and there is no other.
                     self.told.extend(lost.then(|| Told::Late(heard_late(&event))));
                     return;
                 }
                 self.all.remove(&number);
+                None
+            }
+            Some((number, Stage::Ended { .. })) => {
+                self.remove_number(number);
                 None
             }
             Some((number, _)) => Some(number),
@@ -324,7 +338,7 @@ impl Jobs {
     }
 
     /// The job that QEMU means by an id, if its end was told.
-    fn ended(&self, id: &str) -> Option<u64> {
+    pub(super) fn ended(&self, id: &str) -> Option<u64> {
         let ended = |number: &u64| matches!(self.all[number].stage, Stage::Ended { .. });
         self.current.get(id).copied().filter(ended)
     }

@@ -133,8 +133,13 @@ impl<T: Ticket> Session<T> {
             acts.push(Act::Tell(decode::raw(name, timestamp, text)));
         }
         // A QEMU before 6.2 completes ready mirrors when it is quit, without a pivot.
-        if name == "SHUTDOWN" && self.version.is_some_and(|it| (it.major, it.minor) < (6, 2)) {
-            self.jobs.soft_shutdown = timestamp;
+        // One that was told to stay lives on.
+        match name {
+            "SHUTDOWN" if self.version.is_some_and(|it| !it.is_from(6, 2)) => {
+                self.jobs.soft_shutdown = timestamp;
+            }
+            "RESET" | "RESUME" => self.jobs.soft_shutdown = None,
+            _ => {}
         }
     }
 

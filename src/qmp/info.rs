@@ -45,7 +45,7 @@ impl<T: Ticket> Session<T> {
         };
         self.looks.last += 1;
         let number = self.looks.last;
-        let has_jobs = self.jobs.has_status;
+        let has_jobs = self.jobs.version.has_status();
         if has_jobs {
             let purpose = Purpose::Look { number, blocks: false };
             self.send("query-jobs", None, purpose, None, acts);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{asked::Asked, listing::Listed, progress::Shown};
-use crate::model::{Event, JobType, Kind, Loss, Origin, Outcome, Pivot, Status, Timestamp, Word};
+use crate::model::{Event, JobType, Kind, Loss, Outcome, Status, Timestamp, Version, Word};
 
 /// One incarnation.
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
@@ -24,6 +24,8 @@ pub struct Job {
     pub status: Status,
     /// In which connection it was first heard of or watched.
     pub connection: u64,
+    /// QEMU has refused to dismiss it.
+    pub refused: bool,
     /// In which connection QEMU listed it last.
     pub listed: u64,
     /// In which connection it did not stand in the list.
@@ -52,6 +54,8 @@ pub struct Job {
     pub cancel: Asked,
     /// A cancel was accepted by which it can't end well: whatever it fails with, it is cancelled.
     pub abandoned: bool,
+    /// How it ended, as that was told.
+    pub outcome: Outcome,
     /// Its end, which must wait for a reply or for the journal.
     pub held: Option<Box<Event>>,
     /// When QEMU was last heard to speak of it, or when we began to watch it.
@@ -62,8 +66,9 @@ pub struct Job {
     /// The same when the earliest gap began that the journal has not closed, and whether it lived
     /// then, for certain.
     pub gap: Option<(Timestamp, bool)>,
-    /// When its process was found to have ended: what comes later is another job's.
-    pub gone_by: Option<Timestamp>,
+    /// When its process was found to have ended, or it was first heard of and had concluded: what
+    /// happens later is another job's.
+    pub over_by: Option<Timestamp>,
     pub len: Option<i64>,
     pub offset: Option<i64>,
     pub speed: Option<i64>,
@@ -126,6 +131,7 @@ impl Job {
             newer_type: None,
             status: Status::Unknown,
             connection: 0,
+            refused: false,
             listed: 0,
             missed: 0,
             once: ours || matches!(stage, Stage::Expected { made: true, .. }),
@@ -142,11 +148,12 @@ impl Job {
             complete: Asked::default(),
             cancel: Asked::default(),
             abandoned: false,
+            outcome: Outcome::Unknown,
             held: None,
             last_heard: None,
             only_listed: false,
             gap: None,
-            gone_by: None,
+            over_by: None,
             len: None,
             offset: None,
             speed: None,
@@ -222,6 +229,12 @@ impl Job {
         self.unanswered && !self.once && !self.ours
     }
 
+    /// It has ended, and whether QEMU keeps it nobody has said.
+    pub fn may_be_forgotten(&self) -> bool {
+        let ended = matches!(self.stage, Stage::Ended { lost: false, .. });
+        ended && self.stays.is_none() && !self.is_ours()
+    }
+
     /// Its start was refused: what was heard of it is over, and it may be started again.
     pub fn withdraw(&mut self) {
         let stage = Stage::Expected { hope: Hope::ToCome, made: self.once };
@@ -232,6 +245,26 @@ impl Job {
             once: self.once,
             ..Self::new(Arc::clone(&self.id), stage, self.ours)
         };
+    }
+
+    /// Is it this one that QEMU has just created? `sure`: in a session that hears everything. Then
+    /// QEMU has finished with what was sent in another.
+    pub fn may_begin(&self, sure: bool) -> bool {
+        match self.stage {
+            Stage::Expected { .. } => true,
+            Stage::Starting => {
+                let fits = self.once || self.unanswered || !sure;
+                fits && (self.is_unheard() || self.is_undone())
+            }
+            Stage::Missing(_) => self.is_unheard(),
+            Stage::Living | Stage::Ended { .. } => false,
+        }
+    }
+
+    /// Is it a job of another type that ends?
+    pub fn is_of_another(&self, end: &Event) -> bool {
+        let types = self.type_name().zip(end.text(Word::TypeName));
+        !self.once && types.is_some_and(|(known, heard)| known != heard)
     }
 
     /// It has gone while it was being started, and had no end.
@@ -251,23 +284,6 @@ impl Job {
         self.inquiry != Inquiry::None
     }
 
-    /// Its end must wait: for the journal, or for the reply that says whether it pivoted.
-    pub fn holds(&self, end: &Event) -> bool {
-        let unsure = self.complete.pending > 0 && !self.complete.accepted;
-        let matters = end.outcome == Outcome::Succeeded && self.may_pivot(end);
-        self.inquiry != Inquiry::None || (unsure && matters)
-    }
-
-    /// Mirrors do, and active commits: only those are ever ready.
-    fn may_pivot(&self, end: &Event) -> bool {
-        match end.job_type {
-            JobType::Mirror => true,
-            JobType::Commit => self.was_ready || !self.whole,
-            JobType::Unknown => end.kind == Kind::Lost,
-            _ => false,
-        }
-    }
-
     /// The types that QEMU sends `BLOCK_JOB_COMPLETED` or _CANCELLED for.
     pub fn is_block(&self) -> bool {
         use JobType::{Backup, Commit, Mirror, Stream};
@@ -280,7 +296,7 @@ impl Job {
     }
 
     /// In QEMU's words.
-    fn type_name(&self) -> Option<&str> {
+    pub(super) fn type_name(&self) -> Option<&str> {
         self.job_type.word().or(self.newer_type.as_deref())
     }
 
@@ -327,86 +343,32 @@ impl Job {
     }
 
     fn enter(&mut self, status: Status) {
-        use Status::{Aborting, Concluded, Created, Null, Ready, Unknown};
+        use Status::{Aborting, Concluded, Created, Null, Ready, Standby, Unknown};
         if status == Unknown {
             return;
         }
         self.status = status;
         self.ran |= !matches!(status, Created | Aborting | Concluded | Null);
         self.aborted |= status == Aborting;
-        self.was_ready |= status == Ready;
+        self.was_ready |= matches!(status, Ready | Standby);
     }
 
-    /// Can what is listed not be this job? Some statuses never come back; but what was heard since
-    /// the listing was asked for may be newer than that.
-    pub fn is_not(&self, listed: &Listed) -> bool {
-        use Status::{Aborting, Created, Paused, Pending, Ready, Running, Standby, Waiting};
-        let known = self.type_name().zip(listed.type_name.as_deref());
-        let type_differs = known.is_some_and(|(known, listed)| known != listed);
-        let begins = matches!(listed.status, Created | Running | Paused);
-        let was_further = matches!(self.status, Ready | Standby | Waiting | Pending | Aborting);
-        self.doubt && (type_differs || (self.awaited && begins && was_further))
-    }
-
-    /// Was it cancelled, of which QEMU lists this error? One that is ready is not by a cancel without
-    /// force, and then fails by itself or is cancelled by somebody else.
-    pub fn is_cancelled(&self, error: &str) -> bool {
-        self.abandoned || self.cancel.accepted && error == CANCELED
-    }
-
-    /// An event that no message of QEMU's tells, with what is known of the job.
-    pub fn told(&self, kind: Kind, name: &str) -> Event {
-        let mut event = Event::new(kind, name, None, self.id.len() + 128);
-        event.set(Word::JobId, &self.id);
-        if let Some(word) = self.type_name() {
-            event.set(Word::TypeName, word);
-        }
-        event.job_type = self.job_type;
-        (event.len, event.offset, event.speed) = (self.len, self.offset, self.speed);
-        event
-    }
-
-    /// An end that no message of QEMU's tells as a whole.
-    pub fn told_end(&self, kind: Kind, outcome: Outcome) -> Event {
-        let name = match kind {
-            Kind::Completed => "BLOCK_JOB_COMPLETED",
-            Kind::Cancelled => "BLOCK_JOB_CANCELLED",
-            _ => "LOST",
-        };
-        let mut event = self.told(kind, name);
-        event.outcome = outcome;
-        event
-    }
-
-    /// The end of a job that has no event for it, by the statuses that it went through: none comes
-    /// to `concluded` by way of `aborting` unless it failed or was cancelled.
-    pub fn path_end(&self) -> Event {
-        match (self.aborted, self.cancel.accepted) {
-            (false, _) => self.told_end(Kind::Completed, Outcome::Succeeded),
-            (true, true) => self.told_end(Kind::Cancelled, Outcome::Cancelled),
-            (true, false) => {
-                // Another client may have cancelled it.
-                let mut event = self.told_end(Kind::Completed, Outcome::Failed);
-                event.origin = Origin::Inferred;
-                event
-            }
-        }
-    }
-
-    /// Did the disk move? Only when it was told to complete and did so without an error. A refusal
-    /// leaves it open: somebody else may have been sooner.
-    pub fn pivot(&self, event: &Event, soft_shutdown: Option<Timestamp>) -> Pivot {
-        let by_shutdown = soft_shutdown.is_some() && event.timestamp >= soft_shutdown;
-        match event.outcome {
-            Outcome::Failed | Outcome::Cancelled => Pivot::No,
-            _ if !self.may_pivot(event) => Pivot::No,
-            Outcome::Succeeded if self.complete.accepted => Pivot::Yes,
-            Outcome::Succeeded if !self.complete.never() => Pivot::Unknown,
-            Outcome::Succeeded if self.cancel.accepted || by_shutdown => Pivot::No,
-            Outcome::Succeeded | Outcome::Unknown => Pivot::Unknown,
-        }
+    /// Can what is listed not be this job? No job goes back from one stage of its life to another;
+    /// but what was heard since the listing was asked for may be newer than that.
+    pub fn is_not(&self, listed: &Listed, version: Version) -> bool {
+        let failed = listed.error.is_some();
+        let ended_otherwise = listed.status == Status::Concluded
+            && match self.outcome {
+                Outcome::Unknown => false,
+                Outcome::Succeeded => failed,
+                Outcome::Failed | Outcome::Cancelled => !failed && version.lists_errors(),
+            };
+        let types = self.type_name().zip(listed.type_name.as_deref());
+        let kept = self.stays.zip(listed.auto_dismiss.map(|auto| !auto));
+        let stages = self.status.stage().zip(listed.status.stage());
+        let differs = types.is_some_and(|(known, listed)| known != listed)
+            || kept.is_some_and(|(known, listed)| known != listed);
+        let is_younger = stages.is_some_and(|(known, listed)| listed < known);
+        !self.once && (differs || ended_otherwise || self.awaited && is_younger)
     }
 }
-
-/// QEMU's error of a job that was cancelled, and had no other.
-const CANCELED: &str = "Operation canceled";

@@ -17,7 +17,7 @@ use super::{
     listing::Listed,
     reading::Reading,
 };
-use crate::model::{Code, Error, Event, Now, Settings, Status, Timestamp};
+use crate::model::{Code, Error, Event, Now, Settings, Status, Timestamp, Version};
 
 /// What is to be told, in this order.
 #[allow(clippy::large_enum_variant, reason = "few at a time, and gone in the same turn")]
@@ -38,6 +38,8 @@ pub struct End {
     pub job: u64,
     /// The handles that watch it.
     pub handles: Vec<u64>,
+    /// It is not known to have been a job: a handle waited for one.
+    pub was_hope: bool,
     pub event: Event,
 }
 
@@ -74,8 +76,8 @@ pub struct Jobs {
     pub(super) usable: u64,
     /// When the listing was asked for: what it says is no older.
     pub(super) listing_asked: Option<Timestamp>,
-    /// QEMU tells status changes, so that each incarnation begins with `created`.
-    pub(super) has_status: bool,
+    /// Of the QEMU that has greeted.
+    pub(super) version: Version,
     /// What can't be known from QEMU may stand in a journal.
     pub(super) reading: Option<Box<Reading>>,
     /// Since when the machine is being shut down, by a QEMU that then cancels ready mirrors softly.
@@ -113,7 +115,7 @@ impl Jobs {
             connection: 1,
             usable: 0,
             listing_asked: None,
-            has_status: true,
+            version: Version::latest(),
             reading: Reading::new(&settings),
             soft_shutdown: None,
             recovered: 0,
@@ -139,6 +141,11 @@ impl Jobs {
     pub fn watch(&mut self, watch: &Watch, now: Now) -> Result<Option<u64>, Error> {
         let &Watch { handle, ref id, exists, made, adopt, ended } = watch;
         let hoped = if exists { Hope::Started } else { Hope::ToCome };
+        if !self.version.has_status()
+            && self.ended(id).is_some_and(|it| self.all[&it].may_be_forgotten())
+        {
+            self.remove(id);
+        }
         if let Some(job) = self.current.get(id.as_str()).and_then(|number| self.all.get_mut(number))
         {
             job.ours |= adopt;
@@ -265,8 +272,13 @@ impl Jobs {
         if let Some(asked) = self.asked(number, verb) {
             asked.handle_reply(accepted);
             let job = self.all.get_mut(&number).expect("it was asked");
-            let abandons = matches!(verb, Verb::Cancel { force } if force || !job.was_ready);
-            job.abandoned |= accepted && abandons;
+            match verb {
+                Verb::Cancel { force } => {
+                    job.abandoned |= accepted && (force || !job.was_ready);
+                }
+                // Somebody else may have been sooner.
+                Verb::Complete => job.complete.unknown |= !accepted && job.was_ready,
+            }
             self.release_if_due(number);
         }
     }
@@ -286,11 +298,24 @@ impl Jobs {
         *acknowledged = true;
         // What was lost and is found again is left to its owner.
         let dismisses = !*lost && job.is_ours() && job.stays != Some(false);
-        let has_concluded = job.status == Status::Concluded || !self.has_status;
+        let has_concluded = job.status == Status::Concluded || !self.version.has_status();
         if dismisses && has_concluded && !job.is_in_question() {
             self.wishes.insert(Wish::Dismiss(number));
         }
         dismisses
+    }
+
+    /// QEMU has refused to forget it. As a rule it has done so before; its list says.
+    pub fn handle_no_dismissal(&mut self, number: u64) {
+        if let Some(job) = self.all.get_mut(&number) {
+            job.refused = true;
+            self.wishes.insert(Wish::List);
+        }
+    }
+
+    /// QEMU was asked whether it has a job that it refused to dismiss, and has it.
+    pub fn is_kept(&self, number: u64) -> bool {
+        self.all.get(&number).is_some_and(|job| job.refused && !job.awaited)
     }
 
     /// QEMU may have it still, and is to forget it.

@@ -29,8 +29,10 @@ pub struct Wanted {
     pub job: u64,
     pub id: String,
     /// A moment at which it lived, or before which it had not begun; best the time of an event of
-    /// its own. `None` is for the last incarnation of the id that is in the file.
+    /// its own. `None` is for the last incarnation of the id that is in the file, up to `until`.
     pub since: Option<Timestamp>,
+    /// By then it was over: what happened later is another job's.
+    pub until: Option<Timestamp>,
 }
 
 /// What is to be found.
@@ -213,7 +215,7 @@ impl Search {
 
     fn begin(&mut self) {
         self.sought =
-            self.request.wanted.iter().map(|one| Sought::new(&one.id, one.since)).collect();
+            self.request.wanted.iter().map(|it| Sought::new(&it.id, it.since, it.until)).collect();
         self.others.clear();
         (self.seen, self.left_out, self.restarted) = (Seen::default(), None, false);
         match self.request.from {
@@ -311,7 +313,7 @@ impl Search {
             let mut is_wanted = false;
             for one in self.sought.iter_mut().filter(|one| one.trail.id() == id) {
                 is_wanted = true;
-                one.trail.add(event);
+                one.add(event);
             }
             let prefix = self.request.prefix.as_deref().filter(|_| self.request.from.is_some());
             if is_wanted || !prefix.is_some_and(|prefix| id.starts_with(prefix)) {
@@ -406,7 +408,7 @@ mod tests {
 
     fn wanted(id: &str, since: Option<i64>) -> Request {
         let since = since.map(|seconds| Timestamp { seconds, microseconds: 0 });
-        let wanted = vec![Wanted { job: 7, id: id.into(), since }];
+        let wanted = vec![Wanted { job: 7, id: id.into(), since, until: None }];
         Request { wanted, ..Request::default() }
     }
 
@@ -607,7 +609,7 @@ mod tests {
     fn several_jobs_are_found_at_once_also_two_of_one_id() {
         let text = job("a", 1) + &job("b", 1001) + &job("a", 2001);
         let at = |seconds| Some(Timestamp { seconds, microseconds: 0 });
-        let one = |job, id: &str, since| Wanted { job, id: id.into(), since };
+        let one = |job, id: &str, since| Wanted { job, id: id.into(), since, until: None };
         let wanted = vec![one(1, "a", at(2)), one(2, "a", None), one(3, "b", at(1001))];
         let (findings, _) = find(text.as_bytes(), &Request { wanted, ..Request::default() }, 100);
         let told: Vec<_> =
@@ -620,6 +622,27 @@ mod tests {
                 "3: 1001 created, 1002 running, 1003 COMPLETED"
             ]
         );
+    }
+
+    #[test]
+    fn of_a_job_that_was_over_by_a_moment_nothing_later_is_found() {
+        let text = job("a", 1) + &job("a", 1001) + &job("a", 2001);
+        let found = |since: Option<i64>, until| {
+            let mut request = wanted("a", since);
+            request.wanted[0].until = Some(Timestamp { seconds: until, microseconds: 0 });
+            [40, 100, 10_000]
+                .map(|slice| short(&find(text.as_bytes(), &request, slice).0.jobs[0].1))
+        };
+        for (since, until, events) in [
+            (None, 1500, "1001 created, 1002 running, 1003 COMPLETED"),
+            (None, 1002, "1001 created, 1002 running"),
+            (None, 1000, "1 created, 2 running, 3 COMPLETED"),
+            (None, 0, ""),
+            (Some(500), 1004, "1001 created, 1002 running, 1003 COMPLETED"),
+            (Some(1500), 1900, ""),
+        ] {
+            assert_eq!(found(since, until), [events; 3], "{since:?} {until}");
+        }
     }
 
     #[test]

@@ -42,6 +42,7 @@ mod keepalive;
 pub mod line;
 pub mod listing;
 pub mod message;
+mod outcome;
 pub mod position;
 mod progress;
 mod reading;

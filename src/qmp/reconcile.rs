@@ -9,7 +9,7 @@ use super::{
     jobs::{Jobs, Told},
     listing::Listed,
 };
-use crate::model::{Kind, Loss, Now, Origin, Outcome, Status, Word};
+use crate::model::{Kind, Loss, Now, Origin, Status};
 
 impl Jobs {
     /// The connection has ended. What lives goes on living, unheard.
@@ -21,6 +21,7 @@ impl Jobs {
         let numbers: Vec<u64> = self.all.keys().copied().collect();
         for number in numbers {
             let Some(job) = self.all.get_mut(&number) else { continue };
+            job.refused = false;
             job.complete.handle_gap();
             job.cancel.handle_gap();
             if job.is_undone() {
@@ -64,7 +65,7 @@ impl Jobs {
         self.give_up(loss);
         let missing = |job: &&mut Box<Job>| matches!(job.stage, Stage::Missing(_));
         for job in self.all.values_mut().filter(missing) {
-            job.gone_by.get_or_insert(now.wall);
+            job.over_by.get_or_insert(now.wall);
         }
         if let Some(reading) = &mut self.reading {
             reading.until.clear();
@@ -161,6 +162,12 @@ impl Jobs {
     /// What QEMU has, after a gap: whatever it does not have is gone.
     /// `same`: it is the process of before, for certain.
     pub fn handle_listing(&mut self, listing: &[Listed], same: bool) {
+        let connection = self.connection;
+        for job in self.all.values_mut().filter(|job| !same && job.connection < connection) {
+            // Another process keeps other jobs.
+            let may_live = matches!(job.stage, Stage::Starting | Stage::Living);
+            job.doubt |= may_live && !job.once;
+        }
         for listed in listing {
             self.handle_listed(listed, Origin::Recovered);
         }
@@ -175,7 +182,7 @@ impl Jobs {
                 continue;
             }
             let loss = match job.stage {
-                Stage::Starting => Loss::NotStarted,
+                Stage::Starting if job.is_unheard() => Loss::NotStarted,
                 Stage::Expected { hope: Hope::Unheard, .. } => Loss::Unheard,
                 Stage::Missing(_) if job.is_hope() => Loss::Unheard,
                 _ if job.stays == Some(true) && same => Loss::Dismissed,
@@ -206,14 +213,46 @@ impl Jobs {
         }
     }
 
-    /// A listing is being asked for because a job concluded without a word of how.
+    /// A listing is being asked for because a job concluded without a word of how, or because of
+    /// one that exists and was not heard of.
     pub fn handle_conclusions_asked(&mut self) {
         self.begin_listing();
+        for job in self.all.values_mut() {
+            job.awaited |= is_sought(job) || job.refused;
+        }
     }
 
-    pub fn handle_conclusions(&mut self, listing: &[Listed]) {
-        for listed in listing.iter().filter(|listed| listed.status == Status::Concluded) {
-            self.handle_listed(listed, Origin::Live);
+    /// It was asked for a job that exists and was not heard of.
+    pub fn seeks(&self, id: &str) -> bool {
+        self.current.get(id).is_some_and(|number| is_sought(&self.all[number]))
+    }
+
+    /// `None`: QEMU has not said.
+    pub fn handle_conclusions(&mut self, listing: Option<&[Listed]>) {
+        let has_status = self.version.has_status();
+        for listed in listing.unwrap_or_default() {
+            if self.seeks(&listed.id) {
+                self.handle_listed(listed, Origin::Recovered);
+            } else if has_status && listed.status == Status::Concluded {
+                self.handle_listed(listed, Origin::Live);
+            }
+        }
+        let sought = |(number, job): (&u64, &Box<Job>)| {
+            (job.awaited && (job.refused || is_sought(job))).then_some(*number)
+        };
+        let sought: Vec<u64> = self.all.iter().filter_map(sought).collect();
+        for number in sought {
+            let job = self.all.get_mut(&number).expect("it was there just now");
+            job.awaited = false;
+            let has = |list: &[Listed]| list.iter().any(|listed| *listed.id == *job.id);
+            if listing.is_none_or(has) || self.is_flooded() {
+                continue;
+            }
+            if self.all[&number].refused {
+                self.remove_number(number);
+            } else {
+                self.miss(number, Loss::Gone);
+            }
         }
         if self.is_flooded() {
             self.wish_again();
@@ -241,12 +280,11 @@ impl Jobs {
     }
 
     /// A job that waits for the program since nobody listened: it must be told so.
-    fn tell_missed(&mut self, number: u64, before: Status) {
+    fn tell_missed(&mut self, number: u64, before: Status, was_ready: bool) {
         let job = &self.all[&number];
         let (kind, name) = match job.status {
-            _ if job.status == before => return,
-            Status::Ready => (Kind::Ready, "BLOCK_JOB_READY"),
-            Status::Pending => (Kind::Pending, "BLOCK_JOB_PENDING"),
+            Status::Ready | Status::Standby if !was_ready => (Kind::Ready, "BLOCK_JOB_READY"),
+            Status::Pending if before != Status::Pending => (Kind::Pending, "BLOCK_JOB_PENDING"),
             _ => return,
         };
         let mut event = job.told(kind, name);
@@ -270,6 +308,8 @@ impl Jobs {
         let fresh = match known {
             None => true,
             Some((_, job)) => match job.stage {
+                Stage::Expected { .. } => false,
+                _ if job.is_not(listed, self.version) => true,
                 Stage::Ended { lost: true, .. } => {
                     // Once a connection.
                     if origin == Origin::Recovered {
@@ -283,14 +323,14 @@ impl Jobs {
                         .get_mut(&number)
                         .expect("current names what is there")
                         .note_listed(listed);
-                    if acknowledged {
+                    // One that was heard to conclude has been asked for; once a connection.
+                    if acknowledged && origin == Origin::Recovered {
                         self.acknowledge(number);
                     }
                     return;
                 }
                 Stage::Ended { .. } => true,
-                Stage::Expected { .. } => false,
-                _ => job.is_not(listed),
+                _ => false,
             },
         };
         if fresh {
@@ -299,7 +339,8 @@ impl Jobs {
                 self.told.push(Told::Dropped(1));
                 return;
             }
-            let asked = self.listing_asked;
+            // Of one that had ended by then it is no moment at which it lived.
+            let asked = self.listing_asked.filter(|_| listed.status != Status::Concluded);
             let job = self.add(&listed.id, Stage::Living);
             (job.last_heard, job.only_listed) = (asked, true);
         }
@@ -311,12 +352,12 @@ impl Jobs {
         let undone = job.whole && !job.ran && listed.error.is_some();
         job.stage = Stage::Living;
         job.listed = self.connection;
-        let before = job.status;
+        let (before, was_ready) = (job.status, job.was_ready);
         // What was heard since it was asked for is newer than the listing.
         let news = fresh || job.awaited || job.is_unheard() || listed.status == Status::Concluded;
         if news {
             job.note_listed(listed);
-            self.tell_missed(number, before);
+            self.tell_missed(number, before, was_ready);
         } else {
             job.note_kept(listed);
         }
@@ -326,18 +367,13 @@ impl Jobs {
         if undone {
             return self.end_undone(number);
         }
-        let mut event = match &listed.error {
-            None => self.told_end(number, Kind::Completed, Outcome::Succeeded),
-            Some(error) if self.all[&number].is_cancelled(error) => {
-                self.told_end(number, Kind::Cancelled, Outcome::Cancelled)
-            }
-            Some(error) => {
-                let mut event = self.told_end(number, Kind::Completed, Outcome::Failed);
-                event.set(Word::Error, error);
-                event
-            }
-        };
-        event.origin = if self.all[&number].doubt { Origin::Inferred } else { origin };
+        if listed.error.is_none() && !self.version.lists_errors() {
+            return self.miss(number, Loss::Gone);
+        }
+        let mut event = self.all[&number].listed_end(listed.error.as_deref());
+        if event.origin != Origin::Inferred {
+            event.origin = if self.all[&number].doubt { Origin::Inferred } else { origin };
+        }
         self.end(number, event);
         if grave.is_some() {
             // QEMU has forgotten it since.
@@ -345,4 +381,9 @@ impl Jobs {
             self.bury(&listed.id, true);
         }
     }
+}
+
+/// It is said to exist, and was not heard of.
+fn is_sought(job: &Job) -> bool {
+    matches!(job.stage, Stage::Expected { hope: Hope::Started, .. })
 }

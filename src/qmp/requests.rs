@@ -11,7 +11,7 @@ use super::{
     session::{Session, Stage, Ticket},
     start::start,
 };
-use crate::model::{Code, Error, Now, Status};
+use crate::model::{Code, Error, Link, Now, Status};
 
 /// What QEMU answered: the value, or how it refused.
 type Reply<'a> = Result<&'a RawValue, Error>;
@@ -27,7 +27,27 @@ impl<T: Ticket> Session<T> {
         if let Ok(Some(job)) = watches {
             acts.push(Act::Attach { handle: watch.handle, job });
         }
+        if watches.is_ok() {
+            self.expect_end(watch, now, acts);
+        }
         acts.push(Act::Answer(ticket, watches.map(|_| ())));
+    }
+
+    /// A wait for it must end: what exists is asked for, and without a connection its time runs.
+    fn expect_end(&mut self, watch: &Watch, now: Now, acts: &mut Vec<Act<T>>) {
+        if self.is_ready() && self.jobs.seeks(&watch.id) {
+            self.jobs.wish_again();
+            self.pump(now, acts);
+        }
+        let was_started = self.jobs.connection > 1;
+        match self.stage {
+            Stage::Down if was_started && self.settings.link == Link::Once => {
+                self.timers.lost.get_or_insert(now.running);
+            }
+            Stage::Down if was_started => self.expect_connection(now),
+            Stage::Connecting { .. } => self.expect_connection(now),
+            _ => {}
+        }
     }
 
     pub fn unwatch(&mut self, handle: u64) {
@@ -114,12 +134,22 @@ impl<T: Ticket> Session<T> {
             Purpose::Conclusions => {
                 let list = {
                     let mut wanted = self.jobs.wanted();
-                    let concluded =
-                        |listed: &Listed| listed.status == Status::Concluded && wanted(listed);
-                    reply.ok().and_then(|value| listing::jobs(value, concluded).ok())
+                    let wants = |listed: &Listed| {
+                        let counts = listed.status == Status::Concluded;
+                        (counts || self.jobs.seeks(&listed.id)) && wanted(listed)
+                    };
+                    let new = self.jobs.version.has_status();
+                    let read = |value| {
+                        if new {
+                            listing::jobs(value, wants)
+                        } else {
+                            listing::block_jobs(value, wants)
+                        }
+                    };
+                    reply.ok().and_then(|value| read(value).ok())
                 };
-                let list = list.map(|list| list.jobs).unwrap_or_default();
-                self.jobs.handle_conclusions(&list);
+                self.jobs.handle_conclusions(list.as_ref().map(|list| list.jobs.as_slice()));
+                self.answer_refused(acts);
             }
             Purpose::Start { job } => self.jobs.started(job, answer.is_ok()),
             Purpose::Ask { job, control, again } => {
@@ -129,10 +159,12 @@ impl<T: Ticket> Session<T> {
                     None => return,
                 }
             }
-            // Refused, the job is gone already, and that is as good.
             Purpose::Dismiss { job } => {
                 self.diary.dismissed(self.jobs.id(job), &answer, acts);
-                self.jobs.dismissed(job);
+                match &answer {
+                    Ok(()) => self.jobs.dismissed(job),
+                    Err(_) => self.jobs.handle_no_dismissal(job),
+                }
             }
             Purpose::Keepalive => self.handle_alive(now, acts),
             Purpose::Progress => {
@@ -182,8 +214,21 @@ impl<T: Ticket> Session<T> {
             return;
         }
         let Some(id) = self.jobs.id(job) else { return };
-        let name = if self.jobs.has_status { "job-dismiss" } else { "block-job-dismiss" };
+        let name = if self.jobs.version.has_status() { "job-dismiss" } else { "block-job-dismiss" };
         self.send(name, Some(&member("id", id)), purpose, None, acts);
+    }
+
+    /// Answers those whose job QEMU keeps all the same.
+    fn answer_refused(&mut self, acts: &mut Vec<Act<T>>) {
+        for (job, ticket) in std::mem::take(&mut self.dismissing) {
+            if !self.jobs.is_kept(job) {
+                self.dismissing.push((job, ticket));
+                continue;
+            }
+            let text = "QEMU refused to dismiss the job, and has it still: dismiss it once more \
+                        when nothing is in its way (the log has QEMU's words)";
+            acts.push(Act::Answer(ticket, Err(Error::new(Code::Remote, text))));
+        }
     }
 
     /// Answers those whose job QEMU has no more.

@@ -317,7 +317,9 @@ impl<T: Ticket> Session<T> {
                 }
                 Wish::List => {
                     self.jobs.handle_conclusions_asked();
-                    self.send("query-jobs", None, Purpose::Conclusions, None, acts);
+                    let new = self.jobs.version.has_status();
+                    let name = if new { "query-jobs" } else { "query-block-jobs" };
+                    self.send(name, None, Purpose::Conclusions, None, acts);
                 }
             }
         }

@@ -39,7 +39,7 @@ pub fn start(version: Version, command: &str, arguments: &str, id: &str) -> Resu
             given.unwrap_or_default()
         )));
     }
-    if is_at_least(version, 2, 7) {
+    if version.is_from(2, 7) {
         if given.is_none() {
             ours.push(format!("\"job-id\":{}", string(id)));
         }
@@ -82,18 +82,14 @@ fn keeps(version: Version, command: &str) -> Keeps {
     match command {
         "blockdev-create" | "x-blockdev-amend" | "blockdev-amend" | "snapshot-save"
         | "snapshot-load" | "snapshot-delete" => Keeps::Always,
-        "drive-backup" | "blockdev-backup" if is_at_least(version, 2, 12) => Keeps::IfAsked,
+        "drive-backup" | "blockdev-backup" if version.is_from(2, 12) => Keeps::IfAsked,
         "block-stream" | "block-commit" | "drive-mirror" | "blockdev-mirror"
-            if is_at_least(version, 3, 1) =>
+            if version.is_from(3, 1) =>
         {
             Keeps::IfAsked
         }
         _ => Keeps::Never,
     }
-}
-
-fn is_at_least(version: Version, major: i32, minor: i32) -> bool {
-    (version.major, version.minor) >= (major, minor)
 }
 
 /// Puts our members before those of an object.

@@ -18,6 +18,7 @@ use crate::model::{Event, Kind, Status, Timestamp, Word};
 #[derive(Debug)]
 pub struct Sought {
     since: Option<Timestamp>,
+    until: Option<Timestamp>,
     /// On the way back: the earliest line that may be one of it.
     pub first: Option<u64>,
     /// On the way back: what stands before cannot matter.
@@ -63,9 +64,10 @@ pub struct Seen {
 }
 
 impl Sought {
-    pub fn new(id: &str, since: Option<Timestamp>) -> Self {
+    pub fn new(id: &str, since: Option<Timestamp>, until: Option<Timestamp>) -> Self {
         Self {
             since,
+            until,
             first: None,
             reached: false,
             has_status: false,
@@ -75,6 +77,9 @@ impl Sought {
 
     /// Takes an event of it, which stands before the former ones.
     pub fn look_back(&mut self, at: u64, event: &Event) {
+        if self.is_too_late(event) {
+            return;
+        }
         let created = event.status == Status::Created;
         self.reached = match (self.since, event.timestamp) {
             (Some(_), Some(time)) if self.is_after(time) => {
@@ -88,6 +93,17 @@ impl Sought {
         };
         self.first = Some(at);
         self.has_status |= event.kind == Kind::Status;
+    }
+
+    /// Takes an event of its id, which stands behind the former ones.
+    pub fn add(&mut self, event: &Event) {
+        if !self.is_too_late(event) {
+            self.trail.add(event);
+        }
+    }
+
+    fn is_too_late(&self, event: &Event) -> bool {
+        self.until.is_some_and(|until| event.timestamp > Some(until))
     }
 
     /// Is it wanted from a moment on that is clearly later than `time`?

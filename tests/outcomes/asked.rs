@@ -459,6 +459,51 @@ fn an_old_qemu_that_keeps_its_jobs_is_asked_to_dismiss_them() {
     assert_eq!(world.ends(), ["end 2 own-1 failed \"EIO\""]);
 }
 
+/// Whether it is gone its list says.
+#[test]
+fn a_dismissal_that_was_refused_is_over_when_qemu_does_not_have_the_job() {
+    for (version, names) in [
+        ("7.2", ["send job-dismiss,{id:own-1}", "send query-jobs"]),
+        ("2.12.1", ["send block-job-dismiss,{id:own-1}", "send query-block-jobs"]),
+    ] {
+        let refused = || {
+            let mut world = World::connected(version);
+            world.watches(1, "own-1", &["made"]);
+            world.starts_watched(1, "drive-backup");
+            world.replies("{}");
+            world.completed("own-1", "backup", None);
+            if version == "7.2" {
+                world.status("own-1", "concluded");
+            }
+            world.story();
+            world.acknowledges(1);
+            world.refuses("GenericError", "no");
+            assert_eq!(world.story(), names);
+            world
+        };
+        let mut world = refused();
+        world.replies("[]");
+        assert_eq!(world.story(), ["answer 60 ok"]);
+        world.drops_and_meets(ONE);
+        world.reconciles("", "");
+        assert_eq!(world.ends(), [""; 0]);
+
+        // It has the job and keeps it: no second end, and another try with the next connection.
+        let id = if version == "7.2" { "id" } else { "device" };
+        let listed = format!(r#"{{"{id}": "own-1", "type": "backup", "status": "concluded"}}"#);
+        let mut world = refused();
+        world.replies(&format!("[{listed}]"));
+        assert_eq!(world.story(), ["answer 60 Remote"]);
+        world.drops_and_meets(ONE);
+        world.story();
+        let (jobs, block_jobs) = if version == "7.2" { (&*listed, "") } else { ("", &*listed) };
+        world.reconciles(jobs, block_jobs);
+        let story = world.story();
+        assert!(story.iter().all(|line| !line.starts_with("end")), "{story:?}");
+        assert_eq!(story.last().unwrap(), names[0]);
+    }
+}
+
 #[test]
 fn what_is_closed_is_closed_once() {
     let mut world = World::connected("7.2");

@@ -132,6 +132,136 @@ fn completed_says_nothing_of_the_pivot_and_what_was_asked_does() {
     assert_eq!(end(&[]), "end 1 own-1 succeeded pivot? for [1]");
     let both = [(Control::Complete, true), (Control::Cancel { force: false }, true)];
     assert_eq!(end(&both), "end 1 own-1 succeeded pivoted for [1]");
+    // It was refused because another client was sooner, as far as anybody knows.
+    let refused = [(Control::Complete, false), (Control::Cancel { force: false }, true)];
+    assert_eq!(end(&refused), "end 1 own-1 succeeded pivot? for [1]");
+}
+
+/// A former life of the program may have told it to complete.
+#[test]
+fn of_a_job_whose_beginning_was_not_heard_nobody_knows_that_it_has_not_pivoted() {
+    let mut world = World::connected("7.2");
+    world.drops_and_meets(ONE);
+    world.reconciles(r#"{"id": "own-1", "type": "mirror", "status": "ready"}"#, "");
+    world.watches(1, "own-1", &[]);
+    world.asks(1, Control::Cancel { force: false });
+    world.replies("{}");
+    world.completed("own-1", "mirror", None);
+    assert_eq!(world.ends(), ["end 1 own-1 succeeded pivot? for [1]"]);
+}
+
+/// What was asked before a gap counts behind it.
+#[test]
+fn an_end_that_was_missed_tells_of_the_pivot_what_was_asked_before() {
+    let end = |control, answered: bool| {
+        let mut world = World::connected("7.2");
+        world.starts_as("own-1", "blockdev-mirror");
+        world.ready("own-1", "mirror");
+        world.asks(1, control);
+        if answered {
+            world.replies("{}");
+        }
+        world.drops_and_meets(ONE);
+        world.reconciles(r#"{"id": "own-1", "type": "mirror", "status": "concluded"}"#, "");
+        world.ends().concat()
+    };
+    let (soft, force) = (Control::Cancel { force: false }, Control::Cancel { force: true });
+    assert_eq!(end(Control::Complete, true), "end 1 own-1 succeeded recovered pivoted for [1]");
+    assert_eq!(end(Control::Complete, false), "end 1 own-1 succeeded recovered pivot? for [1]");
+    assert_eq!(end(soft, true), "end 1 own-1 succeeded recovered for [1]");
+    // The cancel came too late.
+    assert_eq!(end(force, true), "end 1 own-1 succeeded recovered for [1]");
+}
+
+/// A commit pivots only where it was ready, and that may have been in a gap.
+#[test]
+fn only_an_active_commit_pivots() {
+    let end = |way: &str, gap: bool, complete: bool| {
+        let mut world = World::connected("7.2");
+        world.starts_as("own-1", "block-commit");
+        if gap {
+            world.drops_and_meets(ONE);
+            world.reconciles(r#"{"id": "own-1", "type": "commit", "status": "running"}"#, "");
+        }
+        world.status("own-1", way);
+        if complete {
+            world.asks(1, Control::Complete);
+            world.replies("{}");
+        }
+        world.status("own-1", "waiting pending");
+        world.completed("own-1", "commit", None);
+        world.ends().concat()
+    };
+    assert_eq!(end("", false, false), "end 1 own-1 succeeded for [1]");
+    assert_eq!(end("", true, false), "end 1 own-1 succeeded pivot? for [1]");
+    assert_eq!(end("ready", false, false), "end 1 own-1 succeeded pivot? for [1]");
+    assert_eq!(end("ready", true, true), "end 1 own-1 succeeded pivoted for [1]");
+}
+
+/// What QEMU says of it is what counts, whatever was asked and however far it came.
+#[test]
+fn an_end_without_an_error_is_a_success() {
+    // Up to 2.11 a forced cancel of a ready mirror ends so.
+    let mut world = World::connected("2.9");
+    world.starts_as("own-1", "drive-mirror");
+    world.ready("own-1", "mirror");
+    world.asks(1, Control::Cancel { force: true });
+    world.replies("{}");
+    world.completed("own-1", "mirror", None);
+    assert_eq!(world.ends(), ["end 1 own-1 succeeded for [1]"]);
+    for (len, offset) in [(0, 0), (8, 3)] {
+        for (error, told) in [("", "succeeded"), (r#", "error": "EIO""#, "failed \"EIO\"")] {
+            let mut world = World::connected("7.2");
+            let data = format!(
+                r#"{{"device": "j", "type": "stream", "len": {len}, "offset": {offset},
+                    "speed": 0{error}}}"#
+            );
+            world.event("BLOCK_JOB_COMPLETED", &data.replace('\n', ""));
+            assert_eq!(world.ends(), [format!("end 1 j {told}")]);
+        }
+    }
+}
+
+/// Which of the two was told to complete nobody can say.
+#[test]
+fn an_end_of_an_old_qemu_waits_for_no_reply_when_another_job_of_its_id_runs() {
+    let mut world = World::connected("2.9");
+    world.watches(1, "drive0", &[]);
+    let ready = r#"{"device": "drive0", "type": "mirror", "len": 8, "offset": 8, "speed": 0}"#;
+    world.event("BLOCK_JOB_READY", ready);
+    world.asks(1, Control::Complete);
+    world.completed("drive0", "mirror", None);
+    assert_eq!(world.ends(), [""; 0]);
+    world.event("BLOCK_JOB_READY", ready);
+    assert_eq!(world.ends(), ["end 1 drive0 succeeded pivot? for [1]"]);
+}
+
+/// Before status events an end may overtake its start's reply, and the next job has the same id.
+#[test]
+fn an_end_before_the_reply_of_an_old_qemu_is_one_and_so_is_the_next() {
+    let mut world = World::connected("2.9");
+    world.starts(1, "own-1");
+    world.completed("own-1", "stream", None);
+    assert_eq!(world.ends(), ["end 1 own-1 succeeded for [1]"]);
+    world.replies("{}");
+    world.completed("own-1", "stream", Some("EIO"));
+    assert_eq!(world.ends(), ["end 2 own-1 failed \"EIO\""]);
+    world.closes();
+    assert_eq!(world.ends(), [""; 0]);
+}
+
+/// A complete is refused until the job is ready, whoever sends it.
+#[test]
+fn a_complete_that_came_too_early_says_nothing_of_the_pivot() {
+    let mut world = World::connected("7.2");
+    world.starts_as("own-1", "blockdev-mirror");
+    world.asks(1, Control::Complete);
+    world.refuses("GenericError", "not ready");
+    world.ready("own-1", "mirror");
+    world.asks(1, Control::Cancel { force: false });
+    world.replies("{}");
+    world.completed("own-1", "mirror", None);
+    assert_eq!(world.ends(), ["end 1 own-1 succeeded for [1]"]);
 }
 
 #[test]
@@ -195,6 +325,20 @@ fn a_ready_mirror_of_an_old_qemu_that_quits_has_not_pivoted() {
     };
     assert_eq!(end("5.2"), ["end 1 m succeeded"]);
     assert_eq!(end("7.2"), ["end 1 m succeeded pivot?"]);
+}
+
+/// The guest has shut down, and QEMU was told not to leave with it.
+#[test]
+fn a_qemu_that_stays_behind_a_shutdown_may_pivot_later() {
+    for name in ["RESET", "RESUME"] {
+        let mut world = World::connected("5.2");
+        world.status("m", "created running");
+        world.ready("m", "mirror");
+        world.event("SHUTDOWN", r#"{"guest": true, "reason": "guest-shutdown"}"#);
+        world.event(name, "{}");
+        world.completed("m", "mirror", None);
+        assert_eq!(world.ends(), ["end 1 m succeeded pivot?"], "{name}");
+    }
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! What becomes of jobs while there is no connection.
 
-use blockjob::qmp::control::Control;
+use std::time::Duration;
+
+use blockjob::model::{Link, Settings};
 
 use crate::world::{ONE, OTHER, World, settings};
 
@@ -258,67 +260,6 @@ fn closing_tells_every_job_lost_and_then_closed() {
 }
 
 #[test]
-fn our_own_cancel_tells_a_cancelled_job_from_a_failed_one_in_the_listing() {
-    let end = |accepted: bool| {
-        let mut world = World::connected("7.2");
-        world.starts(1, "own-1");
-        world.replies("{}");
-        world.status("own-1", "created running");
-        world.asks(1, Control::Cancel { force: true });
-        if accepted {
-            world.replies("{}");
-        }
-        world.drops_and_meets(ONE);
-        let listed = r#"{"id": "own-1", "status": "concluded", "error": "Operation canceled"}"#;
-        world.reconciles(listed, "");
-        world.ends().pop().unwrap()
-    };
-    assert_eq!(end(true), "end 1 own-1 cancelled recovered for [1]");
-    assert_eq!(end(false), "end 1 own-1 failed \"Operation canceled\" recovered for [1]");
-}
-
-/// A job that is ready ends well by a cancel without force. One that does not has failed by itself,
-/// and QEMU says that it was completed; by force, or before it was ready, it was cancelled,
-/// whatever it failed with.
-#[test]
-fn a_ready_job_that_fails_after_a_soft_cancel_has_failed() {
-    let end = |ready: bool, ask: &dyn Fn(&mut World), error: &str| {
-        let mut world = World::connected("7.2");
-        world.starts_as("own-1", "blockdev-mirror");
-        if ready {
-            world.ready("own-1", "mirror");
-        }
-        ask(&mut world);
-        world.replies("{}");
-        world.drops_and_meets(ONE);
-        world.reconciles(
-            &format!(r#"{{"id": "own-1", "status": "concluded", "error": "{error}"}}"#),
-            "",
-        );
-        world.ends().concat()
-    };
-    let cancel = |force: bool| move |world: &mut World| world.asks(1, Control::Cancel { force });
-    let sends = |arguments: &'static str| {
-        move |world: &mut World| world.executes("block-job-cancel", arguments)
-    };
-    let cancelled = "end 1 own-1 cancelled recovered for [1]";
-    let failed = "end 1 own-1 failed \"Input/output error\" recovered for [1]";
-    for (error, canceled) in [("Input/output error", false), ("Operation canceled", true)] {
-        let soft = if canceled { cancelled } else { failed };
-        assert_eq!(end(true, &cancel(false), error), soft);
-        assert_eq!(end(true, &sends(r#"{"device": "own-1"}"#), error), soft);
-        assert_eq!(end(true, &sends(r#"{"device": "own-1", "force": false}"#), error), soft);
-        assert_eq!(end(true, &cancel(true), error), cancelled);
-        assert_eq!(end(true, &sends(r#"{"device": "own-1", "force": true}"#), error), cancelled);
-        assert_eq!(end(false, &cancel(false), error), cancelled);
-        assert_eq!(
-            end(true, &|world| world.executes("job-cancel", r#"{"id": "own-1"}"#), error),
-            cancelled
-        );
-    }
-}
-
-#[test]
 fn what_happens_while_it_is_asked_for_is_not_missed_and_not_told_twice() {
     let mut world = World::connected("7.2");
     world.starts(1, "own-1");
@@ -409,6 +350,48 @@ fn an_end_from_before_the_greeting_is_told_with_it() {
     assert_eq!(world.ends(), [""; 0], "the journal may know better");
     world.greets();
     assert_eq!(world.ends(), ["end 1 drive0 succeeded inferred"]);
+}
+
+#[test]
+fn without_a_limit_jobs_are_never_given_up() {
+    let mut world = World::connected_with("7.2", Settings { lost_after: None, ..settings() });
+    world.status("drive0", "created running");
+    world.drops();
+    for _ in 0..100 {
+        world.later(100_000);
+        world.drops();
+    }
+    assert_eq!(world.ends(), [""; 0]);
+    world.later(6);
+    world.meets(ONE);
+    world.reconciles(&running("drive0"), "");
+    world.completed("drive0", "stream", None);
+    assert_eq!(world.ends(), ["end 1 drive0 succeeded inferred"]);
+}
+
+/// Time runs for whoever comes while there is no connection, and when no other will come.
+#[test]
+fn a_handle_that_is_made_after_jobs_were_given_up_has_an_end_too() {
+    let second = (Duration::from_secs(1), Duration::from_secs(1));
+    for (link, reconnect) in [
+        (Link::Listen, Some(second)),
+        (Link::Dial, None),
+        (Link::Dial, Some(second)),
+        (Link::Once, None),
+    ] {
+        let mut world = World::connected_with("7.2", Settings { link, reconnect, ..settings() });
+        world.drops();
+        world.later(60);
+        world.story();
+        world.watches(1, "theirs", &[]);
+        world.later(60);
+        assert_eq!(world.ends(), ["end 1 theirs lost NoConnection inferred for [1]"], "{link:?}");
+    }
+    // Of one that was not started yet nobody has waited.
+    let mut world = World::new("7.2", settings());
+    world.watches(1, "theirs", &[]);
+    world.later(600);
+    assert_eq!(world.story(), [""; 0]);
 }
 
 /// Nobody has said that there was such a job; whatever begins by that id later has an end.

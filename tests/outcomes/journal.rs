@@ -36,6 +36,21 @@ pub fn found(job: u64, lines: &[String]) -> Findings {
     Findings { jobs: vec![(job, lines.iter().map(event).collect())], ..Findings::default() }
 }
 
+/// One that cannot be read is as good as none.
+#[test]
+fn a_journal_that_cannot_be_read_clears_no_doubt() {
+    let mut world = doubted("drive0");
+    let request = world.requests.pop().unwrap();
+    world.finds(Findings::failed(&request, "Permission denied".into()));
+    world.completed("drive0", "stream", None);
+    assert_eq!(world.ends(), ["end 1 drive0 succeeded inferred"]);
+    // One that has been read does.
+    let mut world = doubted("drive0");
+    world.finds(found(1, &[]));
+    world.completed("drive0", "stream", None);
+    assert_eq!(world.ends(), ["end 1 drive0 succeeded"]);
+}
+
 #[test]
 fn what_would_be_lost_is_what_happened() {
     let mut world = journaled();

@@ -8,6 +8,7 @@ mod facts;
 mod gaps;
 mod journal;
 mod keepalive;
+mod lists;
 mod progress;
 mod told_by_journal;
 mod world;

@@ -25,6 +25,28 @@ fn an_end_that_only_the_journal_has_told_is_not_told_again_of_the_next_process()
     assert_eq!(world.ends(), [""; 0]);
 }
 
+/// Only the last word of it was heard, and by the time of the answer another one of its id has run.
+#[test]
+fn a_job_that_had_concluded_when_it_was_first_heard_of_has_no_later_end() {
+    let mut world = journaled();
+    world.drops();
+    world.later(6);
+    world.connects(ONE);
+    world.status("theirs", "concluded");
+    world.watches(1, "theirs", &[]);
+    let over = world.now.wall;
+    world.status("theirs", "null");
+    let wanted = world.requests.pop().unwrap().wanted.pop().unwrap();
+    assert_eq!((wanted.since, wanted.until), (None, Some(over)));
+    let end = r#"{"device": "theirs", "type": "backup", "len": 8, "offset": 8, "speed": 0}"#;
+    let lines = [
+        world.line("JOB_STATUS_CHANGE", r#"{"id": "theirs", "status": "created"}"#),
+        world.line("BLOCK_JOB_COMPLETED", end),
+    ];
+    world.finds(found(1, &lines));
+    assert_eq!(world.ends(), ["end 1 theirs lost Gone inferred for [1]"]);
+}
+
 /// Who was asked for it may be gone by the time of the answer.
 #[test]
 fn an_end_that_only_the_journal_has_told_is_not_told_again_by_the_next_list() {

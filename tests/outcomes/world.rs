@@ -121,9 +121,10 @@ impl World {
     }
 
     pub fn greets(&mut self) {
-        let (major, minor) = self.version.split_once('.').unwrap();
+        let (major, rest) = self.version.split_once('.').unwrap();
+        let (minor, micro) = rest.split_once('.').unwrap_or((rest, "0"));
         self.hears(&format!(
-            "{{\"QMP\": {{\"version\": {{\"qemu\": {{\"micro\": 0, \"minor\": {minor}, \"major\": \
+            "{{\"QMP\": {{\"version\": {{\"qemu\": {{\"micro\": {micro}, \"minor\": {minor}, \"major\": \
              {major}}}, \"package\": \"\"}}, \"capabilities\": []}}}}"
         ));
     }

@@ -7,7 +7,10 @@ use blockjob::model::{Event, Kind, Loss, Origin, Outcome, Pivot, Status, Word};
 
 use crate::{
     machine::{Key, Machine},
-    qemu::truth::{self, Truth},
+    qemu::{
+        truth::{self, Truth},
+        version::Version,
+    },
     tally::Tally,
 };
 
@@ -49,6 +52,12 @@ pub struct Oracle {
     taken: BTreeSet<(usize, Key)>,
     /// Ids of others' jobs that the program has adopted, in any life.
     pub adopted: BTreeSet<String>,
+    /// Ids that others use too, by which the program asked for jobs, in any life.
+    pub shared: BTreeSet<(usize, String)>,
+    /// Ids of jobs that the program asked for and had no answer, in any life.
+    pub assumed: BTreeSet<(usize, String)>,
+    /// Ids that others use too, of which it took an end, in any life.
+    taken_ids: BTreeSet<(usize, String)>,
     /// Ids that were told to be lost, in any life.
     pub lost_ever: BTreeSet<(usize, String)>,
     /// Ids that another client told to complete, so that nobody can say they did not pivot.
@@ -65,9 +74,13 @@ pub type Verdict = Result<(), String>;
 
 impl Oracle {
     /// The program has taken an end.
-    pub fn take(&mut self, index: usize, key: Key) {
-        self.taken.insert((index, key));
-        self.life.taken.insert((index, key));
+    pub fn take(&mut self, index: usize, key: Option<Key>, id: &str) {
+        if let Some(key) = key {
+            self.taken.insert((index, key));
+            self.life.taken.insert((index, key));
+        } else if !is_unique(id) {
+            self.taken_ids.insert((index, id.to_owned()));
+        }
     }
 
     /// Another life of the program begins.
@@ -149,8 +162,13 @@ impl Oracle {
         // Neither by events nor by lists, and it was not started.
         let listed = event.text(Word::TypeName).is_some();
         let known = listed || self.life.heard.contains(&(index, id.clone()));
-        if event.loss == Some(Loss::NoConnection) && !known && !self.ours.contains(&id) {
+        let place = (index, id.clone());
+        let asked_for = self.ours.contains(&id) || self.shared.contains(&place);
+        if event.loss == Some(Loss::NoConnection) && !known && !asked_for {
             return Ok(None);
+        }
+        if event.origin == Origin::Inferred && self.shared.contains(&place) {
+            self.assumed.insert(place);
         }
         self.life.heard.insert((index, id.clone()));
         if event.kind == Kind::Lost {
@@ -191,15 +209,23 @@ impl Oracle {
         let process = machine.processes.len() - 1;
         for truth in machine.now().jobs() {
             let key = Key { process, number: truth.number };
+            let is_ours = matches!(truth.starter, truth::Origin::Client(..));
+            if is_ours && truth.dismissed == Some(truth::Dismissed::ByForeign) {
+                // QEMU would have kept it, so what it has by the id is taken to be that.
+                self.assumed.insert((index, truth.id.clone()));
+            }
             if !matches!(truth.dismissed, Some(truth::Dismissed::ByClient(_)))
                 || !self.dismissals.insert((index, key))
             {
                 continue;
             }
-            if !self.ours.contains(&truth.id) && !self.adopted.contains(&truth.id) {
-                return Err(format!("{} was dismissed, and is another's", truth.id));
+            let (id, place) = (&truth.id, (index, truth.id.clone()));
+            let assumed = self.adopted.contains(id) || self.assumed.contains(&place);
+            if !is_ours && !assumed {
+                return Err(format!("{id} was dismissed, and is another's"));
             }
-            if !self.taken.contains(&(index, key)) {
+            let taken = self.taken.contains(&(index, key)) || self.taken_ids.contains(&place);
+            if !taken && !self.assumed.contains(&place) {
                 return Err(format!("{} was dismissed before its end was taken", truth.id));
             }
         }
@@ -287,7 +313,12 @@ impl Oracle {
         for (_, key) in self.life.begun.iter().filter(|(of, _)| *of == index) {
             let truth = &machine.processes[key.process].jobs()[key.number];
             let lives = machine.is_listed(*key) && truth.ended.is_none() && !closed;
-            if !lives && !self.life.told.contains_key(&(index, *key)) {
+            // The program asked for it and was refused.
+            let place = (index, truth.id.clone());
+            let by_us = matches!(truth.starter, truth::Origin::Client(..));
+            // By a name that others use too: nobody can say who was refused.
+            let refused = !truth.ran && (by_us || self.shared.contains(&place));
+            if !lives && !refused && !self.life.told.contains_key(&(index, *key)) {
                 *open.entry(&truth.id).or_default() += 1;
             }
         }
@@ -298,7 +329,7 @@ impl Oracle {
                 lives && !self.life.begun.contains(&(index, *key))
             });
             if unclear + taken_for.count() < open {
-                return Err(format!("{id} was told to begin and never to end"));
+                return Err(format!("{id} was told to begin and never to end ({open}, {unclear})"));
             }
         }
         Ok(())
@@ -348,6 +379,8 @@ impl Oracle {
             return wrong("its end was read");
         }
         match loss {
+            // It does not list how.
+            Loss::Gone if truth.ended.is_some() && process.version() == Version(2, 12, 0) => {}
             Loss::Gone | Loss::Dismissed | Loss::NotStarted if machine.is_listed(key) => {
                 return wrong("QEMU has it");
             }

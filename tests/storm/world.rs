@@ -8,7 +8,7 @@ mod others;
 use std::collections::BTreeMap;
 
 use blockjob::{
-    model::{Event, Kind as EventKind, Settings, Word},
+    model::{Code, Event, Kind as EventKind, Settings, Word},
     qmp::{
         control::Control,
         jobs::{End, Watch},
@@ -80,29 +80,42 @@ struct Position {
 #[derive(Default)]
 struct Program {
     handles: Vec<Handle>,
-    /// Whose end each number was, as far as that can be said.
-    ended: BTreeMap<(usize, u64), Option<Key>>,
+    /// Whose end each number was, as far as that can be said, and of which id.
+    ended: BTreeMap<(usize, u64), (Option<Key>, String)>,
     /// What came with each end, to be stored.
     positions: BTreeMap<(usize, u64), Position>,
     reading: Vec<(usize, Request)>,
     closed: Vec<usize>,
     connected: Vec<bool>,
-    tickets: Vec<(u64, usize, u64)>,
+    starts: Vec<Start>,
 }
 
+/// A job that was asked for.
+struct Start {
+    ticket: u64,
+    machine: usize,
+    handle: u64,
+    id: String,
+}
+
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Clone)]
 struct Handle {
     machine: usize,
     number: u64,
     id: String,
+    /// It was asked for, and not refused.
     started: bool,
+    /// The same, or refused.
+    tried: bool,
     made: bool,
     ended: bool,
 }
 
-const VERSIONS: [Version; 6] = [
+const VERSIONS: [Version; 7] = [
     Version(2, 9, 0),
     Version(2, 12, 0),
+    Version(2, 12, 1),
     Version(5, 2, 0),
     Version(7, 2, 0),
     Version(7, 2, 0),
@@ -320,6 +333,7 @@ impl World {
                 self.carry_out(index, out)?;
             }
         }
+        self.take_answers();
         if self.library.answered_twice.is_empty() {
             Ok(())
         } else {
@@ -343,8 +357,8 @@ impl World {
     fn acknowledge(&mut self, (machine, job): (usize, u64), early: bool) {
         self.tells(|| format!("{machine} acknowledged {job} early={early}"));
         self.tally.count(if early { "acknowledged early" } else { "acknowledged" });
-        if let Some(Some(key)) = self.program.ended.get(&(machine, job)) {
-            self.oracle.take(machine, *key);
+        if let Some((key, id)) = self.program.ended.get(&(machine, job)) {
+            self.oracle.take(machine, *key, id);
         }
         // It goes forward alone.
         let stored = self.positions.get(&machine).map_or(0, |it| it.told);
@@ -388,7 +402,7 @@ impl World {
                 self.delivery.tell(index, event);
             }
             Out::End(end) => {
-                let End { job, handles, event } = &end;
+                let End { job, handles, event, .. } = &end;
                 self.tells(|| format!("{index} END {job} {event} for {handles:?}"));
                 self.handle_end(index, *job, handles, event)?;
                 self.delivery.take_end(index, end);
@@ -424,7 +438,8 @@ impl World {
                 return Err(format!("handle {handle} was given two ends: {event}"));
             }
         }
-        self.program.ended.insert((index, job), key);
+        let id = event.text(Word::JobId).unwrap_or_default().to_owned();
+        self.program.ended.insert((index, job), (key, id));
         let is_adopted = handles.iter().any(|it| self.oracle.life.adopting.contains(it));
         if let Some(key) = key.filter(|_| is_adopted) {
             self.tally.count("adopted");
@@ -604,8 +619,9 @@ impl World {
         self.tells(|| {
             format!("{index} handle {number} for {id} made={made} exists={exists} adopt={adopt}")
         });
-        let handle =
-            Handle { machine: index, number, id: id.into(), started: false, made, ended: false };
+        let id = id.to_owned();
+        let (started, tried, ended) = (false, false, false);
+        let handle = Handle { machine: index, number, id, started, tried, made, ended };
         self.program.handles.push(handle);
         self.delivery.open_handle(number);
         self.library.watch(index, &watch, self.now_us);
@@ -629,7 +645,7 @@ impl World {
             }
             3..=4 => {
                 let own: Vec<Handle> = (self.program.handles.iter())
-                    .filter(|it| it.machine == index && it.made && !it.ended)
+                    .filter(|it| it.machine == index && (it.made || it.tried) && !it.ended)
                     .cloned()
                     .collect();
                 let Some(handle) = own.last() else { return Ok(()) };
@@ -652,9 +668,13 @@ impl World {
                 self.library.unwatch(handle.machine, handle.number);
             }
             6 => {
-                // Another's job, by its name.
-                let disk = self.chance.below(DISKS);
-                self.watch(index, &format!("drive{disk}"), false, false);
+                // Another's job, by its name, or one of the program's by a name that others use.
+                let id = format!("drive{}", self.chance.below(DISKS));
+                let number = self.watch(index, &id, false, false);
+                if self.chance.one_in(2) {
+                    self.settle()?;
+                    self.start_job(index, number, &id);
+                }
             }
             _ => {}
         }
@@ -680,18 +700,44 @@ impl World {
                 json!({"device": device, "target": format!("target{disk}"), "sync": "full"}),
             ),
         };
-        self.oracle.ours.insert(id.to_owned());
+        if is_unique(id) {
+            self.oracle.ours.insert(id.to_owned());
+        } else {
+            self.oracle.shared.insert((index, id.to_owned()));
+            if !self.machines[index].version.from(3, 0) {
+                // Whether it was this one that ended before the answer nothing says there.
+                self.oracle.assumed.insert((index, id.to_owned()));
+            }
+            self.tally.count("started by a name that others use");
+        }
         if let Some(handle) = self.program.handles.iter_mut().find(|it| it.number == number) {
+            if std::mem::replace(&mut handle.tried, true) {
+                self.tally.count("started again");
+            }
             handle.started = true;
         }
         let text = arguments.to_string();
         let ticket = self.library.start_job(index, number, command, &text, self.now_us);
-        self.program.tickets.push((ticket, index, number));
+        let start = Start { ticket, machine: index, handle: number, id: id.to_owned() };
+        self.program.starts.push(start);
         self.tells(|| format!("{index} starts {id} by {command}"));
-        // A refusal leaves the handle free to try again.
-        let answer = self.library.answer(ticket);
-        if answer.is_some_and(|answer| answer.is_err()) {
-            if let Some(handle) = self.program.handles.iter_mut().find(|it| it.number == number) {
+    }
+
+    /// A refusal leaves the handle free to try again. Where there was no answer, what QEMU has by
+    /// the job's id is taken to be the job.
+    fn take_answers(&mut self) {
+        for start in std::mem::take(&mut self.program.starts) {
+            let Some(answer) = self.library.answer(start.ticket) else {
+                self.program.starts.push(start);
+                continue;
+            };
+            let Err(error) = answer else { continue };
+            if error.code == Code::Reset {
+                self.oracle.assumed.insert((start.machine, start.id));
+                continue;
+            }
+            let mut handles = self.program.handles.iter_mut();
+            if let Some(handle) = handles.find(|it| it.number == start.handle) {
                 handle.started = false;
             }
         }

@@ -37,7 +37,7 @@ pub fn block_listing(job: &Job, version: Version) -> Value {
         entry["status"] = json!(job.status.name());
         entry["auto-finalize"] = json!(job.auto_finalize);
         entry["auto-dismiss"] = json!(job.auto_dismiss);
-        if let Some(error) = job.told_error() {
+        if let Some(error) = job.told_error().filter(|_| version >= Version(2, 12, 1)) {
             entry["error"] = json!(error);
         }
     }
