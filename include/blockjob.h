@@ -93,7 +93,8 @@
  * There is one more thread while a journal is read, "blockjob-file", while a host's name is looked
  * up, "blockjob-name" (up to eight), and while it is looked who holds a monitor that does not
  * answer, "blockjob-busy". All of them block every signal but those of faults (SIGSEGV and the
- * like), and no SIGPIPE comes from the library.
+ * like), and no SIGPIPE comes from the library. A thread must not be cancelled (pthread_cancel())
+ * inside a call.
  *
  * Lifetimes. Listeners, monitors, jobs and events are opaque; what is made with _new or kept with
  * _ref is given back with _free or _unref, which take NULL. Strings of an event or monitor hold as
@@ -121,8 +122,9 @@
  *
  * Processes. Make the listener after daemonizing. In the child of a fork every call on an inherited
  * handle returns -ECHILD and touches nothing, and the library's descriptors are closed; the child
- * may make a listener of its own. All descriptors are close-on-exec. Calls that open or close one
- * wait while the process forks: the caller must hold no lock that a handler of the program's for
+ * may make a listener of its own. All descriptors are close-on-exec, and no connection takes the
+ * place of a standard descriptor that the program has closed. Calls that open or close one wait
+ * while the process forks: the caller must hold no lock that a handler of the program's for
  * pthread_atfork() takes. The library is never unmapped, so dlclose() is harmless.
  *
  * Links. cc ... -lblockjob, or pkg-config blockjob. Functions carry the symbol version of the
@@ -267,6 +269,8 @@
  */
 #define BLOCKJOB_PIVOTED_UNKNOWN 0
 #define BLOCKJOB_PIVOTED_YES 1
+
+/** It has not, unless another client has told the job to complete. */
 #define BLOCKJOB_PIVOTED_NO 2
 
 /** The event is not LOST. */
@@ -634,7 +638,8 @@ int blockjob_listener_stop(blockjob_listener *listener);
  * functions of all that is still registered, and frees the listener. The caller must hold no lock
  * that a callback or free function takes. Monitors, job handles and events may be released after
  * it; calls on them are as after blockjob_listener_stop(). Ends that nobody has taken are not
- * acknowledged. Nobody waits for a host that is being looked up: that thread ends by itself.
+ * acknowledged. Nobody waits for a host that is being looked up: that thread ends by itself. A
+ * journal that is being read is waited for, so keep journals on file systems that answer.
  *
  * @param listener to be freed; NULL is fine
  *
@@ -1247,10 +1252,10 @@ const char *blockjob_job_get_id(const blockjob_job *job);
  *
  * Events of the job may come before this returns, its end too. When the time is over or the
  * connection ends, the job may have been started or not: the handle goes on watching, and how it
- * ends or that it was not started will be told. If the connection ended, a job of this id that QEMU
- * has afterwards is taken to be this one; an id of the library's own is nobody else's. When QEMU
- * refused, there is no end, and the handle may be started again; but if another's job has the id,
- * the handle goes on watching that.
+ * ends or that it was not started will be told. If the connection ended, a job of this id that
+ * QEMU has afterwards is taken to be this one; an id of the library's own is nobody else's. When
+ * QEMU refused, there is no end, and the handle may be started again; but if another's job has the
+ * id, the handle goes on watching that.
  *
  * @param command QEMU's command that makes one job, such as "block-stream"; not "transaction",
  *        which starts several

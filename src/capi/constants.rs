@@ -76,6 +76,7 @@ pub const BLOCKJOB_ORIGIN_INFERRED: i32 = 3;
 /// Whether the guest's disk has moved to the target of a mirror or active commit is not known.
 pub const BLOCKJOB_PIVOTED_UNKNOWN: i32 = 0;
 pub const BLOCKJOB_PIVOTED_YES: i32 = 1;
+/// It has not, unless another client has told the job to complete.
 pub const BLOCKJOB_PIVOTED_NO: i32 = 2;
 
 /// The event is not LOST.

@@ -77,7 +77,8 @@ pub unsafe extern "C" fn blockjob_listener_stop(listener: *mut Listener) -> c_in
 /// functions of all that is still registered, and frees the listener. The caller must hold no lock
 /// that a callback or free function takes. Monitors, job handles and events may be released after
 /// it; calls on them are as after blockjob_listener_stop(). Ends that nobody has taken are not
-/// acknowledged. Nobody waits for a host that is being looked up: that thread ends by itself.
+/// acknowledged. Nobody waits for a host that is being looked up: that thread ends by itself. A
+/// journal that is being read is waited for, so keep journals on file systems that answer.
 ///
 /// @param listener to be freed; NULL is fine
 ///
