@@ -16,6 +16,12 @@ impl Timestamp {
         Self { microseconds: self.microseconds.saturating_add(1), ..self }
     }
 
+    /// The moment before this one, for comparing.
+    #[must_use]
+    pub fn previous(self) -> Self {
+        Self { microseconds: self.microseconds.saturating_sub(1), ..self }
+    }
+
     /// `2026-11-23T16:40:02.417472Z`; `None` for a time that an old or hostile QEMU made up.
     pub fn rfc_3339(self) -> Option<String> {
         let Self { seconds, microseconds } = self;

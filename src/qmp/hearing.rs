@@ -38,7 +38,11 @@ impl Jobs {
             self.told.push(Told::Event(event));
             return;
         }
-        let known = if event.status == Status::Created { self.create(id, sure) } else { true };
+        let known = if event.status == Status::Created {
+            self.create(id, event.timestamp, sure)
+        } else {
+            true
+        };
         if event.status == Status::Null {
             let at = event.timestamp;
             self.told.push(Told::Event(event));
@@ -73,7 +77,7 @@ impl Jobs {
     }
 
     /// A `created` was heard: an incarnation begins. False when there is no room for it.
-    fn create(&mut self, id: &str, sure: bool) -> bool {
+    fn create(&mut self, id: &str, at: Option<Timestamp>, sure: bool) -> bool {
         match self.current.get(id).and_then(|number| self.all.get_mut(number)) {
             Some(job) if job.may_begin(sure) => {
                 let another = job.is_undone();
@@ -86,9 +90,15 @@ impl Jobs {
                 }
                 return true;
             }
+            // Given up, and heard of too late.
+            Some(job) if job.once && matches!(job.stage, Stage::Ended { .. }) => return true,
             // Heard twice: nothing that QEMU does.
             Some(job) if job.lives_here() && sure => return true,
-            Some(_) => self.supersede(id),
+            Some(job) => {
+                // What happens from now on is the new one's.
+                job.over_by = job.over_by.or(at.map(Timestamp::previous));
+                self.supersede(id);
+            }
             None => {}
         }
         self.check_room().is_ok() && {

@@ -46,6 +46,8 @@ pub struct Job {
     pub was_ready: bool,
     /// There was a gap, and the id may mean another job since.
     pub doubt: bool,
+    /// The one before it has ended, as was told, and QEMU may keep that.
+    pub behind: bool,
     /// A listing must speak of it, or it is gone.
     pub awaited: bool,
     /// What the journal is to be asked: not, to be, is being.
@@ -143,6 +145,7 @@ impl Job {
             started: false,
             was_ready: false,
             doubt: false,
+            behind: false,
             awaited: false,
             inquiry: Inquiry::None,
             complete: Asked::default(),

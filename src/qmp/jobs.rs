@@ -141,13 +141,11 @@ impl Jobs {
     pub fn watch(&mut self, watch: &Watch, now: Now) -> Result<Option<u64>, Error> {
         let &Watch { handle, ref id, exists, made, adopt, ended } = watch;
         let hoped = if exists { Hope::Started } else { Hope::ToCome };
-        if !self.version.has_status()
-            && self.ended(id).is_some_and(|it| self.all[&it].may_be_forgotten())
-        {
-            self.remove(id);
-        }
-        if let Some(job) = self.current.get(id.as_str()).and_then(|number| self.all.get_mut(number))
-        {
+        // Whether QEMU keeps the one before nobody has said: this one is the next.
+        let before = self.ended(id).filter(|it| self.all[it].may_be_forgotten());
+        let before = before.filter(|_| !self.version.has_status());
+        let number = self.current.get(id.as_str()).filter(|_| before.is_none());
+        if let Some(job) = number.and_then(|number| self.all.get_mut(number)) {
             job.ours |= adopt;
             job.started |= exists;
             if let Stage::Expected { hope, .. } = &mut job.stage {
@@ -161,8 +159,12 @@ impl Jobs {
             return Ok(ended);
         }
         self.check_room()?;
+        if let Some(number) = before {
+            self.remove_number(number);
+        }
         let job = self.add(id, Stage::Expected { hope: hoped, made });
         job.handles.push(handle);
+        job.behind = before.is_some();
         job.ours |= adopt;
         job.started = exists;
         job.last_heard = (!exists).then_some(now.wall);

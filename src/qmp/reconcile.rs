@@ -308,6 +308,9 @@ impl Jobs {
         let fresh = match known {
             None => true,
             Some((_, job)) => match job.stage {
+                Stage::Expected { .. } if job.behind && listed.status == Status::Concluded => {
+                    return;
+                }
                 Stage::Expected { .. } => false,
                 _ if job.is_not(listed, self.version) => true,
                 Stage::Ended { lost: true, .. } => {

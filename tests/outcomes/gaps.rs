@@ -352,6 +352,21 @@ fn an_end_from_before_the_greeting_is_told_with_it() {
     assert_eq!(world.ends(), ["end 1 drive0 succeeded inferred"]);
 }
 
+/// What was given up is over, whatever was on its way.
+#[test]
+fn a_job_of_an_id_of_ours_that_was_given_up_begins_no_more() {
+    let mut world = World::connected("7.2");
+    world.starts(1, "own-1");
+    world.drops();
+    world.later(60);
+    assert_eq!(world.ends(), ["end 1 own-1 lost NoConnection inferred for [1]"]);
+    world.connects(ONE);
+    world.status("own-1", "created running");
+    world.completed("own-1", "stream", None);
+    world.status("own-1", "concluded null");
+    assert_eq!(world.ends(), [""; 0]);
+}
+
 #[test]
 fn without_a_limit_jobs_are_never_given_up() {
     let mut world = World::connected_with("7.2", Settings { lost_after: None, ..settings() });

@@ -191,6 +191,23 @@ fn a_job_that_an_old_qemu_keeps_is_told_once() {
     assert_eq!(world.ends(), ["end 3 drive1 succeeded recovered"]);
 }
 
+/// Who makes a handle then waits for the next one.
+#[test]
+fn a_handle_behind_a_job_that_an_old_qemu_keeps_is_for_the_next() {
+    let mut world = World::connected("2.12.1");
+    world.completed("drive0", "backup", None);
+    assert_eq!(world.ends(), ["end 1 drive0 succeeded"]);
+    world.watches(1, "drive0", &[]);
+    world.drops_and_meets(ONE);
+    world.reconciles(
+        "",
+        r#"{"device": "drive0", "type": "backup", "status": "concluded", "auto-dismiss": false}"#,
+    );
+    assert_eq!(world.ends(), [""; 0]);
+    world.completed("drive0", "backup", Some("EIO"));
+    assert_eq!(world.ends(), ["end 2 drive0 failed \"EIO\" inferred for [1]"]);
+}
+
 /// Nor do those that it may keep fill the monitor.
 #[test]
 fn jobs_that_an_old_qemu_may_keep_leave_room() {

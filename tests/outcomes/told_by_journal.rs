@@ -47,6 +47,20 @@ fn a_job_that_had_concluded_when_it_was_first_heard_of_has_no_later_end() {
     assert_eq!(world.ends(), ["end 1 theirs lost Gone inferred for [1]"]);
 }
 
+/// A start was cut, and another client's job of the id begins behind that.
+#[test]
+fn what_begins_behind_a_cut_start_is_not_its_end() {
+    let mut world = journaled();
+    world.watches(1, "drive0", &[]);
+    world.starts_watched(1, "block-stream");
+    world.drops_and_meets(ONE);
+    world.status("drive0", "created");
+    let begun = world.now.wall;
+    world.reconciles("", "");
+    let wanted = world.requests.pop().unwrap().wanted.remove(0);
+    assert_eq!((wanted.job, wanted.until), (1, Some(begun.previous())));
+}
+
 /// Who was asked for it may be gone by the time of the answer.
 #[test]
 fn an_end_that_only_the_journal_has_told_is_not_told_again_by_the_next_list() {
