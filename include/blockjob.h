@@ -276,7 +276,9 @@
 /** The event is not LOST. */
 #define BLOCKJOB_LOSS_NONE 0
 
-/** It ended while there was no connection, and QEMU has forgotten it. */
+/**
+ * It ended while nobody listened, and QEMU has forgotten it (2.12.0 has it, and does not say how).
+ */
 #define BLOCKJOB_LOSS_GONE 1
 
 /** Another client dismissed it. */

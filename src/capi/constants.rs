@@ -81,7 +81,7 @@ pub const BLOCKJOB_PIVOTED_NO: i32 = 2;
 
 /// The event is not LOST.
 pub const BLOCKJOB_LOSS_NONE: i32 = 0;
-/// It ended while there was no connection, and QEMU has forgotten it.
+/// It ended while nobody listened, and QEMU has forgotten it (2.12.0 has it, and does not say how).
 pub const BLOCKJOB_LOSS_GONE: i32 = 1;
 /// Another client dismissed it.
 pub const BLOCKJOB_LOSS_DISMISSED: i32 = 2;

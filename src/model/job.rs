@@ -133,7 +133,7 @@ pub enum Pivot {
 /// Why nobody can know how a job ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Loss {
-    /// It ended while there was no connection, and QEMU has forgotten it.
+    /// It ended while nobody listened, and QEMU has forgotten it, or how.
     Gone = 1,
     /// QEMU would have kept it until it was dismissed, and does not have it: another client
     /// dismissed it.
@@ -157,7 +157,7 @@ impl Loss {
     /// The sentence for people.
     pub fn text(self) -> &'static str {
         match self {
-            Self::Gone => "it ended while there was no connection, and QEMU has forgotten it",
+            Self::Gone => "it ended while nobody listened, and QEMU does not know how any more",
             Self::Dismissed => "QEMU does not have it any more: another client dismissed it",
             Self::NotStarted => {
                 "the connection ended while it was being started, and QEMU does not have it: it \
