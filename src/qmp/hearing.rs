@@ -50,7 +50,7 @@ impl Jobs {
             return self.handle_null(id, at);
         }
         if event.status != Status::Concluded {
-            self.renew(id, false);
+            self.renew(id, event.status, false);
         }
         let Some(number) = self.heard(id, &event, sure).filter(|_| known) else {
             self.told.push(Told::Dropped(1));
@@ -110,8 +110,8 @@ impl Jobs {
 
     /// A job that ended does nothing more, nor one that QEMU has forgotten while its end is held:
     /// what its id does now, another job does. But an end may be heard again, unless there was a
-    /// gap.
-    fn renew(&mut self, id: &str, ends: bool) {
+    /// gap. Nor does a job go back in its life.
+    fn renew(&mut self, id: &str, status: Status, ends: bool) {
         let Some(number) = self.current.get(id).copied() else { return };
         let job = &self.all[&number];
         let over = if let Stage::Ended { lost, .. } = job.stage {
@@ -119,7 +119,9 @@ impl Jobs {
         } else {
             // An old QEMU does not say when it has forgotten a job.
             let forgotten = job.status == Status::Null || !self.version.has_status();
-            job.held.is_some() && forgotten
+            let stages = status.stage().zip(job.status.stage());
+            let goes_back = !job.once && stages.is_some_and(|(heard, known)| heard < known);
+            job.held.is_some() && forgotten || goes_back
         };
         if over {
             self.release(number);
@@ -196,7 +198,7 @@ impl Jobs {
                 reading.said.insert(said);
             }
         }
-        self.renew(id, true);
+        self.renew(id, Status::Unknown, true);
         // QEMU tells an end once: this is another's, whose beginning was not heard.
         let known = self.current.get(id).copied();
         if let Some(number) = known.filter(|number| self.all[number].held.is_some()) {

@@ -419,6 +419,23 @@ fn a_job_that_has_ended_does_nothing_more() {
     assert_eq!(world.ends(), ["end 2 drive0 failed \"EIO\""]);
 }
 
+#[test]
+fn a_job_does_not_go_back_in_its_life() {
+    let mut world = World::connected("7.2");
+    world.watches(1, "drive0", &[]);
+    world.starts_watched(1, "block-stream");
+    world.replies("{}");
+    world.status("drive0", "created running waiting pending");
+    world.drops();
+    world.later(6);
+    world.connects(ONE);
+    world.status("drive0", "waiting");
+    assert_eq!(world.ends(), ["end 1 drive0 lost Gone inferred for [1]"]);
+    world.status("drive0", "pending");
+    world.completed("drive0", "stream", None);
+    assert_eq!(world.ends(), ["end 2 drive0 succeeded"]);
+}
+
 /// What was heard to begin before a gap is over when another begins behind it.
 #[test]
 fn of_a_cut_start_two_jobs_that_begin_have_an_end_each() {
