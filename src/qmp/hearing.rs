@@ -198,7 +198,8 @@ impl Jobs {
                 reading.said.insert(said);
             }
         }
-        self.renew(id, Status::Unknown, true);
+        // Behind it a job has concluded.
+        self.renew(id, Status::Aborting, true);
         // QEMU tells an end once: this is another's, whose beginning was not heard.
         let known = self.current.get(id).copied();
         if let Some(number) = known.filter(|number| self.all[number].held.is_some()) {

@@ -434,6 +434,18 @@ fn a_job_does_not_go_back_in_its_life() {
     world.status("drive0", "pending");
     world.completed("drive0", "stream", None);
     assert_eq!(world.ends(), ["end 2 drive0 succeeded"]);
+
+    // Ours was no block job, and had concluded without an event for its end.
+    let mut world = World::connected("7.2");
+    world.watches(1, "drive0", &[]);
+    world.starts_watched(1, "blockdev-create");
+    world.replies("{}");
+    world.status("drive0", "created running aborting concluded");
+    world.drops();
+    world.later(6);
+    world.connects(ONE);
+    world.completed("drive0", "stream", None);
+    assert_eq!(world.ends(), ["end 1 drive0 lost Gone inferred for [1]", "end 2 drive0 succeeded"]);
 }
 
 /// What was heard to begin before a gap is over when another begins behind it.
