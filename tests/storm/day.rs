@@ -60,8 +60,8 @@ const PARTS: usize = 3;
 const PART: Duration = Duration::from_secs(1200);
 /// In each part of an hour: one in ten seconds at each machine.
 const JOBS: u64 = 1200;
-/// A byte for each third job would be more.
-const GROWTH: isize = 16 << 10;
+/// A byte for each third job would be more, and a table that grows once is less.
+const GROWTH: isize = 24 << 10;
 /// What a table needed most it keeps for a while, at each of ten monitors.
 const SPREAD: isize = 256 << 10;
 /// What the test harness keeps for this thread: what was printed.
