@@ -51,7 +51,7 @@ static void only_its_job(void **state)
     say_completed(world->qemu, "job10");
     say_completed(world->qemu, "job");
     say_completed(world->qemu, "JOB1");
-    say_status(world->qemu, "job1", "concluded");
+    say_status(world->qemu, "job1", "pending");
     say_completed(world->qemu, "job1");
     pass_fence(world, world->qemu);
 

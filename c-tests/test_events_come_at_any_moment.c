@@ -43,7 +43,7 @@ static void between_command_and_reply(void **state)
     then_accept(world->qemu);
     then_greet(world->qemu);
     then_expect(world->qemu, "qmp_capabilities");
-    say_status(world->qemu, "between", "concluded");
+    say_status(world->qemu, "between", "pending");
     say_completed(world->qemu, "between");
     assert_result(blockjob_monitor_start(world->monitor), 0);
     assert_int_equal(blockjob_event_get_kind(recorder_next(world->recorder)),

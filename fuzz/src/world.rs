@@ -540,7 +540,7 @@ fn show(m: usize, act: &Act<Ticket>) {
             eprintln!("    {m} send {}", String::from_utf8_lossy(bytes).trim_end());
         }
         Act::Tell(event) => eprintln!("    {m} tell {event}"),
-        Act::End(End { job, handles, event }) => {
+        Act::End(End { job, handles, event, .. }) => {
             eprintln!("    {m} end of {job}, handles {handles:?}: {event}");
         }
         Act::Log(level, text) => eprintln!("    {m} {level:?} {}", Plain(text)),
