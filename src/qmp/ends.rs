@@ -88,20 +88,22 @@ impl Jobs {
         if gone || forgotten || unlisted || was_hope || nameless {
             self.remove_number(number);
         }
-        self.forget_some();
+        self.forget_some(number);
     }
 
-    /// An old QEMU does not say when it has forgotten a job: so many of others' are remembered as
-    /// leave room.
-    fn forget_some(&mut self) {
-        if self.version.has_status() {
+    /// An old QEMU does not say when it has forgotten a job: of others' the latest few are
+    /// remembered, as many as leave room.
+    fn forget_some(&mut self, number: u64) {
+        let unsure = |job: &Box<Job>| job.may_be_forgotten();
+        if self.version.has_status() || !self.all.get(&number).is_some_and(unsure) {
             return;
         }
-        let kept = |(number, job): (&u64, &Box<Job>)| job.may_be_forgotten().then_some(*number);
-        let mut kept = self.all.iter().filter_map(kept);
-        let oldest = kept.next();
-        if kept.count() >= self.settings.job_limit / 2 {
-            self.remove_number(oldest.expect("so many are left behind it"));
+        self.unsure.push_back(number);
+        if self.unsure.len() > UNSURE_MAX.min(self.settings.job_limit / 2) {
+            let oldest = self.unsure.pop_front();
+            if let Some(oldest) = oldest.filter(|it| self.all.get(it).is_some_and(unsure)) {
+                self.remove_number(oldest);
+            }
         }
     }
 
@@ -131,3 +133,6 @@ impl Jobs {
         self.reading.as_ref()?.bookmark()
     }
 }
+
+/// More jobs than others keep in one QEMU, by a command that few knew then.
+const UNSURE_MAX: usize = 64;

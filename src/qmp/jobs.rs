@@ -6,7 +6,7 @@
 //! there was no connection is settled in `reconcile` and `findings`.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     hash::{DefaultHasher, Hash as _, Hasher as _},
     sync::Arc,
 };
@@ -82,6 +82,8 @@ pub struct Jobs {
     pub(super) reading: Option<Box<Reading>>,
     /// Since when the machine is being shut down, by a QEMU that then cancels ready mirrors softly.
     pub(super) soft_shutdown: Option<Timestamp>,
+    /// Jobs of others' that have ended and that an old QEMU may keep, the oldest first.
+    pub(super) unsure: VecDeque<u64>,
     /// How many ends were recovered since the connection ended.
     pub(super) recovered: i64,
 }
@@ -118,6 +120,7 @@ impl Jobs {
             version: Version::latest(),
             reading: Reading::new(&settings),
             soft_shutdown: None,
+            unsure: VecDeque::new(),
             recovered: 0,
             settings,
         }
@@ -305,19 +308,6 @@ impl Jobs {
             self.wishes.insert(Wish::Dismiss(number));
         }
         dismisses
-    }
-
-    /// QEMU has refused to forget it. As a rule it has done so before; its list says.
-    pub fn handle_no_dismissal(&mut self, number: u64) {
-        if let Some(job) = self.all.get_mut(&number) {
-            job.refused = true;
-            self.wishes.insert(Wish::List);
-        }
-    }
-
-    /// QEMU was asked whether it has a job that it refused to dismiss, and has it.
-    pub fn is_kept(&self, number: u64) -> bool {
-        self.all.get(&number).is_some_and(|job| job.refused && !job.awaited)
     }
 
     /// QEMU may have it still, and is to forget it.

@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use super::{
     diary::listed_late,
     job::{Hope, Inquiry, Job, Stage},
-    jobs::{Jobs, Told},
+    jobs::{Jobs, Told, Wish},
     listing::Listed,
 };
 use crate::model::{Kind, Loss, Now, Origin, Status};
@@ -225,6 +225,19 @@ impl Jobs {
     /// It was asked for a job that exists and was not heard of.
     pub fn seeks(&self, id: &str) -> bool {
         self.current.get(id).is_some_and(|number| is_sought(&self.all[number]))
+    }
+
+    /// QEMU has refused to forget it. As a rule it has done so before; its list says.
+    pub fn handle_no_dismissal(&mut self, number: u64) {
+        if let Some(job) = self.all.get_mut(&number) {
+            job.refused = true;
+            self.wishes.insert(Wish::List);
+        }
+    }
+
+    /// QEMU was asked whether it has a job that it refused to dismiss, and has it.
+    pub fn is_kept(&self, number: u64) -> bool {
+        self.all.get(&number).is_some_and(|job| job.refused && !job.awaited)
     }
 
     /// `None`: QEMU has not said.

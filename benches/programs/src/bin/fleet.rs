@@ -183,7 +183,7 @@ impl Fleet {
             peer.life += 1;
             peer.stream = Some(stream);
             let old =
-                GREETING.replace("\"minor\": 0, \"major\": 10", "\"minor\": 12, \"major\": 2");
+                GREETING.replace("\"minor\": 0, \"major\": 10", "\"minor\": 11, \"major\": 2");
             let greeting = if peer.old { &old } else { GREETING };
             peer.unsent.extend_from_slice(greeting.as_bytes());
             self.flush(place);
