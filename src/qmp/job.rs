@@ -24,8 +24,8 @@ pub struct Job {
     pub status: Status,
     /// In which connection it was first heard of or watched.
     pub connection: u64,
-    /// QEMU has refused to dismiss it.
-    pub refused: bool,
+    /// Whether QEMU has refused to dismiss it.
+    pub refusal: Refusal,
     /// In which connection QEMU listed it last.
     pub listed: u64,
     /// In which connection it did not stand in the list.
@@ -120,6 +120,19 @@ pub enum Inquiry {
     Outdated,
 }
 
+/// As a rule a job that QEMU does not dismiss is gone already: its list says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Refusal {
+    #[default]
+    None,
+    /// Heard, and QEMU is to be asked for its jobs.
+    Heard,
+    /// It was asked.
+    Asked,
+    /// It has the job all the same.
+    Kept,
+}
+
 impl Job {
     pub fn new(id: Arc<str>, stage: Stage, ours: bool) -> Self {
         Self {
@@ -133,7 +146,7 @@ impl Job {
             newer_type: None,
             status: Status::Unknown,
             connection: 0,
-            refused: false,
+            refusal: Refusal::None,
             listed: 0,
             missed: 0,
             once: ours || matches!(stage, Stage::Expected { made: true, .. }),

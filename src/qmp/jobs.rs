@@ -13,7 +13,7 @@ use std::{
 
 use super::{
     asked::{Asked, Verb},
-    job::{Hope, Job, Stage},
+    job::{Hope, Job, Refusal, Stage},
     listing::Listed,
     reading::Reading,
 };
@@ -305,6 +305,7 @@ impl Jobs {
         let dismisses = !*lost && job.is_ours() && job.stays != Some(false);
         let has_concluded = job.status == Status::Concluded || !self.version.has_status();
         if dismisses && has_concluded && !job.is_in_question() {
+            job.refusal = Refusal::None;
             self.wishes.insert(Wish::Dismiss(number));
         }
         dismisses

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
     diary::listed_late,
-    job::{Hope, Inquiry, Job, Stage},
+    job::{Hope, Inquiry, Job, Refusal, Stage},
     jobs::{Jobs, Told, Wish},
     listing::Listed,
 };
@@ -21,7 +21,7 @@ impl Jobs {
         let numbers: Vec<u64> = self.all.keys().copied().collect();
         for number in numbers {
             let Some(job) = self.all.get_mut(&number) else { continue };
-            job.refused = false;
+            job.refusal = Refusal::None;
             job.complete.handle_gap();
             job.cancel.handle_gap();
             if job.is_undone() {
@@ -218,7 +218,10 @@ impl Jobs {
     pub fn handle_conclusions_asked(&mut self) {
         self.begin_listing();
         for job in self.all.values_mut() {
-            job.awaited |= is_sought(job) || job.refused;
+            job.awaited |= is_sought(job);
+            if job.refusal == Refusal::Heard {
+                job.refusal = Refusal::Asked;
+            }
         }
     }
 
@@ -227,17 +230,17 @@ impl Jobs {
         self.current.get(id).is_some_and(|number| is_sought(&self.all[number]))
     }
 
-    /// QEMU has refused to forget it. As a rule it has done so before; its list says.
+    /// QEMU has refused to forget it.
     pub fn handle_no_dismissal(&mut self, number: u64) {
         if let Some(job) = self.all.get_mut(&number) {
-            job.refused = true;
+            job.refusal = Refusal::Heard;
             self.wishes.insert(Wish::List);
         }
     }
 
     /// QEMU was asked whether it has a job that it refused to dismiss, and has it.
     pub fn is_kept(&self, number: u64) -> bool {
-        self.all.get(&number).is_some_and(|job| job.refused && !job.awaited)
+        self.all.get(&number).is_some_and(|job| job.refusal == Refusal::Kept)
     }
 
     /// `None`: QEMU has not said.
@@ -251,17 +254,22 @@ impl Jobs {
             }
         }
         let sought = |(number, job): (&u64, &Box<Job>)| {
-            (job.awaited && (job.refused || is_sought(job))).then_some(*number)
+            let asked = job.refusal == Refusal::Asked || job.awaited && is_sought(job);
+            asked.then_some(*number)
         };
         let sought: Vec<u64> = self.all.iter().filter_map(sought).collect();
         for number in sought {
             let job = self.all.get_mut(&number).expect("it was there just now");
             job.awaited = false;
+            let refused = job.refusal == Refusal::Asked;
+            if refused {
+                job.refusal = Refusal::Kept;
+            }
             let has = |list: &[Listed]| list.iter().any(|listed| *listed.id == *job.id);
             if listing.is_none_or(has) || self.is_flooded() {
                 continue;
             }
-            if self.all[&number].refused {
+            if refused {
                 self.remove_number(number);
             } else {
                 self.miss(number, Loss::Gone);

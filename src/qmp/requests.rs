@@ -149,7 +149,6 @@ impl<T: Ticket> Session<T> {
                     reply.ok().and_then(|value| read(value).ok())
                 };
                 self.jobs.handle_conclusions(list.as_ref().map(|list| list.jobs.as_slice()));
-                self.answer_refused(acts);
             }
             Purpose::Start { job } => self.jobs.started(job, answer.is_ok()),
             Purpose::Ask { job, control, again } => {
@@ -218,26 +217,15 @@ impl<T: Ticket> Session<T> {
         self.send(name, Some(&member("id", id)), purpose, None, acts);
     }
 
-    /// Answers those whose job QEMU keeps all the same.
-    fn answer_refused(&mut self, acts: &mut Vec<Act<T>>) {
-        for (job, ticket) in std::mem::take(&mut self.dismissing) {
-            if !self.jobs.is_kept(job) {
-                self.dismissing.push((job, ticket));
-                continue;
-            }
-            let text = "QEMU refused to dismiss the job, and has it still: dismiss it once more \
-                        when nothing is in its way (the log has QEMU's words)";
-            acts.push(Act::Answer(ticket, Err(Error::new(Code::Remote, text))));
-        }
-    }
-
-    /// Answers those whose job QEMU has no more.
+    /// Answers those whose job QEMU has no more, or keeps all the same.
     pub(super) fn answer_dismissed(&mut self, acts: &mut Vec<Act<T>>) {
         for (job, ticket) in std::mem::take(&mut self.dismissing) {
-            if self.jobs.is_to_be_dismissed(job) {
-                self.dismissing.push((job, ticket));
-            } else {
+            if !self.jobs.is_to_be_dismissed(job) {
                 acts.push(Act::Answer(ticket, Ok(())));
+            } else if self.jobs.is_kept(job) {
+                acts.push(Act::Answer(ticket, Err(kept())));
+            } else {
+                self.dismissing.push((job, ticket));
             }
         }
     }
@@ -269,6 +257,12 @@ impl<T: Ticket> Session<T> {
         }
         self.exchange.check_room()
     }
+}
+
+fn kept() -> Error {
+    let text = "QEMU refused to dismiss the job, and has it still: dismiss it once more when \
+                nothing is in its way (the log has QEMU's words)";
+    Error::new(Code::Remote, text)
 }
 
 fn not_dismissed() -> Error {

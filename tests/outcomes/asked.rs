@@ -488,6 +488,28 @@ fn a_dismissal_that_was_refused_is_over_when_qemu_does_not_have_the_job() {
         world.reconciles("", "");
         assert_eq!(world.ends(), [""; 0]);
 
+        // A list that was asked for before the refusal says nothing of it.
+        if version == "7.2" {
+            let mut world = World::connected(version);
+            world.starts(1, "own-1");
+            world.replies("{}");
+            world.status("own-1", "created running");
+            world.completed("own-1", "stream", None);
+            world.status("own-1", "concluded");
+            world.acknowledges(1);
+            let dismissal = world.last_command();
+            world.status("c", "created running concluded");
+            let list = world.last_command();
+            world.story();
+            world.replies_to(dismissal, "\"error\": {\"class\": \"GenericError\"}");
+            let both = r#""return": [{"id": "own-1", "status": "concluded"},
+                {"id": "c", "status": "concluded"}]"#;
+            world.replies_to(list, &both.replace('\n', ""));
+            assert_eq!(world.story(), ["end 2 c succeeded", "send query-jobs"]);
+            world.replies("[]");
+            assert_eq!(world.story(), ["answer 60 ok"]);
+        }
+
         // It has the job and keeps it: no second end, and another try with the next connection.
         let id = if version == "7.2" { "id" } else { "device" };
         let listed = format!(r#"{{"{id}": "own-1", "type": "backup", "status": "concluded"}}"#);
