@@ -22,6 +22,11 @@ impl Asked {
         self.unknown |= std::mem::take(&mut self.pending) > 0;
     }
 
+    /// A reply may come that says more.
+    pub fn is_open(self) -> bool {
+        self.pending > 0 && !self.accepted
+    }
+
     /// None was sent that was accepted, or may have been.
     pub fn never(self) -> bool {
         self == Self::default()

@@ -314,7 +314,9 @@ impl Jobs {
     /// QEMU has forgotten a job, and said so.
     fn handle_null(&mut self, id: &str, at: Option<Timestamp>) {
         let number = self.current.get(id).copied();
-        self.bury(id, number.is_some());
+        let expected = |number| matches!(self.all[&number].stage, Stage::Expected { .. });
+        // How one has ended that was not heard of, a list may say.
+        self.bury(id, number.is_some_and(|number| !expected(number)));
         let Some(number) = number else { return };
         let job = self.all.get_mut(&number).expect("current names what is there");
         match job.stage {

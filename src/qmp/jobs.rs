@@ -162,12 +162,14 @@ impl Jobs {
             return Ok(ended);
         }
         self.check_room()?;
+        // QEMU has said of the one before that it is gone, and its list may not know of that yet.
+        let is_over = self.buried(id).is_some();
         if let Some(number) = before {
             self.remove_number(number);
         }
         let job = self.add(id, Stage::Expected { hope: hoped, made });
         job.handles.push(handle);
-        job.behind = before.is_some();
+        job.behind = before.is_some() || is_over;
         job.ours |= adopt;
         job.started = exists;
         job.last_heard = (!exists).then_some(now.wall);

@@ -281,6 +281,27 @@ fn an_end_that_overtakes_the_reply_to_complete_waits_for_it() {
 }
 
 #[test]
+fn an_end_that_overtakes_the_reply_to_a_soft_cancel_waits_for_it() {
+    let end = |accepted| {
+        let mut world = World::connected("7.2");
+        world.starts_as("own-1", "blockdev-mirror");
+        world.ready("own-1", "mirror");
+        world.asks(1, Control::Cancel { force: false });
+        world.completed("own-1", "mirror", None);
+        world.status("own-1", "concluded");
+        assert_eq!(world.ends(), [""; 0]);
+        if accepted {
+            world.replies("{}");
+        } else {
+            world.refuses("GenericError", "no");
+        }
+        world.ends()
+    };
+    assert_eq!(end(true), ["end 1 own-1 succeeded for [1]"]);
+    assert_eq!(end(false), ["end 1 own-1 succeeded pivot? for [1]"]);
+}
+
+#[test]
 fn what_a_command_of_the_programs_own_asks_of_a_job_counts_as_well() {
     let end = |command: &str, arguments: &str, accepted| {
         let mut world = World::connected("7.2");

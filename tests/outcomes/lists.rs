@@ -282,6 +282,28 @@ fn a_handle_for_a_job_that_exists_is_settled_by_what_qemu_has_now() {
     assert_eq!(world.ends(), ["end 1 drive0 succeeded recovered for [1]"]);
 }
 
+/// Another client dismisses it while the list that has it is on its way.
+#[test]
+fn a_handle_is_for_the_job_that_qemu_forgot_behind_it_and_not_before_it() {
+    let concluded = r#"{"id": "drive0", "type": "stream", "status": "concluded"}"#;
+    let mut world = World::greeted("7.2");
+    world.agrees();
+    world.watches(1, "drive0", &[]);
+    world.status("drive0", "null");
+    world.reconciles(concluded, "");
+    assert_eq!(world.ends(), ["end 1 drive0 succeeded recovered for [1]"]);
+
+    let mut world = World::greeted("7.2");
+    world.agrees();
+    world.status("drive0", "null");
+    world.watches(1, "drive0", &[]);
+    world.reconciles(concluded, "");
+    assert_eq!(world.ends(), [""; 0]);
+    world.status("drive0", "created running");
+    world.completed("drive0", "stream", Some("EIO"));
+    assert_eq!(world.ends(), ["end 1 drive0 failed \"EIO\" for [1]"]);
+}
+
 /// QEMU has dismissed ours, and another client's has taken the id, before anybody heard of it.
 #[test]
 fn a_job_that_has_ended_is_not_one_that_ended_otherwise() {
