@@ -3,7 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use blockjob::model::{Event, Kind, Loss, Origin, Outcome, Pivot, Status, Word};
+use blockjob::{
+    model::{Event, Kind, Loss, Origin, Outcome, Pivot, Status, Word},
+    qmp::control::Control,
+};
+use serde_json::Value;
 
 use crate::{
     machine::{Key, Machine},
@@ -30,6 +34,12 @@ pub struct Life {
     unclear: BTreeMap<(usize, String), usize>,
     /// Ends that came over the wire as a whole, to the letter.
     arrived: BTreeSet<(usize, String)>,
+    /// Ids that were said to have concluded as it happened, and ids that a list said it of.
+    concluded: BTreeSet<(usize, String)>,
+    listed: BTreeSet<(usize, String)>,
+    /// Ids for which QEMU has accepted a command to complete, or one to cancel, of this life's.
+    completed: BTreeSet<(usize, String)>,
+    cancelled: BTreeSet<(usize, String)>,
     /// Ids that were lost.
     lost: BTreeSet<(usize, String)>,
     /// Those of them that QEMU may have all the same: their end may come and be passed over.
@@ -62,6 +72,8 @@ pub struct Oracle {
     pub lost_ever: BTreeSet<(usize, String)>,
     /// Ids that another client told to complete, so that nobody can say they did not pivot.
     pub foreign_completed: BTreeSet<String>,
+    /// Ids that the program ever told to complete.
+    completing: BTreeSet<String>,
     /// Ids that the program may dismiss.
     pub ours: BTreeSet<String>,
     /// Where each event stands in what QEMU said.
@@ -96,17 +108,59 @@ impl Oracle {
         *self = Self { life: Life { given_up, ..Life::default() }, ..Self::default() };
     }
 
-    /// Bytes have reached the library; whole lines are what it can know.
+    /// Bytes have reached the library; whole messages are what it can know.
     pub fn arrived(&mut self, machine: usize, bytes: &[u8]) {
-        let partial = self.life.partial.entry(machine).or_default();
+        let mut partial = self.life.partial.remove(&machine).unwrap_or_default();
         partial.extend_from_slice(bytes);
         while let Some(end) = partial.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = partial.drain(..=end).collect();
-            let line = String::from_utf8_lossy(&line).trim_end().to_owned();
-            if line.contains("BLOCK_JOB_COMPLETED") || line.contains("BLOCK_JOB_CANCELLED") {
-                self.life.arrived.insert((machine, line));
+            self.note(machine, &line);
+        }
+        // Whole it is with its last brace.
+        if partial.trim_ascii_end().ends_with(b"}") {
+            self.note(machine, &partial);
+        }
+        self.life.partial.insert(machine, partial);
+    }
+
+    /// Takes down what a line says of jobs that are over.
+    fn note(&mut self, machine: usize, line: &[u8]) {
+        let line = String::from_utf8_lossy(line);
+        let Some(text) = message(line.trim_end()) else { return };
+        if text.contains("BLOCK_JOB_COMPLETED") || text.contains("BLOCK_JOB_CANCELLED") {
+            self.life.arrived.insert((machine, text.to_owned()));
+            return;
+        }
+        if !text.contains("concluded") && !text.contains("\"null\"") {
+            return;
+        }
+        let Ok(message) = serde_json::from_str::<Value>(text) else { return };
+        if let Some(id) = message["data"]["id"].as_str() {
+            self.life.concluded.insert((machine, id.to_owned()));
+        }
+        for listed in message["return"].as_array().into_iter().flatten() {
+            let id = ["id", "device"].into_iter().find_map(|name| listed[name].as_str());
+            if listed["status"] == "concluded" {
+                self.life.listed.extend(id.map(|id| (machine, id.to_owned())));
             }
         }
+    }
+
+    /// The program asks something of a job.
+    pub fn handle_asked(&mut self, id: &str, control: Control) {
+        if control == Control::Complete {
+            self.completing.insert(id.to_owned());
+        }
+    }
+
+    /// QEMU has accepted it.
+    pub fn handle_accepted(&mut self, index: usize, id: &str, control: Control) {
+        let accepted = match control {
+            Control::Complete => &mut self.life.completed,
+            Control::Cancel { .. } => &mut self.life.cancelled,
+            _ => return,
+        };
+        accepted.insert((index, id.to_owned()));
     }
 
     /// The connection is gone, and with it what had come of a line.
@@ -142,6 +196,7 @@ impl Oracle {
         index: usize,
         machine: &Machine,
         event: &Event,
+        watched: bool,
         tally: &mut Tally,
     ) -> Result<Option<Key>, String> {
         let id = event.text(Word::JobId).ok_or("an end without an id")?.to_owned();
@@ -165,6 +220,8 @@ impl Oracle {
         let place = (index, id.clone());
         let asked_for = self.ours.contains(&id) || self.shared.contains(&place);
         if event.loss == Some(Loss::NoConnection) && !known && !asked_for {
+            // The journal may have told of one.
+            self.life.given_up.extend(machine.has_journal.then_some(place));
             return Ok(None);
         }
         if event.origin == Origin::Inferred && self.shared.contains(&place) {
@@ -177,8 +234,16 @@ impl Oracle {
                 self.life.given_up.insert((index, id.clone()));
             }
             self.lost_ever.insert((index, id.clone()));
-            self.check_loss(index, machine, &id, key, event.loss.ok_or("LOST without a loss")?)?;
+            let loss = event.loss.ok_or("LOST without a loss")?;
+            match key {
+                Some(key) => self.check_loss(index, machine, key, loss)?,
+                // Whoever watches it may wait for one that never comes.
+                None if watched => {}
+                None => self.check_loss_of_any(index, machine, &id, loss)?,
+            }
         }
+        self.check_origin(index, machine, &id, key, event)?;
+        self.check_pivot(index, &id, event)?;
         let Some(key) = key else {
             *self.life.unclear.entry((index, id)).or_default() += 1;
             return Ok(None);
@@ -361,18 +426,28 @@ impl Oracle {
         Err(format!("no job {id} ended so: {event}"))
     }
 
-    fn check_loss(
-        &self,
-        index: usize,
-        machine: &Machine,
-        id: &str,
-        key: Option<Key>,
-        loss: Loss,
-    ) -> Verdict {
-        let Some(key) = key else { return Ok(()) };
+    /// Of one of those of this id whose end was not told: it must be wrong of each of them.
+    fn check_loss_of_any(&self, index: usize, machine: &Machine, id: &str, loss: Loss) -> Verdict {
+        // What the program asked for by a name that others use too may never have come to be.
+        if self.shared.contains(&(index, id.to_owned())) {
+            return Ok(());
+        }
+        let told = |key: &Key| self.life.told.contains_key(&(index, *key));
+        let mut verdict = Ok(());
+        for (key, _) in machine.incarnations(id).into_iter().filter(|(key, _)| !told(key)) {
+            verdict = self.check_loss(index, machine, key, loss);
+            if verdict.is_ok() {
+                break;
+            }
+        }
+        verdict
+    }
+
+    fn check_loss(&self, index: usize, machine: &Machine, key: Key, loss: Loss) -> Verdict {
         let process = &machine.processes[key.process];
         let truth = &process.jobs()[key.number];
         let event = truth.ended.as_ref().and_then(|ended| ended.event.as_ref());
+        let id = &truth.id;
         let wrong = |why: &str| Err(format!("{id} lost ({loss:?}), but {why}: {truth:?}"));
         let read = event.is_some_and(|event| self.life.arrived.contains(&(index, event.clone())));
         if read {
@@ -400,6 +475,66 @@ impl Oracle {
             return wrong("its end stands in the journal");
         }
         Ok(())
+    }
+
+    /// Was it read as it happened, learned afterwards, or is it the best that anybody can say?
+    fn check_origin(
+        &self,
+        index: usize,
+        machine: &Machine,
+        id: &str,
+        key: Option<Key>,
+        event: &Event,
+    ) -> Verdict {
+        let wrong = |why: &str| Err(format!("{id}: {why}: {event}"));
+        let place = (index, id.to_owned());
+        let json = event.text(Word::Json);
+        let arrived = |line: &str| self.life.arrived.contains(&(index, line.to_owned()));
+        match (event.origin, json) {
+            (Origin::Inferred, _) if event.kind == Kind::Lost => {}
+            (_, _) if event.kind == Kind::Lost => return wrong("no loss is certain"),
+            (Origin::Live, Some(json)) if !arrived(json) => return wrong("it was not read"),
+            (Origin::Live, None) if !self.life.concluded.contains(&place) => {
+                return wrong("it was not said to conclude");
+            }
+            (Origin::Recovered, Some(_)) if !machine.has_journal => {
+                return wrong("there is no journal");
+            }
+            (Origin::Recovered, None)
+                if !machine.has_journal && !self.life.listed.contains(&place) =>
+            {
+                return wrong("it was not listed");
+            }
+            _ => {}
+        }
+        let truth = key.map(|key| &machine.processes[key.process].jobs()[key.number]);
+        let line = truth.and_then(|truth| truth.ended.as_ref()?.event.as_deref());
+        let known = id.starts_with("own-") && line.is_some_and(arrived);
+        if known && (json != line || event.origin == Origin::Inferred) {
+            return wrong("its end was read");
+        }
+        Ok(())
+    }
+
+    /// Did the disk move, as far as what the program asked and QEMU accepted says it?
+    fn check_pivot(&self, index: usize, id: &str, event: &Event) -> Verdict {
+        let place = (index, id.to_owned());
+        let may = matches!(event.job_type_name(), Some("mirror" | "commit") | None);
+        let completed = self.life.completed.contains(&place);
+        let cancelled = self.life.cancelled.contains(&place) && !self.completing.contains(id);
+        let due = match event.outcome {
+            Outcome::Failed | Outcome::Cancelled => Pivot::No,
+            Outcome::Unknown => return Ok(()),
+            Outcome::Succeeded if !may => Pivot::No,
+            Outcome::Succeeded if completed && is_unique(id) => Pivot::Yes,
+            Outcome::Succeeded if cancelled && is_unique(id) => Pivot::No,
+            Outcome::Succeeded => return Ok(()),
+        };
+        if event.pivoted == due {
+            Ok(())
+        } else {
+            Err(format!("{id} pivoted {due:?}, as far as can be known: {event}"))
+        }
     }
 
     fn check_outcome(&self, machine: &Machine, id: &str, truth: &Truth, event: &Event) -> Verdict {
@@ -454,6 +589,14 @@ impl Oracle {
 /// Ids that are given to one job alone.
 pub fn is_unique(id: &str) -> bool {
     id.starts_with("own-") || id.starts_with("f-")
+}
+
+/// Before it may stand the rest of what a former client did not read.
+fn message(line: &str) -> Option<&str> {
+    let begins = |word| line.rfind(word);
+    let begin =
+        begins("{\"timestamp\"").or(begins("{\"return\"")).or(begins("{\"id\": \"blockjob"));
+    begin.map(|begin| &line[begin..])
 }
 
 /// The incarnation whose terminal event this is.

@@ -97,6 +97,9 @@ const GROUPS: &[(&str, &[&str])] = &[
             "process Some(Restarted)",
             "process Some(Unknown)",
             "unresponsive",
+            "link Dial",
+            "link Listen",
+            "link Once",
         ],
     ),
     (

@@ -5,10 +5,10 @@ mod calm;
 mod day;
 mod others;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use blockjob::{
-    model::{Code, Event, Kind as EventKind, Settings, Word},
+    model::{Code, Event, Kind as EventKind, Link, Loss, Settings, Word},
     qmp::{
         control::Control,
         jobs::{End, Watch},
@@ -68,6 +68,8 @@ struct Weather {
     same_id: bool,
     /// Others dismiss what is ours while nobody is connected.
     robs: bool,
+    /// Programs differ in how they connect and for how long they wait.
+    varied: bool,
 }
 
 /// Where a journal was when an end was told, and as the how manieth that was.
@@ -88,6 +90,17 @@ struct Program {
     closed: Vec<usize>,
     connected: Vec<bool>,
     starts: Vec<Start>,
+    asks: Vec<Ask>,
+    /// How each machine is connected.
+    links: Vec<Link>,
+    /// Those that are waited for, to connect when they like.
+    awaited: BTreeSet<usize>,
+    /// Those that were connected, whose process is known therefore.
+    met: BTreeSet<usize>,
+    /// Whose one connection is over.
+    over: BTreeSet<usize>,
+    /// Without a connection jobs are waited for as long as it takes.
+    is_patient: bool,
 }
 
 /// A job that was asked for.
@@ -96,6 +109,14 @@ struct Start {
     machine: usize,
     handle: u64,
     id: String,
+}
+
+/// What a job was asked for.
+struct Ask {
+    ticket: u64,
+    machine: usize,
+    id: String,
+    control: Control,
 }
 
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
@@ -109,6 +130,8 @@ struct Handle {
     /// The same, or refused.
     tried: bool,
     made: bool,
+    /// Its job was said to exist.
+    exists: bool,
     ended: bool,
 }
 
@@ -138,6 +161,7 @@ impl World {
             close: [0, 0, 0, 3000][chance.index(4)],
             same_id: chance.one_in(4),
             robs: !chance.one_in(8),
+            varied: true,
         };
         if chance.one_in(10) {
             weather.foreign = 0;
@@ -260,6 +284,9 @@ impl World {
         if self.chance.one_in(leap) {
             self.leap();
         }
+        if self.chance.one_in(8) {
+            self.let_connect(index);
+        }
         let gone = !self.machines[index].now().is_alive() && self.machines[index].has_identity;
         if gone && !self.machines[index].end_told && self.chance.one_in(4) {
             self.tell_process_end(index);
@@ -314,6 +341,7 @@ impl World {
             Read::End => {
                 self.tells(|| format!("{index} < end"));
                 self.machines[index].disconnect(&mut self.chance);
+                self.note_end_of_once(index);
                 self.library.ended(index, false, self.now_us);
             }
         }
@@ -373,11 +401,12 @@ impl World {
     fn carry_out(&mut self, index: usize, out: Out) -> Verdict {
         match out {
             Out::Connect => {
-                if self.machines[index].connect() {
-                    let identity = self.machines[index].identity();
-                    self.tells(|| format!("{index} connected"));
-                    self.library.connected(index, identity, self.now_us);
+                if self.program.links[index] == Link::Listen {
+                    self.program.awaited.insert(index);
+                } else if self.machines[index].connect() {
+                    self.connected(index);
                 } else {
+                    self.note_end_of_once(index);
                     self.tells(|| format!("{index} refused"));
                     self.library.ended(index, true, self.now_us);
                 }
@@ -388,6 +417,8 @@ impl World {
             }
             Out::Disconnect => {
                 self.machines[index].disconnect(&mut self.chance);
+                self.program.awaited.remove(&index);
+                self.note_end_of_once(index);
                 self.oracle.gap(index);
             }
             Out::Read(request) => {
@@ -412,6 +443,31 @@ impl World {
         Ok(())
     }
 
+    fn connected(&mut self, index: usize) {
+        let identity = self.machines[index].identity();
+        self.program.met.insert(index);
+        self.tells(|| format!("{index} connected"));
+        self.library.connected(index, identity, self.now_us);
+    }
+
+    /// A QEMU that is listened for connects.
+    pub(super) fn let_connect(&mut self, index: usize) -> bool {
+        let awaited = self.program.awaited.contains(&index);
+        let connects = awaited && self.machines[index].connect();
+        if connects {
+            self.program.awaited.remove(&index);
+            self.connected(index);
+        }
+        connects
+    }
+
+    /// A connection that was handed over has no other after it.
+    fn note_end_of_once(&mut self, index: usize) {
+        if self.program.links[index] == Link::Once {
+            self.program.over.insert(index);
+        }
+    }
+
     fn handle_told(&mut self, index: usize, event: &Event) -> Verdict {
         match event.kind {
             EventKind::Connected => {
@@ -430,7 +486,15 @@ impl World {
     }
 
     fn handle_end(&mut self, index: usize, job: u64, handles: &[u64], event: &Event) -> Verdict {
-        let key = self.oracle.handle_end(index, &self.machines[index], event, &mut self.tally)?;
+        self.take_answers();
+        if event.loss == Some(Loss::NoConnection) {
+            let waits = self.program.is_patient && !self.program.over.contains(&index);
+            if waits || self.program.connected[index] {
+                return Err(format!("machine {index} was not away for too long: {event}"));
+            }
+        }
+        let (machine, watched) = (&self.machines[index], !handles.is_empty());
+        let key = self.oracle.handle_end(index, machine, event, watched, &mut self.tally)?;
         for handle in handles {
             let found = self.program.handles.iter_mut().find(|it| it.number == *handle);
             let Some(found) = found else { continue };
@@ -547,7 +611,20 @@ impl World {
         let journals: Vec<bool> = self.machines.iter().map(|it| it.has_journal).collect();
         let positions = &self.positions;
         self.tally.count_many("journal position stored", positions.len() as u64);
-        let lost_after = if self.chance.one_in(8) { 5 } else { 60 };
+        let varied = self.weather.varied;
+        let lost_after = match self.chance.below(8) {
+            0 if varied => None,
+            1 => Some(5),
+            _ => Some(60),
+        };
+        let links: Vec<Link> = (0..self.machines.len())
+            .map(|_| match self.chance.below(12) {
+                0 if varied => Link::Once,
+                1 if varied => Link::Listen,
+                _ => Link::Dial,
+            })
+            .collect();
+        links.iter().for_each(|link| self.tally.count(format!("link {link:?}")));
         let keepalive = self.chance.one_in(2);
         let marker = self.chance.one_in(3);
         let settings = |index: usize| {
@@ -556,7 +633,8 @@ impl World {
                 owner: Some("own".into()),
                 journal: journals[index],
                 journal_position: positions.get(&index).map(|it| it.text.clone()),
-                lost_after: Some(lost_after * second),
+                lost_after: lost_after.map(|seconds: u32| seconds * second),
+                link: links[index],
                 keepalive: keepalive.then_some((10 * second, 2 * second)),
                 // What is asked for progress bars must change nothing of any end.
                 progress: keepalive.then_some(second * 2),
@@ -565,8 +643,12 @@ impl World {
             }
         };
         self.library = Library::new(&format!("n{}", self.lives), self.machines.len(), settings);
-        self.program =
-            Program { connected: vec![false; self.machines.len()], ..Program::default() };
+        self.program = Program {
+            connected: vec![false; self.machines.len()],
+            links,
+            is_patient: lost_after.is_none(),
+            ..Program::default()
+        };
         self.delivery = Delivery::new(self.machines.len(), self.pulls);
         if self.pulls {
             self.tally.count("pulls");
@@ -621,7 +703,7 @@ impl World {
         });
         let id = id.to_owned();
         let (started, tried, ended) = (false, false, false);
-        let handle = Handle { machine: index, number, id, started, tried, made, ended };
+        let handle = Handle { machine: index, number, id, started, tried, made, exists, ended };
         self.program.handles.push(handle);
         self.delivery.open_handle(number);
         self.library.watch(index, &watch, self.now_us);
@@ -653,11 +735,9 @@ impl World {
                     self.start_job(index, handle.number, &handle.id.clone());
                 } else if self.chance.one_in(3) {
                     let force = self.chance.one_in(2);
-                    self.tells(|| format!("{index} cancels {} force={force}", handle.id));
-                    self.library.ask_job(index, handle.number, Control::Cancel { force });
+                    self.ask_job(index, handle, Control::Cancel { force });
                 } else {
-                    self.tells(|| format!("{index} completes {}", handle.id));
-                    self.library.ask_job(index, handle.number, Control::Complete);
+                    self.ask_job(index, handle, Control::Complete);
                 }
             }
             5 if !self.program.handles.is_empty() && self.chance.one_in(2) => {
@@ -681,11 +761,20 @@ impl World {
         Ok(())
     }
 
+    fn ask_job(&mut self, machine: usize, handle: &Handle, control: Control) {
+        let id = handle.id.clone();
+        self.tells(|| format!("{machine} asks {id} for {control:?}"));
+        let ticket = self.library.ask_job(machine, handle.number, control);
+        self.oracle.handle_asked(&id, control);
+        self.program.asks.push(Ask { ticket, machine, id, control });
+    }
+
     fn start_job(&mut self, index: usize, number: u64, id: &str) {
         let disk = self.chance.below(DISKS);
         let device = format!("drive{disk}");
         let speed = [0, 0, 1 << 22][self.chance.index(3)];
-        let (command, arguments) = match self.chance.below(6) {
+        let (command, arguments) = match self.chance.below(7) {
+            6 => ("block-commit", json!({"device": device, "speed": speed})),
             0..=1 => ("block-stream", json!({"device": device, "speed": speed})),
             2 => (
                 "blockdev-backup",
@@ -726,6 +815,13 @@ impl World {
     /// A refusal leaves the handle free to try again. Where there was no answer, what QEMU has by
     /// the job's id is taken to be the job.
     fn take_answers(&mut self) {
+        for ask in std::mem::take(&mut self.program.asks) {
+            match self.library.answer(ask.ticket) {
+                None => self.program.asks.push(ask),
+                Some(Ok(())) => self.oracle.handle_accepted(ask.machine, &ask.id, ask.control),
+                Some(Err(_)) => {}
+            }
+        }
         for start in std::mem::take(&mut self.program.starts) {
             let Some(answer) = self.library.answer(start.ticket) else {
                 self.program.starts.push(start);

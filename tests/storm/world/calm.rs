@@ -64,6 +64,7 @@ impl World {
                 }
                 busy = true;
             }
+            busy |= self.let_connect(index);
             busy |= self.machines[index].forward(&mut self.chance, true);
             while self.read(index, true)? {
                 busy = true;
@@ -131,14 +132,22 @@ impl World {
 
     pub(super) fn check_machines(&mut self) -> Verdict {
         for index in 0..self.machines.len() {
-            let closed = self.program.closed.contains(&index);
+            let over = self.program.over.contains(&index);
+            let closed = self.program.closed.contains(&index) || over;
             let alive = self.machines[index].now().is_alive();
+            // Nobody says that it is gone, and the program waits for as long as it takes.
+            let known = self.machines[index].has_identity && self.program.met.contains(&index);
+            if !alive && !known && self.program.is_patient && !closed {
+                continue;
+            }
             if alive && !closed && !self.program.connected[index] {
                 return Err(format!("machine {index} runs and is not connected"));
             }
             self.oracle.check_rest(index, &self.machines[index], closed)?;
             for handle in self.program.handles.iter().filter(|it| it.machine == index) {
-                let waits = !handle.ended && (closed || !alive);
+                // What nobody has asked for yet may come to be in the next process.
+                let may_come = self.program.is_patient && !handle.started && !handle.exists;
+                let waits = !handle.ended && (closed || !alive && !may_come);
                 if waits {
                     return Err(format!("handle {} for {} has no end", handle.number, handle.id));
                 }

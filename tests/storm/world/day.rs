@@ -27,6 +27,7 @@ impl World {
             close: 0,
             same_id: false,
             robs: true,
+            varied: false,
         };
         let odds = Odds { shuffle: 10, ..world.machines[0].odds().clone() };
         world.machines = (0..machines)
@@ -93,7 +94,8 @@ impl World {
         self.delivery.forget()?;
         self.library.forget();
         let connected = vec![false; self.machines.len()];
-        self.program = Program { connected, ..Program::default() };
+        let Program { links, is_patient, .. } = std::mem::take(&mut self.program);
+        self.program = Program { connected, links, is_patient, ..Program::default() };
         self.oracle.forget();
         for index in 0..self.machines.len() {
             for qemu in &self.machines[index].processes {

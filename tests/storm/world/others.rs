@@ -31,7 +31,8 @@ impl World {
                     arguments["auto-finalize"] = json!(false);
                 }
             }
-            match chance.below(6) {
+            match chance.below(7) {
+                6 => "block-commit",
                 0 => {
                     arguments["target"] = json!(target);
                     arguments["sync"] = json!("full");
