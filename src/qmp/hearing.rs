@@ -108,22 +108,10 @@ impl Jobs {
         }
     }
 
-    /// A job that ended does nothing more, nor one that QEMU has forgotten while its end is held:
-    /// what its id does now, another job does. But an end may be heard again, unless there was a
-    /// gap. Nor does a job go back in its life.
+    /// What is heard is another job's than the one that is known: that one is over.
     fn renew(&mut self, id: &str, status: Status, ends: bool) {
         let Some(number) = self.current.get(id).copied() else { return };
-        let job = &self.all[&number];
-        let over = if let Stage::Ended { lost, .. } = job.stage {
-            !lost && if ends { job.doubt } else { !job.once }
-        } else {
-            // An old QEMU does not say when it has forgotten a job.
-            let forgotten = job.status == Status::Null || !self.version.has_status();
-            let stages = status.stage().zip(job.status.stage());
-            let goes_back = !job.once && stages.is_some_and(|(heard, known)| heard < known);
-            job.held.is_some() && forgotten || goes_back
-        };
-        if over {
+        if self.all[&number].is_over_before(status, ends, self.version) {
             self.release(number);
             self.supersede(id);
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{asked::Asked, listing::Listed, progress::Shown};
-use crate::model::{Event, JobType, Kind, Loss, Outcome, Status, Timestamp, Version, Word};
+use crate::model::{Event, JobType, Kind, Loss, Outcome, Status, Timestamp, Word};
 
 /// One incarnation.
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
@@ -20,7 +20,7 @@ pub struct Job {
     pub unanswered: bool,
     pub job_type: JobType,
     /// QEMU's word for its type where that is a newer QEMU's.
-    newer_type: Option<Box<str>>,
+    pub(super) newer_type: Option<Box<str>>,
     pub status: Status,
     /// In which connection it was first heard of or watched.
     pub connection: u64,
@@ -177,48 +177,6 @@ impl Job {
         }
     }
 
-    /// The incarnation that followed this one under the same id, unnoticed.
-    #[must_use]
-    pub fn later(&self) -> Self {
-        Self {
-            job_type: self.job_type,
-            newer_type: self.newer_type.clone(),
-            status: self.status,
-            stays: self.stays,
-            awaited: self.awaited,
-            ran: true,
-            was_ready: self.was_ready,
-            held: self.held.clone(),
-            last_heard: self.last_heard,
-            len: self.len,
-            offset: self.offset,
-            speed: self.speed,
-            ..Self::new(Arc::clone(&self.id), Stage::Living, false)
-        }
-    }
-
-    /// There was a gap: from here on its id may mean another job.
-    pub fn part(&mut self, has_journal: bool) {
-        // An id that is made once means no other job, nor does one of ours that QEMU keeps.
-        let kept = self.is_ours() && !self.unanswered && self.stays == Some(true);
-        self.doubt = !self.once && (self.doubt || !kept);
-        self.whole = false;
-        self.gap = self.since();
-        let may_live = matches!(self.stage, Stage::Living | Stage::Starting);
-        if may_live && self.doubt && has_journal {
-            self.inquiry = match self.inquiry {
-                Inquiry::Made => Inquiry::Outdated,
-                Inquiry::None => Inquiry::Wanted,
-                other => other,
-            };
-        }
-    }
-
-    /// It was heard of in this connection, and not to have gone.
-    pub fn lives_here(&self) -> bool {
-        self.stage == Stage::Living && self.status != Status::Null && !self.awaited && !self.doubt
-    }
-
     /// From when on the journal may know more than we, and whether it lived then, for certain.
     pub fn since(&self) -> Option<(Timestamp, bool)> {
         let lived = !self.is_unheard() && !self.only_listed;
@@ -261,26 +219,6 @@ impl Job {
             once: self.once,
             ..Self::new(Arc::clone(&self.id), stage, self.ours)
         };
-    }
-
-    /// Is it this one that QEMU has just created? `sure`: in a session that hears everything. Then
-    /// QEMU has finished with what was sent in another.
-    pub fn may_begin(&self, sure: bool) -> bool {
-        match self.stage {
-            Stage::Expected { .. } => true,
-            Stage::Starting => {
-                let fits = self.once || self.unanswered || !sure;
-                fits && (self.is_unheard() || self.is_undone())
-            }
-            Stage::Missing(_) => self.is_unheard(),
-            Stage::Living | Stage::Ended { .. } => false,
-        }
-    }
-
-    /// Is it a job of another type that ends?
-    pub fn is_of_another(&self, end: &Event) -> bool {
-        let types = self.type_name().zip(end.text(Word::TypeName));
-        !self.once && types.is_some_and(|(known, heard)| known != heard)
     }
 
     /// It has gone while it was being started, and had no end.
@@ -367,24 +305,5 @@ impl Job {
         self.ran |= !matches!(status, Created | Aborting | Concluded | Null);
         self.aborted |= status == Aborting;
         self.was_ready |= matches!(status, Ready | Standby);
-    }
-
-    /// Can what is listed not be this job? No job goes back from one stage of its life to another;
-    /// but what was heard since the listing was asked for may be newer than that.
-    pub fn is_not(&self, listed: &Listed, version: Version) -> bool {
-        let failed = listed.error.is_some();
-        let ended_otherwise = listed.status == Status::Concluded
-            && match self.outcome {
-                Outcome::Unknown => false,
-                Outcome::Succeeded => failed,
-                Outcome::Failed | Outcome::Cancelled => !failed && version.lists_errors(),
-            };
-        let types = self.type_name().zip(listed.type_name.as_deref());
-        let kept = self.stays.zip(listed.auto_dismiss.map(|auto| !auto));
-        let stages = self.status.stage().zip(listed.status.stage());
-        let differs = types.is_some_and(|(known, listed)| known != listed)
-            || kept.is_some_and(|(known, listed)| known != listed);
-        let is_younger = stages.is_some_and(|(known, listed)| listed < known);
-        !self.once && (differs || ended_otherwise || self.awaited && is_younger)
     }
 }

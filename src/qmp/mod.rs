@@ -6,9 +6,10 @@
 //! reads them in one pass. [`session`] is one monitor's life (with `connection`, `handshake`,
 //! `incoming`, `requests`, [`control`], `info`, `progress`, `keepalive`, the program's own
 //! [`command`]s, and all that are under way in [`exchange`]), [`hub`] all of them. Which jobs there
-//! are and how each ends is [`jobs`]' to say, of each by its [`job`] and what was [`asked`] of it:
-//! as it is heard in `hearing`, after a gap in `reconcile`, and from QEMU's event [`journal`] in
-//! `findings` (of one job in `found`), with what is kept for that in `reading`; `ends` tells it.
+//! are and how each ends is [`jobs`]' to say, of each by its [`job`] (does its id still mean it:
+//! `incarnation`; how has it ended: `outcome`) and what was [`asked`] of it: as it is heard in
+//! `hearing`, after a gap in `reconcile`, and from QEMU's event [`journal`] in `findings` (of one job
+//! in `found`), with what is kept for that in `reading`; `ends` tells it.
 //!
 //! What a session counts and says of itself is in its [`diary`]; how the wire is shown in a bug
 //! report in `wire`, and what is left out there in `secrets`.
@@ -33,6 +34,7 @@ mod found;
 mod handshake;
 mod hearing;
 pub mod hub;
+mod incarnation;
 mod incoming;
 mod info;
 pub mod job;

@@ -1,0 +1,107 @@
+//! Does an id still mean the job that is known by it, or another one? QEMU has at most one of an id at
+//! a time, and says of none which it is. Part of [`Job`].
+
+use std::sync::Arc;
+
+use super::{
+    job::{Inquiry, Job, Stage},
+    listing::Listed,
+};
+use crate::model::{Event, Outcome, Status, Version, Word};
+
+impl Job {
+    /// There was a gap: from here on its id may mean another job.
+    pub fn part(&mut self, has_journal: bool) {
+        // An id that is made once means no other job, nor does one of ours that QEMU keeps.
+        let kept = self.is_ours() && !self.unanswered && self.stays == Some(true);
+        self.doubt = !self.once && (self.doubt || !kept);
+        self.whole = false;
+        self.gap = self.since();
+        let may_live = matches!(self.stage, Stage::Living | Stage::Starting);
+        if may_live && self.doubt && has_journal {
+            self.inquiry = match self.inquiry {
+                Inquiry::Made => Inquiry::Outdated,
+                Inquiry::None => Inquiry::Wanted,
+                other => other,
+            };
+        }
+    }
+
+    /// It was heard of in this connection, and not to have gone.
+    pub fn lives_here(&self) -> bool {
+        self.stage == Stage::Living && self.status != Status::Null && !self.awaited && !self.doubt
+    }
+
+    /// Is it this one that QEMU has just created? `sure`: in a session that hears everything. Then
+    /// QEMU has finished with what was sent in another.
+    pub fn may_begin(&self, sure: bool) -> bool {
+        match self.stage {
+            Stage::Expected { .. } => true,
+            Stage::Starting => {
+                let fits = self.once || self.unanswered || !sure;
+                fits && (self.is_unheard() || self.is_undone())
+            }
+            Stage::Missing(_) => self.is_unheard(),
+            Stage::Living | Stage::Ended { .. } => false,
+        }
+    }
+
+    /// Is what is heard now another job's? One that ended does nothing more, nor one that QEMU has
+    /// forgotten while its end is held; but an end (`ends`) may be heard again, unless there was a
+    /// gap. Nor does a job go back in its life.
+    pub fn is_over_before(&self, status: Status, ends: bool, version: Version) -> bool {
+        if let Stage::Ended { lost, .. } = self.stage {
+            return !lost && if ends { self.doubt } else { !self.once };
+        }
+        // An old QEMU does not say when it has forgotten a job.
+        let forgotten = self.status == Status::Null || !version.has_status();
+        let stages = status.stage().zip(self.status.stage());
+        let goes_back = !self.once && stages.is_some_and(|(heard, known)| heard < known);
+        self.held.is_some() && forgotten || goes_back
+    }
+
+    /// Is it a job of another type that ends?
+    pub fn is_of_another(&self, end: &Event) -> bool {
+        let types = self.type_name().zip(end.text(Word::TypeName));
+        !self.once && types.is_some_and(|(known, heard)| known != heard)
+    }
+
+    /// Can what is listed not be this job? No job goes back from one stage of its life to another;
+    /// but what was heard since the listing was asked for may be newer than that.
+    pub fn is_not(&self, listed: &Listed, version: Version) -> bool {
+        let failed = listed.error.is_some();
+        let ended_otherwise = listed.status == Status::Concluded
+            && match self.outcome {
+                Outcome::Unknown => false,
+                Outcome::Succeeded => failed,
+                Outcome::Failed | Outcome::Cancelled => !failed && version.lists_errors(),
+            };
+        let types = self.type_name().zip(listed.type_name.as_deref());
+        let kept = self.stays.zip(listed.auto_dismiss.map(|auto| !auto));
+        let stages = self.status.stage().zip(listed.status.stage());
+        let differs = types.is_some_and(|(known, listed)| known != listed)
+            || kept.is_some_and(|(known, listed)| known != listed);
+        let is_younger = stages.is_some_and(|(known, listed)| listed < known);
+        !self.once && (differs || ended_otherwise || self.awaited && is_younger)
+    }
+
+    /// The incarnation that followed this one under the same id, unnoticed.
+    #[must_use]
+    pub fn later(&self) -> Self {
+        Self {
+            job_type: self.job_type,
+            newer_type: self.newer_type.clone(),
+            status: self.status,
+            stays: self.stays,
+            awaited: self.awaited,
+            ran: true,
+            was_ready: self.was_ready,
+            held: self.held.clone(),
+            last_heard: self.last_heard,
+            len: self.len,
+            offset: self.offset,
+            speed: self.speed,
+            ..Self::new(Arc::clone(&self.id), Stage::Living, false)
+        }
+    }
+}
