@@ -1,5 +1,5 @@
-//! Does an id still mean the job that is known by it, or another one? QEMU has at most one of an id at
-//! a time, and says of none which it is. Part of [`Job`].
+//! Does an id still mean the job that is known by it, or another one? QEMU has at most one of an id
+//! at a time, and says of none which it is. Part of [`Job`].
 
 use std::sync::Arc;
 

@@ -8,8 +8,8 @@
 //! [`command`]s, and all that are under way in [`exchange`]), [`hub`] all of them. Which jobs there
 //! are and how each ends is [`jobs`]' to say, of each by its [`job`] (does its id still mean it:
 //! `incarnation`; how has it ended: `outcome`) and what was [`asked`] of it: as it is heard in
-//! `hearing`, after a gap in `reconcile`, and from QEMU's event [`journal`] in `findings` (of one job
-//! in `found`), with what is kept for that in `reading`; `ends` tells it.
+//! `hearing`, after a gap in `reconcile`, and from QEMU's event [`journal`] in `findings` (of one
+//! job in `found`), with what is kept for that in `reading`; `ends` tells it.
 //!
 //! What a session counts and says of itself is in its [`diary`]; how the wire is shown in a bug
 //! report in `wire`, and what is left out there in `secrets`.
