@@ -17,6 +17,12 @@ impl Asked {
         self.accepted |= accepted;
     }
 
+    /// What is asked from now on is of another job; replies of before will come.
+    #[must_use]
+    pub fn renewed(self) -> Self {
+        Self { pending: self.pending, ..Self::default() }
+    }
+
     /// No reply will come.
     pub fn handle_gap(&mut self) {
         self.unknown |= std::mem::take(&mut self.pending) > 0;

@@ -209,7 +209,8 @@ impl Job {
         ended && self.stays.is_none() && !self.is_ours()
     }
 
-    /// Its start was refused: what was heard of it is over, and it may be started again.
+    /// Its start was refused: what was heard of it is over, and it may be started again. What was
+    /// asked of it meanwhile will be answered.
     pub fn withdraw(&mut self) {
         let stage = Stage::Expected { hope: Hope::ToCome, made: self.once };
         *self = Self {
@@ -217,6 +218,8 @@ impl Job {
             connection: self.connection,
             last_heard: self.last_heard.map(Timestamp::next),
             once: self.once,
+            complete: self.complete.renewed(),
+            cancel: self.cancel.renewed(),
             ..Self::new(Arc::clone(&self.id), stage, self.ours)
         };
     }

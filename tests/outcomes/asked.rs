@@ -409,6 +409,29 @@ fn a_job_that_was_not_started_may_be_started_again() {
     assert_eq!(world.ends(), ["end 2 drive0 succeeded for [2]"]);
 }
 
+/// What was asked of it behind the start that was refused is answered later still.
+#[test]
+fn a_job_that_is_started_again_waits_for_its_own_replies() {
+    let mut world = World::connected("7.2");
+    let no = r#""error": {"class": "GenericError", "desc": "no"}"#;
+    world.watches(1, "own-1", &["made"]);
+    world.starts_watched(1, "blockdev-mirror");
+    let refused = world.last_command();
+    world.asks(1, Control::Complete);
+    let asked = world.last_command();
+    world.replies_to(refused, no);
+    world.starts_watched(1, "blockdev-mirror");
+    world.replies("{}");
+    world.status("own-1", "created running");
+    world.ready("own-1", "mirror");
+    world.asks(1, Control::Complete);
+    world.replies_to(asked, no);
+    world.completed("own-1", "mirror", None);
+    assert_eq!(world.ends(), [""; 0]);
+    world.replies("{}");
+    assert_eq!(world.ends(), ["end 1 own-1 succeeded pivoted for [1]"]);
+}
+
 #[test]
 fn of_a_refused_start_whose_handle_was_freed_nothing_is_left() {
     let mut with = settings();

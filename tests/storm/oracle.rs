@@ -44,6 +44,8 @@ pub struct Life {
     lost: BTreeSet<(usize, String)>,
     /// Those of them that QEMU may have all the same: their end may come and be passed over.
     given_up: BTreeSet<(usize, String)>,
+    /// Ids that others use too, for which a handle was made.
+    pub watched: BTreeSet<(usize, String)>,
     /// Handles that adopt their job.
     pub adopting: BTreeSet<u64>,
     /// Jobs whose ends were told for such a handle, and ends that the program took.
@@ -196,7 +198,6 @@ impl Oracle {
         index: usize,
         machine: &Machine,
         event: &Event,
-        watched: bool,
         tally: &mut Tally,
     ) -> Result<Option<Key>, String> {
         let id = event.text(Word::JobId).ok_or("an end without an id")?.to_owned();
@@ -238,7 +239,7 @@ impl Oracle {
             match key {
                 Some(key) => self.check_loss(index, machine, key, loss)?,
                 // Whoever watches it may wait for one that never comes.
-                None if watched => {}
+                None if self.life.watched.contains(&(index, id.clone())) => {}
                 None => self.check_loss_of_any(index, machine, &id, loss)?,
             }
         }

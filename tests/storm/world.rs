@@ -493,8 +493,7 @@ impl World {
                 return Err(format!("machine {index} was not away for too long: {event}"));
             }
         }
-        let (machine, watched) = (&self.machines[index], !handles.is_empty());
-        let key = self.oracle.handle_end(index, machine, event, watched, &mut self.tally)?;
+        let key = self.oracle.handle_end(index, &self.machines[index], event, &mut self.tally)?;
         for handle in handles {
             let found = self.program.handles.iter_mut().find(|it| it.number == *handle);
             let Some(found) = found else { continue };
@@ -686,6 +685,9 @@ impl World {
         self.ids += 1;
         let number = self.ids;
         let adopt = !made && !exists && is_unique(id) && self.chance.one_in(3);
+        if !is_unique(id) {
+            self.oracle.life.watched.insert((index, id.to_owned()));
+        }
         if adopt {
             self.oracle.adopted.insert(id.to_owned());
             self.oracle.life.adopting.insert(number);
