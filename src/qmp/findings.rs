@@ -62,7 +62,8 @@ impl Jobs {
         // Jobs that nobody remembers are still to be looked for behind the former one.
         let moves = reading.forgotten != Inquiry::Wanted;
         for (number, events) in findings.jobs {
-            self.handle_found(number, events, complete);
+            let covered = !findings.cut_off.contains(&number);
+            self.handle_found(number, events, complete, covered);
         }
         self.handle_forgotten(findings.others);
         // What was not spoken of was not found.
@@ -89,9 +90,11 @@ impl Jobs {
         }
     }
 
-    /// `complete`: all of the journal was read.
-    fn handle_found(&mut self, number: u64, events: Vec<Event>, complete: bool) {
-        let Some(found) = self.sort_out(number, events) else { return };
+    /// `complete`: all of the journal was read. `covered`: it goes back to where the job was last
+    /// heard of.
+    fn handle_found(&mut self, number: u64, events: Vec<Event>, complete: bool, covered: bool) {
+        let Some(mut found) = self.sort_out(number, events) else { return };
+        found.covered = covered;
         let job = &self.all[&number];
         let (held, end) = (job.held.as_deref(), found.end());
         let is_held = end.is_some() && held.and_then(digest_of) == end.and_then(digest_of);
@@ -99,7 +102,7 @@ impl Jobs {
         let comes = held.zip(end).is_some_and(|(held, end)| end.timestamp > held.timestamp);
         let has_none = end.is_none() && !found.was_over(self.listing_asked);
         if comes || found.missing.is_none() && (has_none || is_held) {
-            return self.find_same(number, &found, complete || comes || is_held);
+            return self.find_same(number, &found, complete && covered || comes || is_held);
         }
         if found.missing == Some(Loss::Unheard) && found.begun && !found.events.iter().any(is_over)
         {
@@ -181,14 +184,14 @@ impl Jobs {
         }
         let later =
             is_another.then(|| found.later(job, asked.filter(|_| job.listed == connection)));
-        (job.held, job.doubt) = (None, false);
+        (job.held, job.doubt) = (None, !found.covered && !job.once);
         job.awaited &= !found.begins_here;
         let id = job.id.clone();
-        let Found { events, missing, begun, .. } = found;
+        let Found { events, missing, begun, covered, .. } = found;
         let is_done = |event: &Event| is_over(event) || event.status == Status::Concluded;
         let until = events.last().filter(|_| events.iter().any(is_done));
         let until = until.and_then(|event| event.timestamp);
-        self.end_by_journal(number, events, missing.unwrap_or(Loss::Gone));
+        self.end_by_journal(number, events, missing.unwrap_or(Loss::Gone), covered);
         self.note_read(number, &id, until);
         match later {
             Some(later) => self.succeed(number, &id, later),
@@ -237,8 +240,8 @@ impl Jobs {
         self.current.entry(Arc::clone(&job.id)).or_insert(number);
     }
 
-    /// Plays what the journal holds of one incarnation.
-    fn end_by_journal(&mut self, number: u64, events: Vec<Event>, mut loss: Loss) {
+    /// Plays what the journal holds of one incarnation, which is all of it if it is `covered`.
+    fn end_by_journal(&mut self, number: u64, events: Vec<Event>, mut loss: Loss, covered: bool) {
         use Status::{Aborting, Concluded, Created, Null, Pending};
         let known = &self.all[&number];
         let (mut ran, mut born, mut way) = (known.ran, known.born, known.status);
@@ -249,7 +252,7 @@ impl Jobs {
         for mut event in events {
             if event.kind.is_final() {
                 let job = self.all.get_mut(&number).expect("it is there until its end");
-                event.origin = Origin::Recovered;
+                event.origin = if job.doubt { Origin::Inferred } else { Origin::Recovered };
                 job.stage = Stage::Living;
                 if event.job_type == JobType::Unknown {
                     event.job_type = job.job_type;
@@ -265,11 +268,11 @@ impl Jobs {
         }
         let job = self.all.get_mut(&number).expect("it is there until its end");
         job.stage = Stage::Living;
-        if concluded && born && !ran {
+        if concluded && born && !ran && covered {
             return self.end_undone(number);
         }
         // By which way it came to its end must be known, and that it has no event of its own there.
-        let sure = concluded && matches!(way, Pending | Aborting) && (born || ran);
+        let sure = concluded && covered && matches!(way, Pending | Aborting) && (born || ran);
         if !sure || job.is_block() {
             return self.lose(number, loss);
         }
@@ -309,7 +312,7 @@ impl Jobs {
             }
             self.add(&id, Stage::Living);
             let number = self.last;
-            self.end_by_journal(number, events, Loss::Gone);
+            self.end_by_journal(number, events, Loss::Gone, true);
             self.remove_number(number);
         }
     }

@@ -16,6 +16,8 @@ pub struct Found {
     pub missing: Option<Loss>,
     /// It was read before the latest gap, of which it says nothing.
     pub was_outdated: bool,
+    /// The journal goes back to where it was last heard of, so this is the job.
+    pub covered: bool,
     /// It begins behind the moment at which QEMU was asked for its jobs.
     pub begins_here: bool,
     /// The same, or the list in which it does not stand is of a connection before this one.
@@ -28,7 +30,15 @@ impl Found {
         let (events, heir) = own(job, events, said);
         let begins = |event: &Event| event.status == Status::Created && event.timestamp >= asked;
         let begins_here = events.first().is_some_and(begins);
-        Self { events, heir, missing: None, was_outdated: false, begins_here, begun: begins_here }
+        Self {
+            events,
+            heir,
+            missing: None,
+            was_outdated: false,
+            covered: true,
+            begins_here,
+            begun: begins_here,
+        }
     }
 
     pub fn end(&self) -> Option<&Event> {

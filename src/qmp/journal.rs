@@ -10,7 +10,7 @@
 //! `since` is compared with times only to find its first event, and where the way back ends: at a
 //! line older than it by a minute, so a clock that stepped back by less loses nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use memchr::memchr2_iter;
 
@@ -61,6 +61,10 @@ pub struct Findings {
     /// If the first one is a creation later than `since`, nothing of the job stands behind `since`
     /// but this: a job that is known to have lived before is another one, and died with its QEMU.
     pub jobs: Vec<(u64, Vec<Event>)>,
+    /// The jobs of which it has neither a beginning nor anything as old as their `since`: it may have
+    /// been cut off since, and then what it has of the id may be another job's, and so may be what
+    /// it has not.
+    pub cut_off: BTreeSet<u64>,
     /// The events of the jobs with the prefix, job by job.
     pub others: Vec<Event>,
     /// Where to go on. `None`: it did not come so far, and the former position still holds.
@@ -204,7 +208,9 @@ impl Search {
 
     pub fn finish(self) -> Findings {
         let jobs = self.request.wanted.iter().map(|wanted| wanted.job);
+        let cut_off = jobs.clone().zip(&self.sought).filter(|(_, one)| !one.is_covered());
         Findings {
+            cut_off: cut_off.map(|(job, _)| job).collect(),
             jobs: jobs.zip(self.sought.into_iter().map(|one| one.trail.into_events())).collect(),
             others: self.others.into_values().flat_map(Trail::into_events).collect(),
             position: self.position,
@@ -293,9 +299,10 @@ impl Search {
             });
         });
         // One time in each slice is enough to know that it goes too far back.
-        if let Some(time) = first_line(bytes).and_then(time_of) {
+        let whole = if lines.at() == 0 { bytes.split(|byte| *byte == b'\n').next() } else { None };
+        if let Some(time) = whole.or_else(|| first_line(bytes)).and_then(time_of) {
             for one in sought.iter_mut() {
-                one.reached |= one.is_after(time);
+                one.go_back_to(time);
             }
         }
         self.stage = Stage::Back(lines);
@@ -460,6 +467,28 @@ mod tests {
         assert_eq!(found("", "j", None), "");
         let text = job("j", 1) + &lines("j", &[(11, "created"), (12, "running")]);
         assert_eq!(found(&text, "j", None), "11 created, 12 running");
+    }
+
+    #[test]
+    fn a_file_that_does_not_go_back_to_a_job_is_cut_off() {
+        let cut_off = |text: &str, since| {
+            let (found, _) = find(text.as_bytes(), &wanted("j", since), SLICE);
+            !found.cut_off.is_empty()
+        };
+        let story = lines("j", &[(10, "created"), (11, "running"), (12, "ready")]);
+        let (_, behind) = story.split_once('\n').unwrap();
+        for since in 10..=12 {
+            assert!(!cut_off(&story, Some(since)), "{since}");
+        }
+        // Its beginning may be behind that moment.
+        assert!(!cut_off(&story, Some(5)));
+        assert!(!cut_off(behind, Some(11)));
+        assert!(cut_off(behind, Some(10)));
+        assert!(!cut_off(&(job("other", 10) + behind), Some(10)));
+        assert!(!cut_off(&(job("other", 10)), Some(10)));
+        assert!(cut_off(&(job("other", 11)), Some(10)));
+        assert!(cut_off("", Some(10)));
+        assert!(!cut_off("", None));
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub struct Sought {
     pub first: Option<u64>,
     /// On the way back: what stands before cannot matter.
     pub reached: bool,
+    /// Something as old as `since` was met.
+    is_old: bool,
     /// This QEMU tells its status, so its beginning is told too.
     has_status: bool,
     pub trail: Trail,
@@ -70,6 +72,7 @@ impl Sought {
             until,
             first: None,
             reached: false,
+            is_old: false,
             has_status: false,
             trail: Trail::new(id, since, since.is_none()),
         }
@@ -81,6 +84,7 @@ impl Sought {
             return;
         }
         let created = event.status == Status::Created;
+        self.is_old |= self.since.is_some() && event.timestamp <= self.since;
         self.reached = match (self.since, event.timestamp) {
             (Some(_), Some(time)) if self.is_after(time) => {
                 self.reached = true;
@@ -93,6 +97,17 @@ impl Sought {
         };
         self.first = Some(at);
         self.has_status |= event.kind == Kind::Status;
+    }
+
+    /// On the way back: something of this time stands here.
+    pub fn go_back_to(&mut self, time: Timestamp) {
+        self.reached |= self.is_after(time);
+        self.is_old |= self.since.is_some_and(|since| time <= since);
+    }
+
+    /// Had it done anything since it was last heard of, that would stand here.
+    pub fn is_covered(&self) -> bool {
+        self.since.is_none() || self.is_old || self.trail.begins()
     }
 
     /// Takes an event of its id, which stands behind the former ones.
@@ -154,6 +169,11 @@ impl Trail {
         if is_end(event) {
             self.stage = if self.latest { Stage::Ended } else { Stage::Closed };
         }
+    }
+
+    /// Its beginning stands here.
+    fn begins(&self) -> bool {
+        self.events.front().is_some_and(|event| event.status == Status::Created)
     }
 
     pub fn into_events(self) -> Vec<Event> {

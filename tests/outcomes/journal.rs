@@ -1,5 +1,7 @@
 //! What the journal of QEMU's events makes known.
 
+use std::collections::BTreeSet;
+
 use blockjob::{
     model::{Event, Timestamp},
     qmp::{
@@ -34,6 +36,48 @@ pub fn found(job: u64, lines: &[String]) -> Findings {
         decode(&name, timestamp, data, line).unwrap()
     };
     Findings { jobs: vec![(job, lines.iter().map(event).collect())], ..Findings::default() }
+}
+
+/// What was there before nobody knows.
+#[test]
+fn a_journal_whose_beginning_is_gone_clears_no_doubt() {
+    let cut_off = |lines: &dyn Fn(&mut World) -> Vec<String>| {
+        let mut world = doubted("drive0");
+        let lines = lines(&mut world);
+        world.finds(Findings { cut_off: BTreeSet::from([1]), ..found(1, &lines) });
+        world
+    };
+    let mut world = cut_off(&|_| Vec::new());
+    world.completed("drive0", "stream", None);
+    assert_eq!(world.ends(), ["end 1 drive0 succeeded inferred"]);
+
+    let end = r#"{"device": "drive0", "type": "stream", "len": 8, "offset": 8, "speed": 0}"#;
+    let mut world = cut_off(&|world| vec![world.line("BLOCK_JOB_COMPLETED", end)]);
+    assert_eq!(world.ends(), ["end 1 drive0 succeeded inferred"]);
+
+    // Not even that it was undone, or the way by which it came to its end.
+    for last in ["created", "created running waiting pending"] {
+        let mut world = journaled();
+        world.status("drive0", last);
+        world.drops_and_meets(ONE);
+        let concluded = r#"{"id": "drive0", "status": "concluded"}"#;
+        let line = world.line("JOB_STATUS_CHANGE", concluded);
+        world.reconciles("", "");
+        world.finds(Findings { cut_off: BTreeSet::from([1]), ..found(1, &[line]) });
+        assert_eq!(world.ends(), ["end 1 drive0 lost Gone inferred"], "{last}");
+    }
+
+    // An id that is made once means no other job.
+    let mut world = journaled();
+    world.starts(1, "own-1");
+    world.replies("{}");
+    world.status("own-1", "created running");
+    world.drops_and_meets(ONE);
+    let end = r#"{"device": "own-1", "type": "stream", "len": 8, "offset": 8, "speed": 0}"#;
+    let line = world.line("BLOCK_JOB_COMPLETED", end);
+    world.reconciles("", "");
+    world.finds(Findings { cut_off: BTreeSet::from([1]), ..found(1, &[line]) });
+    assert_eq!(world.ends(), ["end 1 own-1 succeeded recovered for [1]"]);
 }
 
 /// One that cannot be read is as good as none.

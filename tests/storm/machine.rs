@@ -19,6 +19,10 @@ pub struct Machine {
     pub version: Version,
     odds: Odds,
     pub has_journal: bool,
+    /// A new process goes on behind what is there.
+    appends: bool,
+    /// So much of all that was ever written to the journal is no longer in its file.
+    truncated: usize,
     /// The kernel tells which process answers.
     pub has_identity: bool,
     /// All processes; the last one is, or was, the present.
@@ -54,6 +58,8 @@ impl Machine {
             version,
             odds,
             has_journal: chance.one_in(3),
+            appends: !chance.one_in(4),
+            truncated: 0,
             has_identity: !chance.one_in(5),
             processes: Vec::new(),
             forgotten: 0,
@@ -69,6 +75,9 @@ impl Machine {
         let mut qemu = Qemu::new(self.kind, self.version, self.odds.clone(), chance.fork());
         if let Some(former) = self.processes.last() {
             qemu = qemu.with_journal(former.journal());
+            if !self.appends {
+                self.truncated = former.journal().len();
+            }
         }
         for disk in 0..DISKS {
             qemu.add_device(&format!("drive{disk}"));
@@ -76,6 +85,16 @@ impl Machine {
         }
         self.processes.push(qemu);
         self.end_told = false;
+    }
+
+    /// Somebody makes the journal's file empty.
+    pub fn truncate(&mut self) {
+        self.truncated = self.now().journal().len();
+    }
+
+    /// What the journal's file holds.
+    pub fn file(&self) -> &[u8] {
+        &self.now().journal()[self.truncated..]
     }
 
     pub fn odds(&self) -> &Odds {
@@ -86,7 +105,7 @@ impl Machine {
     pub fn forget(&mut self, chance: &mut Chance) {
         assert!(self.link.is_none(), "somebody is connected");
         self.forgotten += self.processes.len();
-        self.processes = Vec::new();
+        (self.processes, self.truncated) = (Vec::new(), 0);
         self.boot(chance);
     }
 

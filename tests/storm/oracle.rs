@@ -469,8 +469,7 @@ impl Oracle {
             _ => {}
         }
         let written = event.is_some_and(|event| {
-            let journal = process.journal();
-            journal.windows(event.len()).any(|part| part == event.as_bytes())
+            machine.file().windows(event.len()).any(|part| part == event.as_bytes())
         });
         if machine.has_journal && written && !matches!(loss, Loss::Closed) {
             return wrong("its end stands in the journal");

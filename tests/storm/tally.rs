@@ -125,6 +125,7 @@ const GROUPS: &[(&str, &[&str])] = &[
             "weather: quit",
             "weather: boot",
             "weather: stop",
+            "weather: truncated",
             "foreign command",
         ],
     ),

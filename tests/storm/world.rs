@@ -68,6 +68,8 @@ struct Weather {
     same_id: bool,
     /// Others dismiss what is ours while nobody is connected.
     robs: bool,
+    /// Journals are made empty.
+    truncates: u64,
     /// Programs differ in how they connect and for how long they wait.
     varied: bool,
 }
@@ -161,6 +163,7 @@ impl World {
             close: [0, 0, 0, 3000][chance.index(4)],
             same_id: chance.one_in(4),
             robs: !chance.one_in(8),
+            truncates: [0, 0, 400][chance.index(3)],
             varied: true,
         };
         if chance.one_in(10) {
@@ -286,6 +289,10 @@ impl World {
         }
         if self.chance.one_in(8) {
             self.let_connect(index);
+        }
+        if self.machines[index].has_journal && self.chance.one_in(self.weather.truncates) {
+            self.machines[index].truncate();
+            self.happens("truncated", || format!("the journal of machine {index} is made empty"));
         }
         let gone = !self.machines[index].now().is_alive() && self.machines[index].has_identity;
         if gone && !self.machines[index].end_told && self.chance.one_in(4) {
@@ -585,7 +592,7 @@ impl World {
         }
         let at = self.chance.index(self.program.reading.len());
         let (index, request) = self.program.reading.remove(at);
-        let findings = search(request, self.machines[index].now().journal());
+        let findings = search(request, self.machines[index].file());
         self.tells(|| format!("{index} finds in the journal: {}", found(&findings)));
         self.library.findings(index, findings, self.now_us);
         self.settle()

@@ -27,6 +27,7 @@ impl World {
             close: 0,
             same_id: false,
             robs: true,
+            truncates: 0,
             varied: false,
         };
         let odds = Odds { shuffle: 10, ..world.machines[0].odds().clone() };
