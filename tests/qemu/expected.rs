@@ -92,6 +92,7 @@ pub fn event(monitor: &str, seen: &Message) -> Option<Event> {
         origin: number::ORIGIN_LIVE,
         pivoted: number::PIVOTED_UNKNOWN,
         loss: number::LOSS_NONE,
+        dropped: -1,
         recovered: -1,
         position: None,
         process: number::PROCESS_UNKNOWN,

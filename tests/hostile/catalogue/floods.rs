@@ -1,10 +1,11 @@
 //! More of it than anybody can use.
 
+use std::iter;
 use std::sync::atomic::Ordering::SeqCst;
 
 use super::Attack;
 use super::peer::{completed, event, status};
-use crate::client::number;
+use crate::client::{Event, number};
 
 /// The kinds that no flood of these attacks is of.
 const CALM: u32 = number::ALL & !(number::STATUS as u32) & !(number::ERROR as u32);
@@ -12,6 +13,36 @@ const CALM: u32 = number::ALL & !(number::STATUS as u32) & !(number::ERROR as u3
 const CALMER: u32 = CALM & !(number::FINAL as u32);
 /// How many jobs a monitor knows, unless it is set otherwise.
 const JOBS: i64 = 4096;
+/// How many events wait for a program of what can be dropped, and of what never is.
+const WAITING: i64 = 1024;
+const KEPT: i64 = 8192;
+/// The bytes of a text that is long.
+const LONG: usize = 500_000;
+const TOO_SLOW: &str = "the program does not take its events: too many outcomes wait for it";
+/// What is read at once.
+const READ: usize = 8 << 10;
+
+/// An event that says which one it is.
+fn numbered(at: usize, name: &str, data: &str) -> String {
+    format!(
+        "{{\"timestamp\": {{\"seconds\": 1, \"microseconds\": {at}}}, \"event\": \"{name}\", \
+         \"data\": {data}}}\r\n"
+    )
+}
+
+fn number_of(event: &Event) -> Option<i64> {
+    event.timestamp.map(|(_, number)| number)
+}
+
+fn figure(count: impl TryInto<i64>) -> i64 {
+    count.try_into().ok().expect("a test counts no further")
+}
+
+/// All of a job, which nobody could have heard more of.
+fn life(at: usize) -> String {
+    let id = format!("j{at}");
+    status(&id, "created") + &status(&id, "null")
+}
 
 pub const ATTACKS: &[Attack] = &[
     Attack::new(
@@ -25,41 +56,78 @@ pub const ATTACKS: &[Attack] = &[
     Attack::new(
         "status-changes-by-the-hundred-thousand",
         |peer| {
-            let both = status("one", "paused") + &status("one", "running");
-            peer.usable().say(status("one", "created")).repeat(&both, 100_000);
-            peer.say(completed("one", ""));
+            let say = |at| {
+                let status = if at % 2 == 0 { "running" } else { "paused" };
+                let data = format!("{{\"status\": \"{status}\", \"id\": \"one\"}}");
+                numbered(at, "JOB_STATUS_CHANGE", &data)
+            };
+            peer.usable().say(say(0)).meanwhile(|peer| {
+                peer.count(200_000, |at| say(at + 1)).say(completed("one", ""));
+            });
         },
         |victim| {
-            // They may be dropped, and are counted then; the end is not.
             assert_eq!(victim.end_of("one").outcome, number::OUTCOME_SUCCEEDED);
             victim.lives(0, 0);
             assert_eq!(victim.stat(number::STAT_JOB_EVENTS), 200_002);
+            // The first one was taken. Of those behind it the oldest are gone, in whose place one
+            // OVERFLOW stands, and the latest wait, among them the proof.
+            let mut kinds: Vec<_> = victim.drain().iter().map(|event| event.kind).collect();
+            kinds.dedup();
+            let expected = [number::CONNECTED, number::STATUS, number::OVERFLOW, number::STATUS];
+            assert_eq!(kinds, [&expected[..], &[number::COMPLETED]].concat());
+            let waiting = 200_000 - WAITING + 2..=200_000;
+            let statuses =
+                victim.told_of(number::STATUS).into_iter().map(|event| number_of(&event));
+            assert!(statuses.eq(iter::once(0).chain(waiting).map(Some)));
+            victim.dropped(200_000 - WAITING + 1);
         },
     )
-    .kinds(CALM),
+    .slow(number::STATUS),
     Attack::new(
         "readiness-by-the-hundred-thousand",
         |peer| {
-            let ready = event("BLOCK_JOB_READY", "{\"device\": \"one\", \"type\": \"mirror\"}");
-            peer.usable().repeat(&ready, 100_000);
-        },
-        |victim| victim.lives(0, 0),
-    )
-    .kinds(CALM & !(number::READY as u32)),
-    Attack::new(
-        "raw-events-by-the-hundred-thousand",
-        |peer| peer.usable().repeat(&event("FLOOD", "{\"x\": 1}"), 100_000).done(),
-        |victim| {
-            victim.proves();
-            victim.passed_over(0, 0);
-            // Where the program is slower than the flood, some are dropped, and counted.
-            crate::eventually("each of them is told or counted", || {
-                let told = victim.floods.events.load(SeqCst);
-                let told = i64::try_from(told).expect("they can be counted");
-                (told + victim.stat(number::STAT_DROPPED) == 100_000).then_some(())
+            let ready =
+                |at| numbered(at, "BLOCK_JOB_READY", "{\"device\": \"one\", \"type\": \"mirror\"}");
+            peer.usable().say(ready(0)).meanwhile(|peer| {
+                peer.count(100_000, |at| ready(at + 1));
             });
         },
-    ),
+        |victim| {
+            victim.lives(0, 0);
+            let told: Vec<_> = victim.told_of(number::READY).iter().map(number_of).collect();
+            assert_eq!(told, [Some(0), Some(100_000)]);
+            victim.dropped(0);
+        },
+    )
+    .slow(number::READY),
+    Attack::new(
+        "raw-events-by-the-hundred-thousand",
+        |peer| {
+            let flood = event("FLOOD", "{\"x\": 1}");
+            peer.usable().say(&flood).meanwhile(|peer| peer.repeat(&flood, 100_000).done());
+        },
+        |victim| {
+            victim.lives(0, 0);
+            // The first one was taken, and the proof is one of those that wait.
+            assert_eq!(figure(victim.floods.events.load(SeqCst)), WAITING);
+            victim.dropped(100_000 - (WAITING - 1));
+        },
+    )
+    .slow(number::RAW),
+    Attack::new(
+        "long-raw-events-by-the-hundred",
+        |peer| {
+            let flood = event("FLOOD", &format!("\"{}\"", "x".repeat(LONG)));
+            peer.usable().say(&flood).meanwhile(|peer| peer.repeat(&flood, 200).done());
+        },
+        |victim| {
+            victim.lives(0, 0);
+            let told = figure(victim.floods.events.load(SeqCst));
+            assert_eq!(told, 1 + (16 << 20) / figure(LONG));
+            victim.dropped(201 - told);
+        },
+    )
+    .slow(number::RAW),
     Attack::new(
         "ids-by-the-hundred-thousand",
         |peer| {
@@ -68,7 +136,7 @@ pub const ATTACKS: &[Attack] = &[
         |victim| {
             victim.lives(0, 0);
             assert_eq!(victim.stat(number::STAT_JOBS), JOBS);
-            assert!(victim.stat(number::STAT_DROPPED) >= 200_000 - JOBS);
+            victim.dropped_of(200_000 - JOBS, JOBS);
         },
     )
     .kinds(CALMER),
@@ -81,29 +149,44 @@ pub const ATTACKS: &[Attack] = &[
         |victim| {
             victim.lives(0, 0);
             assert_eq!(victim.stat(number::STAT_JOBS), JOBS);
+            victim.dropped_of(20_000 - JOBS, JOBS);
         },
     )
     .kinds(CALMER),
     // Each of them lives and ends, and leaves nothing.
     Attack::new(
+        "lives-of-jobs-by-the-thousand",
+        |peer| peer.usable().count(8000, life).done(),
+        |victim| {
+            victim.lives(0, 0);
+            let mut ended: Vec<_> = victim.told_ends().map(|end| end.job_id.clone()).collect();
+            assert_eq!(ended.len(), 8000);
+            ended.sort_unstable();
+            ended.dedup();
+            assert_eq!(ended.len(), 8000, "each has one end");
+            assert_eq!(victim.stat(number::STAT_JOBS), 0);
+        },
+    )
+    .kinds(CALM),
+    Attack::new(
         "lives-of-jobs-by-the-hundred-thousand",
         |peer| {
-            peer.usable().count(100_000, |at| {
-                let id = format!("j{at}");
-                status(&id, "created") + &status(&id, "null")
+            peer.usable().say(life(0)).meanwhile(|peer| {
+                peer.count(100_000, |at| life(at + 1)).done();
             });
         },
         |victim| {
-            let ends = || i64::try_from(victim.counted.ends.load(SeqCst)).unwrap();
-            crate::eventually("each job has its end, or the monitor is closed", || {
-                let closed = victim.monitor.state() == number::STATE_CLOSED;
-                (closed || ends() == 100_000).then_some(())
-            });
-            assert!(ends() <= 100_000);
-            assert!(victim.stat(number::STAT_JOBS) <= JOBS);
+            let closed = victim.until_kind(number::CLOSED);
+            assert_eq!(closed.reason.as_deref(), Some(TOO_SLOW));
+            let told = figure(victim.told_ends().count());
+            // The first one was taken, and those of a read are in line before it is found too long.
+            let least = 1 + KEPT + 1;
+            let most = least + figure(READ / life(0).len());
+            assert!((least..=most).contains(&told), "{told} of {least} to {most}");
         },
     )
-    .kinds(CALMER),
+    .kinds(CALM)
+    .slow(number::FINAL),
     Attack::new(
         "ends-by-the-hundred-thousand",
         |peer| peer.usable().count(200_000, |at| completed(&format!("j{at}"), "")).done(),
@@ -114,24 +197,33 @@ pub const ATTACKS: &[Attack] = &[
             crate::eventually("the ends of those that are known", || {
                 (ends() == JOBS).then_some(())
             });
+            victim.dropped_of(200_000 - JOBS, JOBS);
         },
     )
     .kinds(CALMER),
     Attack::new(
         "long-ends-by-the-thousand",
         |peer| {
-            let error = format!(", \"error\": \"{}\"", "e".repeat(500_000));
-            peer.usable().count(200, |at| completed(&format!("j{at}"), &error));
-        },
-        |victim| {
-            // A program that is too slow for them loses the monitor, and is told so.
-            crate::eventually("each job has its end, or the monitor is closed", || {
-                let closed = victim.monitor.state() == number::STATE_CLOSED;
-                (closed || victim.counted.ends.load(SeqCst) == 200).then_some(())
+            let error = format!(", \"error\": \"{}\"", "e".repeat(LONG));
+            let end = |at| completed(&format!("j{at}"), &error);
+            peer.usable().say(end(0)).meanwhile(|peer| {
+                peer.count(200, |at| end(at + 1)).done();
             });
         },
+        |victim| {
+            let closed = victim.until_kind(number::CLOSED);
+            assert_eq!(closed.reason.as_deref(), Some(TOO_SLOW));
+            // The first one was taken, and the last one was too much. Each has its text once more
+            // as the error, as far as that is shown, and a little beside.
+            let waited = usize::try_from(victim.counted.ends.load(SeqCst)).unwrap() - 1;
+            let each = LONG + (64 << 10);
+            assert!((waited - 1) * each <= 64 << 20, "{waited} of {each} bytes");
+            assert!(waited * (each + 1000) > 64 << 20, "{waited} of {each} bytes");
+        },
     )
-    .kinds(CALMER),
+    .kinds(CALMER)
+    .costs(64 << 20)
+    .slow(number::FINAL),
     Attack::new(
         "a-hundred-thousand-jobs-in-a-list",
         |peer| {
@@ -150,7 +242,7 @@ pub const ATTACKS: &[Attack] = &[
         |victim| {
             victim.lives(0, 0);
             assert_eq!(victim.stat(number::STAT_JOBS), JOBS);
-            assert!(victim.stat(number::STAT_DROPPED) >= 100_000 - JOBS);
+            victim.dropped_of(100_000 - JOBS, JOBS);
             let connected = victim.drain().iter().any(|event| event.kind == number::CONNECTED);
             assert!(connected);
         },

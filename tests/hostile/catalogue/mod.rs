@@ -17,6 +17,7 @@ mod silence;
 mod text;
 mod victim;
 
+use std::ffi::c_int;
 use std::path::Path;
 
 use crate::client::{Listener, Monitor, number};
@@ -55,13 +56,18 @@ pub struct Attack {
     times: usize,
     /// Which events the program keeps; others it has not asked for.
     kinds: u32,
+    /// Which kind of event the program takes slowly; 0: none.
+    slow: c_int,
+    /// How many bytes of memory wait for the program beyond what any attack may cost.
+    #[allow(dead_code, reason = "the soak measures at rest alone")]
+    pub costs: usize,
     script: fn(&mut Peer),
     promise: fn(&mut Victim),
 }
 
 impl Attack {
     pub const fn new(name: &'static str, script: fn(&mut Peer), promise: fn(&mut Victim)) -> Self {
-        Self { name, set: |_| {}, times: 1, kinds: number::ALL, script, promise }
+        Self { name, set: |_| {}, times: 1, kinds: number::ALL, slow: 0, costs: 0, script, promise }
     }
 
     /// With a monitor that is set otherwise before it is started.
@@ -80,6 +86,16 @@ impl Attack {
 
     const fn kinds(self, kinds: u32) -> Self {
         Self { kinds, ..self }
+    }
+
+    /// The program is busy with the first event of this kind (of RAW: of the name FLOOD) until the
+    /// peer has said what it says `meanwhile`, or the monitor is closed.
+    const fn slow(self, kind: c_int) -> Self {
+        Self { slow: kind, ..self }
+    }
+
+    const fn costs(self, costs: usize) -> Self {
+        Self { costs, ..self }
     }
 
     /// Attacks a monitor of the listener's, whose socket is to be at this path. The promise must hold

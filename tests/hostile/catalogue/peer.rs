@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use super::{Attack, UNTIL_RECOVERY};
 use crate::DEADLINE;
+use crate::client::SLOW_QUESTION;
 
 pub const GREETING: &str = "{\"QMP\": {\"version\": {\"qemu\": {\"micro\": 22, \"minor\": 2, \
                             \"major\": 7}, \"package\": \"\"}, \"capabilities\": [\"oob\"]}}\r\n";
@@ -104,7 +105,7 @@ impl Peer {
     pub fn answer(&mut self, name: &str, json: &str) -> String {
         let Some(command) = self.command() else { return String::new() };
         assert_eq!(command.name, name);
-        self.say(format!("{{\"return\": {json}, \"id\": \"{}\"}}\r\n", command.id));
+        self.reply(&command.id, json);
         command.id
     }
 
@@ -135,8 +136,25 @@ impl Peer {
     pub fn serve(&mut self) {
         while let Some(command) = self.command() {
             let json = if command.name.starts_with("query-") { "[]" } else { "{}" };
-            self.say(format!("{{\"return\": {json}, \"id\": \"{}\"}}\r\n", command.id));
+            self.reply(&command.id, json);
         }
+    }
+
+    /// Says this when the slow program is busy with what was said before, and lets it go on. What
+    /// follows is heard before the program has taken any of it.
+    pub fn meanwhile(&mut self, say: impl FnOnce(&mut Self)) -> &mut Self {
+        while let Some(command) = self.command() {
+            if command.name == SLOW_QUESTION {
+                say(self);
+                return self.reply(&command.id, "{}");
+            }
+            self.reply(&command.id, "[]");
+        }
+        self
+    }
+
+    fn reply(&mut self, id: &str, json: &str) -> &mut Self {
+        self.say(format!("{{\"return\": {json}, \"id\": \"{id}\"}}\r\n"))
     }
 
     /// Takes what comes and says nothing, until the library hangs up.

@@ -37,10 +37,18 @@ impl Victim {
         monitor.set_line_limit(i64::try_from(LINE_LIMIT).expect("a limit is no large number"));
         monitor.set_reconnect(5, 50);
         (attack.set)(&monitor);
+        if ![0, number::RAW].contains(&attack.slow) {
+            let kinds = u32::try_from(attack.slow).expect("it is a mask");
+            listener.count_slowly(&monitor, kinds);
+        }
         let events = listener.events_of(&monitor, attack.kinds);
         let finals = u32::try_from(number::FINAL).expect("it is a mask");
         let counted = listener.count(&monitor, finals);
-        let floods = listener.count_raw(Some(&monitor), "FLOOD");
+        let floods = if attack.slow == number::RAW {
+            listener.count_raw_slowly(&monitor, "FLOOD")
+        } else {
+            listener.count_raw(Some(&monitor), "FLOOD")
+        };
         let proofs = listener.raw(Some(&monitor), Some("PROOF"));
         Self {
             monitor,
@@ -127,9 +135,32 @@ impl Victim {
         &self.told
     }
 
+    /// What was told by now of this kind.
+    pub fn told_of(&mut self, kind: c_int) -> Vec<Event> {
+        self.drain().iter().filter(|event| event.kind == kind).cloned().collect()
+    }
+
+    /// So many events were dropped, and each of them stands in an OVERFLOW.
+    pub fn dropped(&mut self, count: i64) {
+        self.dropped_of(count, 0);
+    }
+
+    /// The same where somebody else may have asked for so many others, and be too slow for them.
+    pub fn dropped_of(&mut self, count: i64, others: i64) {
+        let stand: i64 = self.told_of(number::OVERFLOW).iter().map(|event| event.dropped).sum();
+        let counted = self.stat(number::STAT_DROPPED);
+        assert_eq!(counted, stand, "{}: dropped", self.name);
+        let expected = count..=count + others;
+        assert!(expected.contains(&counted), "{}: {counted} of {expected:?}", self.name);
+    }
+
     /// The ends that were told by now, of whatever job.
     pub fn ends_told(&mut self) -> usize {
-        self.drain().iter().filter(|event| event.kind & number::FINAL != 0).count()
+        self.told_ends().count()
+    }
+
+    pub fn told_ends(&mut self) -> impl Iterator<Item = &Event> {
+        self.drain().iter().filter(|event| event.kind & number::FINAL != 0)
     }
 
     pub fn stat(&self, which: c_int) -> i64 {

@@ -28,6 +28,8 @@ pub struct Event {
     pub origin: c_int,
     pub pivoted: c_int,
     pub loss: c_int,
+    /// Of OVERFLOW: how many events it stands for.
+    pub dropped: i64,
     /// Of CONNECTED: how many ends were told without having been heard.
     pub recovered: i64,
     /// Of CONNECTED: whether it is the process that it was.
@@ -68,6 +70,7 @@ impl Event {
             origin: call!(blockjob_event_get_origin(raw)),
             pivoted: call!(blockjob_event_get_pivoted(raw)),
             loss: call!(blockjob_event_get_loss(raw)),
+            dropped: call!(blockjob_event_get_dropped(raw)),
             recovered: call!(blockjob_event_get_recovered(raw)),
             process: call!(blockjob_event_get_process(raw)),
             position: copied(call!(blockjob_event_get_position(raw))),

@@ -25,7 +25,7 @@ use crate::{DEADLINE, library};
 pub use event::Event;
 pub use info::Info;
 pub use job::{CUT, Job};
-pub use limits::Counted;
+pub use limits::{Counted, SLOW_QUESTION};
 
 #[repr(C)]
 struct RawListener {
@@ -165,6 +165,7 @@ functions! {
     blockjob_event_get_origin: fn(*const RawEvent) -> c_int;
     blockjob_event_get_pivoted: fn(*const RawEvent) -> c_int;
     blockjob_event_get_loss: fn(*const RawEvent) -> c_int;
+    blockjob_event_get_dropped: fn(*const RawEvent) -> i64;
     blockjob_event_get_recovered: fn(*const RawEvent) -> i64;
     blockjob_event_get_process: fn(*const RawEvent) -> c_int;
     blockjob_event_get_position: fn(*const RawEvent) -> *const c_char;
