@@ -204,7 +204,12 @@ const UNSENT_MAX: usize = 4 << 20;
 
 #[cfg(test)]
 mod tests {
-    use std::{io::Read as _, os::unix::net::UnixStream, time::Duration};
+    use std::{
+        io::{Read, Write},
+        net::{TcpListener, TcpStream},
+        os::unix::net::UnixStream,
+        time::Duration,
+    };
 
     use mio::{Events, Poll};
 
@@ -248,5 +253,42 @@ mod tests {
         stream.send(b"short\n", None, poll.registry()).unwrap();
         theirs.read_exact(&mut taken).unwrap();
         assert_eq!(news(&mut poll), (false, false), "all was sent");
+    }
+
+    /// Closed with something of ours unread, the peer's end resets the connection, by a unix socket
+    /// as by TCP: behind the last words the kernel has ECONNRESET, and a stream has the end.
+    fn is_the_end_when_reset<T: Into<OwnedFd> + Write, U: Read + Write>(pair: impl Fn() -> (T, U)) {
+        let reset_pair = || {
+            let (mut ours, mut theirs) = pair();
+            theirs.write_all(b"last words").unwrap();
+            ours.write_all(b"unread").unwrap();
+            // All of it is there.
+            theirs.read_exact(&mut [0]).unwrap();
+            ours.into()
+        };
+        let mut buffer = [0; 64];
+        let plain: OwnedFd = reset_pair();
+        let read = socket::receive(plain.as_raw_fd(), &mut buffer).unwrap();
+        assert_eq!(&buffer[..read.count], b"last words");
+        let error = socket::receive(plain.as_raw_fd(), &mut buffer).map(|read| read.count);
+        assert_eq!(error.map_err(|error| error.kind()), Err(ErrorKind::ConnectionReset));
+
+        let socket = Held::open(|| Ok::<_, ()>(reset_pair())).unwrap();
+        let poll = Poll::new().unwrap();
+        let mut stream = Stream::new(socket, poll.registry(), Token(4)).unwrap();
+        let Found::Bytes(read) = stream.read(&mut buffer) else { panic!("there are last words") };
+        assert_eq!(&buffer[..read.count], b"last words");
+        let Found::End(end) = stream.read(&mut buffer) else { panic!("nothing follows") };
+        assert_eq!(end, ended());
+    }
+
+    #[test]
+    fn a_connection_that_is_reset_has_ended_behind_its_last_words() {
+        is_the_end_when_reset(|| UnixStream::pair().unwrap());
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        is_the_end_when_reset(|| {
+            (TcpStream::connect(address).unwrap(), listener.accept().unwrap().0)
+        });
     }
 }

@@ -87,6 +87,8 @@ impl Scene {
         eprintln!("   {} KiB", grown >> 10);
         let bound = BOUND + attack.costs;
         assert!(grown <= bound, "{}: {grown} bytes at its peak, over {bound}", attack.name);
+        let raised = usage::threads_with_sigpipe();
+        assert_eq!(raised, [""; 0], "{}: SIGPIPE is pending", attack.name);
         let what = format!("{}: descriptors are back at {descriptors}", attack.name);
         eventually(&what, || (usage::descriptors() == descriptors).then_some(()));
     }

@@ -111,6 +111,27 @@ fn status_kib(name: &str) -> u64 {
     number.and_then(|number| number.parse().ok()).expect("the kernel tells it")
 }
 
+/// The threads, by their names, for which a SIGPIPE waits. It waits for a thread that blocks it, as
+/// all of the library's do, also where the process ignores it, as all programs in Rust do.
+pub fn threads_with_sigpipe() -> Vec<String> {
+    let tasks = fs::read_dir("/proc/self/task").expect("there is a /proc");
+    let mut names = Vec::new();
+    // One that has ended meanwhile has no status, and nothing waits for it.
+    for status in tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("status")).ok())
+    {
+        let value = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            line.expect("the kernel tells it").trim()
+        };
+        let pending = ["SigPnd:", "ShdPnd:"].map(|set| u64::from_str_radix(value(set), 16));
+        let bit = 1 << (libc::SIGPIPE - 1);
+        if pending.iter().any(|set| set.as_ref().expect("a set is a number") & bit != 0) {
+            names.push(value("Name:").to_owned());
+        }
+    }
+    names
+}
+
 /// Descriptors that are open, with the one by which they are counted.
 pub fn descriptors() -> usize {
     open().len()

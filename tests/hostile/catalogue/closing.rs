@@ -1,5 +1,6 @@
 //! A peer that hangs up, at each step, or comes and goes.
 
+use std::io::Read as _;
 use std::net::Shutdown;
 
 use super::Attack;
@@ -97,29 +98,33 @@ pub const ATTACKS: &[Attack] = &[
     Attack::new(
         "half-closed-for-reading",
         |peer| {
-            peer.usable();
-            let _ = peer.stream.shutdown(Shutdown::Read);
-            peer.say(completed("last", "")).prove();
-            // What is written to it now fails; the end is seen when it hangs up.
-            std::thread::sleep(std::time::Duration::from_millis(50));
+            peer.usable().stop_reading();
+            peer.say(completed("last", "")).prove().until_seen();
+            // What was written meanwhile failed: otherwise it would be here.
+            assert_eq!(peer.stream.read(&mut [0; 64]).expect("it does not wait"), 0);
             peer.close();
         },
         |victim| {
             assert_eq!(victim.end_of("last").outcome, number::OUTCOME_SUCCEEDED);
             victim.proves();
+            // A question was written, and has no answer. The scene sees that no signal came of it.
+            victim.until_kind(number::UNRESPONSIVE);
+            assert_eq!(victim.told_of(number::DISCONNECTED), []);
+            victim.recovers();
             victim.ends("QEMU closed the connection");
         },
     )
-    .set(|monitor| monitor.set_keepalive(10, 1000)),
-    // It hangs up with something of ours unread, which resets the connection.
+    .set(|monitor| monitor.set_keepalive(10, 100)),
     Attack::new(
         "reset",
-        |peer| peer.greet().close(),
+        |peer| peer.usable().say(completed("last", "")).reset(),
         |victim| {
-            victim.ends("before it answered qmp_capabilities");
+            assert_eq!(victim.end_of("last").outcome, number::OUTCOME_SUCCEEDED);
+            victim.ends("QEMU closed the connection");
             victim.recovers();
         },
-    ),
+    )
+    .set(|monitor| monitor.set_keepalive(10, 1000)),
     Attack::new("reconnect-storm", Peer::close, |victim| {
         victim.recovers();
         // One reason is told once, however often it is met.

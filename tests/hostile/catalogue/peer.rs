@@ -26,6 +26,8 @@ pub struct Peer {
     heard: Vec<u8>,
     /// Nothing more can be said.
     pub gone: bool,
+    /// The promise has seen what it wanted to see of this connection.
+    behaves: Arc<AtomicBool>,
 }
 
 /// A command of the library's, or of the program's through it.
@@ -36,11 +38,11 @@ pub struct Command {
 }
 
 impl Peer {
-    fn new(stream: UnixStream, turn: usize) -> Self {
+    fn new(stream: UnixStream, turn: usize, behaves: &Arc<AtomicBool>) -> Self {
         stream.set_nonblocking(false).expect("a socket can wait");
         stream.set_read_timeout(Some(DEADLINE)).expect("a socket can wait so long");
         stream.set_write_timeout(Some(DEADLINE)).expect("a socket can wait so long");
-        Self { stream, turn, heard: Vec::new(), gone: false }
+        Self { stream, turn, heard: Vec::new(), gone: false, behaves: Arc::clone(behaves) }
     }
 
     /// What is said to nobody is no matter: a monitor may be closed at any time.
@@ -162,6 +164,27 @@ impl Peer {
         while self.command().is_some() {}
     }
 
+    /// Waits until the promise has seen what was said.
+    pub fn until_seen(&mut self) -> &mut Self {
+        crate::eventually("the promise has seen it", || self.behaves.load(SeqCst).then_some(()));
+        self
+    }
+
+    /// Takes no more of what is written to it: that fails with EPIPE, and raises SIGPIPE.
+    pub fn stop_reading(&mut self) -> &mut Self {
+        self.gone = self.gone || self.stream.shutdown(Shutdown::Read).is_err();
+        self
+    }
+
+    /// Ends the connection with most of a command unread, so that the kernel resets it: the library
+    /// reads what was said to it, and then ECONNRESET instead of an end.
+    pub fn reset(&mut self) {
+        let first = self.stream.read(&mut [0]);
+        assert!(self.heard.is_empty() && first.is_ok_and(|count| count == 1), "a command comes");
+        // The server closes it without a further word.
+        self.gone = true;
+    }
+
     /// Ends the connection; nothing more is proved.
     pub fn close(&mut self) {
         let _ = self.stream.shutdown(Shutdown::Both);
@@ -214,7 +237,7 @@ impl Server {
                     thread::sleep(Duration::from_millis(1));
                     continue;
                 };
-                let mut peer = Peer::new(stream, turn);
+                let mut peer = Peer::new(stream, turn, &behaving);
                 let enough = if attack.times == UNTIL_RECOVERY {
                     behaving.load(SeqCst)
                 } else {
