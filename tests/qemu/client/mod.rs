@@ -10,6 +10,7 @@ mod event;
 mod info;
 mod job;
 mod limits;
+mod log;
 pub mod number;
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
@@ -26,6 +27,7 @@ pub use event::Event;
 pub use info::Info;
 pub use job::{CUT, Job};
 pub use limits::{Counted, SLOW_QUESTION};
+pub use log::Line;
 
 #[repr(C)]
 struct RawListener {
@@ -64,6 +66,7 @@ struct RawReply {
 
 type EventFn = unsafe extern "C" fn(*mut RawEvent, *mut c_void);
 type ReplyFn = unsafe extern "C" fn(*mut RawReply, *mut c_void);
+type LogFn = unsafe extern "C" fn(c_int, *const c_char, *const c_char, *mut c_void);
 type FreeFn = unsafe extern "C" fn(*mut c_void);
 
 macro_rules! functions {
@@ -89,6 +92,8 @@ functions! {
     blockjob_listener_new: fn(*mut *mut RawListener) -> c_int;
     blockjob_listener_free: fn(*mut RawListener) -> c_int;
     blockjob_listener_set_owner: fn(*mut RawListener, *const c_char) -> c_int;
+    blockjob_listener_set_log:
+        fn(*mut RawListener, c_int, LogFn, *mut c_void, FreeFn) -> c_int;
     blockjob_monitor_new: fn(*mut RawListener, *const c_char, *mut *mut RawMonitor) -> c_int;
     blockjob_monitor_unref: fn(*mut RawMonitor) -> ();
     blockjob_monitor_set_name: fn(*mut RawMonitor, *const c_char) -> c_int;

@@ -48,6 +48,8 @@ pub const STAT_LINES_TOO_LONG: c_int = 11;
 pub const STAT_DROPPED: c_int = 12;
 pub const STAT_JOBS: c_int = 15;
 
+pub const LOG_WARNING: c_int = 2;
+
 pub const MEMBER_LEN: c_int = 1;
 pub const MEMBER_OFFSET: c_int = 2;
 pub const MEMBER_SPEED: c_int = 3;
