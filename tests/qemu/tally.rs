@@ -11,6 +11,8 @@ use crate::qmp::{Message, Qmp};
 pub struct Tally {
     /// Connections that were cut.
     pub cuts: usize,
+    /// Those that were to be cut behind all that was said.
+    pub unreached: usize,
     /// Jobs that QEMU has started, by what the tests' own client saw.
     started: usize,
     /// Of these, told once and truly.
