@@ -166,6 +166,7 @@ impl Table {
     fn try_converse(&mut self, script: &Script, cuts: &[Cut], tally: &mut Tally) -> Passed {
         let what = format!("a {} with {cuts:?}", script.name);
         let seen = self.machine.qmp().events().len();
+        self.proxy.settle();
         self.proxy.plan(cuts);
         let monitor = self.listener.monitor(MONITOR, self.proxy.path());
         monitor.set_reconnect(1, 10);

@@ -91,6 +91,8 @@ struct State {
     passed: Vec<Passed>,
     /// Both ends of the connection that there is.
     ends: Option<[UnixStream; 2]>,
+    /// Who comes is sent away at once.
+    sends_away: bool,
     closed: bool,
 }
 
@@ -110,6 +112,16 @@ impl Proxy {
 
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// When it returns, none of those that were made so far is left, and each of them has ended by
+    /// itself. One that its client has made and closed may still have waited to be accepted, and
+    /// would take the place of the first that is planned.
+    pub fn settle(&self) {
+        self.shared.state().sends_away = true;
+        let mut last = UnixStream::connect(&self.path).expect("the proxy listens");
+        assert_eq!(last.read(&mut [0]).expect("it is sent away"), 0);
+        self.shared.state().sends_away = false;
     }
 
     /// The next connections will be cut so, and what passed before is forgotten.
@@ -169,8 +181,15 @@ impl Shared {
     fn serve(&self, listener: &UnixListener) {
         loop {
             let (library, _) = listener.accept().expect("a socket that listens accepts");
-            if self.state().closed {
+            let (closed, sends_away) = {
+                let state = self.state();
+                (state.closed, state.sends_away)
+            };
+            if closed {
                 return;
+            }
+            if sends_away {
+                continue;
             }
             // Without a QEMU behind it the connection ends as soon as it was made.
             let Ok(qemu) = UnixStream::connect(&self.qemu) else { continue };
