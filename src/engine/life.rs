@@ -3,18 +3,15 @@
 
 #![forbid(unsafe_code)]
 
-use std::{
-    collections::hash_map::RandomState,
-    hash::{BuildHasher as _, Hasher as _},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::SeqCst},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::SeqCst},
 };
 
 use super::{
     fork::Birth,
     lock::{Condvar, Mutex},
+    process,
 };
 use crate::model::{Code, Error, MonitorId, Settings};
 
@@ -152,9 +149,10 @@ impl Drop for Waiting<'_> {
     }
 }
 
+/// By the kernel's chance: the standard library's is kept by each thread, and the children of a
+/// fork have it in common. Two of them may have one number, one after the other or in containers.
 fn nonce() -> String {
-    let chance = RandomState::new().build_hasher().finish();
-    format!("{}-{chance:016x}", std::process::id())
+    format!("{}-{:016x}", std::process::id(), process::chance())
 }
 
 /// What made ids begin with where no owner is named.

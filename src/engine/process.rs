@@ -5,10 +5,14 @@
 
 use std::{
     fs::File,
+    hash::{BuildHasher as _, RandomState},
     io::{self, ErrorKind, Read as _},
     mem::size_of,
     os::fd::{AsRawFd, FromRawFd as _, OwnedFd, RawFd},
+    time::SystemTime,
 };
+
+use libc::GRND_NONBLOCK;
 
 use super::{fork::Held, socket};
 use crate::model::Identity;
@@ -41,6 +45,19 @@ pub fn credentials(socket: RawFd) -> Option<(i32, u32)> {
     };
     // A process of another namespace that is not seen from here has number 0, as has tcp.
     (result == 0 && peer.pid > 0).then_some((peer.pid, peer.uid))
+}
+
+/// A number that nobody else has, as far as chance goes.
+pub fn chance() -> u64 {
+    let mut bytes = [0; size_of::<u64>()];
+    // SAFETY: the kernel writes at most as many bytes as there are.
+    let count = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), GRND_NONBLOCK) };
+    if usize::try_from(count) == Ok(bytes.len()) {
+        return u64::from_ne_bytes(bytes);
+    }
+    // The machine has just begun, or may not ask. A fork leaves this to both, so time is added.
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    RandomState::new().hash_one(now.as_nanos())
 }
 
 /// A process that is to be heard of when it ends.
