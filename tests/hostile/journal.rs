@@ -356,8 +356,8 @@ fn make_node(path: &Path, kind: libc::mode_t, device: libc::dev_t) {
     assert!(made == 0 || kind == libc::S_IFCHR, "{}", std::io::Error::last_os_error());
 }
 
-/// A terminal that is no process's yet: the first that leads a session without one and opens it, and
-/// does not say otherwise, has it from then on, with its signals.
+/// A terminal that is no process's yet: the first that leads a session without one and opens it,
+/// and does not say otherwise, has it from then on, with its signals.
 struct Terminal {
     /// Without it there is no terminal.
     _other_end: OwnedFd,

@@ -1,6 +1,6 @@
 //! Each kind of address, reached by the library and dialled by QEMU: a job ends well there, and
-//! when the connection is dropped, or QEMU is killed and started again, it is known where the kernel
-//! can tell, and only there, whether it is the QEMU that it was.
+//! when the connection is dropped, or QEMU is killed and started again, it is known where the
+//! kernel can tell, and only there, whether it is the QEMU that it was.
 
 use std::ffi::c_int;
 use std::fs;
@@ -140,8 +140,8 @@ impl Scene {
         self.close();
     }
 
-    /// There is no other connection where this one was handed over: a job of a QEMU that lives on is
-    /// lost, for nobody can hear of it.
+    /// There is no other connection where this one was handed over: a job of a QEMU that lives on
+    /// is lost, for nobody can hear of it.
     fn drop_for_good(mut self) {
         self.machine.add_disk("disk");
         let job = self.monitor.job(None, 0);

@@ -56,9 +56,9 @@ impl Listener {
         self.add_counting(monitor, kinds, false)
     }
 
-    /// The same of a program that is slow: its callback returns from the first of them when QEMU has
-    /// answered three questions, or can no longer answer. What QEMU says before its answer to the
-    /// second one waits as events by then, for the third is answered in a later turn of the reader's.
+    /// The same of a program that is slow: its callback returns from the first of them when QEMU
+    /// has answered three questions, or can no longer answer. What QEMU says before its answer to
+    /// the second one waits as events by then, for the third one's is read in a later turn.
     pub fn count_slowly(&self, monitor: &Monitor, kinds: u32) -> Arc<Counted> {
         self.add_counting(monitor, kinds, true)
     }
