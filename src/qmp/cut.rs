@@ -4,7 +4,7 @@
 //! A NUL ends a line as a newline does. No message has one, and a file that was truncated under a
 //! QEMU which does not append begins with a hole that reads as NULs, right before a whole line.
 
-use memchr::memchr2_iter;
+use memchr::{memchr2, memrchr2};
 
 /// Cuts slices that follow each other.
 #[derive(Debug)]
@@ -45,9 +45,10 @@ impl Forward {
     /// Takes the next slice and gives out each line that it ends, with its offset.
     pub fn cut(&mut self, slice: &[u8], mut each: impl FnMut(u64, &[u8])) {
         let mut begin = 0;
-        for end in memchr2_iter(b'\n', 0, slice) {
+        while let Some(length) = memchr2(b'\n', 0, &slice[begin..]) {
+            let end = begin + length;
             self.carry.end(&slice[begin..end], Carry::append, |line| each(self.line, line));
-            begin = end + 1;
+            begin = end + 1 + hole(slice[end + 1..].chunks(HOLE));
             self.line = self.at + begin as u64;
         }
         self.carry.append(&slice[begin..]);
@@ -77,12 +78,12 @@ impl Backward {
     pub fn cut(&mut self, slice: &[u8], mut each: impl FnMut(u64, &[u8])) {
         self.at -= slice.len() as u64;
         let mut end = slice.len();
-        for separator in memchr2_iter(b'\n', 0, slice).rev() {
+        while let Some(separator) = memrchr2(b'\n', 0, &slice[..end]) {
             let begin = separator + 1;
             let line = self.at + begin as u64;
             self.last_line.get_or_insert(line);
             self.carry.end(&slice[begin..end], Carry::prepend, |text| each(line, text));
-            end = separator;
+            end = separator - hole(slice[..separator].rchunks(HOLE));
         }
         self.carry.prepend(&slice[..end]);
         if self.at == 0 {
@@ -128,6 +129,28 @@ impl Carry {
     }
 }
 
+/// The first line in a slice that is whole, and not empty. `begins`: one does with the slice.
+pub fn first_line(slice: &[u8], begins: bool) -> Option<&[u8]> {
+    let mut begin = if begins { 0 } else { memchr2(b'\n', 0, slice)? + 1 };
+    loop {
+        let length = memchr2(b'\n', 0, &slice[begin..])?;
+        if length > 0 {
+            return Some(&slice[begin..begin + length]);
+        }
+        begin += 1 + hole(slice[begin + 1..].chunks(HOLE));
+    }
+}
+
+/// How many of these bytes, from the first on, are of a hole: but for some at its end, which are
+/// met one by one. A hole has gigabytes where a file was truncated that had as many.
+fn hole<'a>(chunks: impl Iterator<Item = &'a [u8]>) -> usize {
+    let is_hole = |chunk: &&[u8]| chunk.iter().fold(0, |all, byte| all | byte) == 0;
+    chunks.take_while(is_hole).map(<[u8]>::len).sum()
+}
+
+/// A cache line's, so that few are met one by one.
+const HOLE: usize = 64;
+
 /// Job events have some hundred bytes; this leaves room for an error's text of any length.
 pub const LINE_MAX: usize = 1 << 20;
 
@@ -166,7 +189,10 @@ mod tests {
 
     #[test]
     fn both_ways_and_every_size_of_slice_give_the_same_lines() {
-        for text in ["", "\n", "one", "one\r\n", "one\ntwo\n", "\n\none\n\ntwo", "\0\0one\ntwo\0"] {
+        let hole = "\0".repeat(2 * HOLE + 1);
+        let holes = [format!("{hole}one\n{hole}two"), format!("one{hole}\n{hole}")];
+        let texts = ["", "\n", "one", "one\r\n", "one\ntwo\n", "\n\none\n\ntwo", "\0\0one\ntwo\0"];
+        for text in texts.into_iter().chain(holes.iter().map(String::as_str)) {
             let lines = text.split(['\n', '\0']).filter(|line| !line.is_empty());
             let expected: Vec<_> = lines.map(|line| line.as_bytes().to_vec()).collect();
             for slice in 1..=text.len() + 1 {
@@ -179,6 +205,24 @@ mod tests {
                 let found: Vec<_> = found.into_iter().map(|(_, line)| line).collect();
                 assert_eq!(found, expected, "{text:?} by {slice}");
             }
+        }
+    }
+
+    #[test]
+    fn the_first_line_of_a_slice_is_behind_its_first_separator() {
+        let first = |text: &str, begins| first_line(text.as_bytes(), begins).map(<[u8]>::to_vec);
+        let hole = "\0".repeat(3 * HOLE);
+        for (text, whole, rest) in [
+            ("", None, None),
+            ("one", None, None),
+            ("one\ntwo", Some("one"), None),
+            ("one\r\ntwo\n", Some("one\r"), Some("two")),
+            (&format!("{hole}one\ntwo\n"), Some("one"), Some("one")),
+            (&format!("one\n{hole}two\n"), Some("one"), Some("two")),
+            (&hole, None, None),
+        ] {
+            assert_eq!(first(text, true), whole.map(|it| it.as_bytes().to_vec()), "{text:?}");
+            assert_eq!(first(text, false), rest.map(|it| it.as_bytes().to_vec()), "{text:?}");
         }
     }
 

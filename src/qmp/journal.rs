@@ -12,11 +12,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use memchr::memchr2_iter;
-
 pub use super::position::Position;
 use super::{
-    cut::{Backward, Forward},
+    cut::{Backward, Forward, first_line},
     position::mark_len,
     trail::{Seen, Sieve, Sought, Trail, for_each_event, is_whole, time_of},
 };
@@ -299,8 +297,7 @@ impl Search {
             });
         });
         // One time in each slice is enough to know that it goes too far back.
-        let whole = if lines.at() == 0 { bytes.split(|byte| *byte == b'\n').next() } else { None };
-        if let Some(time) = whole.or_else(|| first_line(bytes)).and_then(time_of) {
+        if let Some(time) = first_line(bytes, lines.at() == 0).and_then(time_of) {
             for one in sought.iter_mut() {
                 one.go_back_to(time);
             }
@@ -367,13 +364,6 @@ impl Findings {
         let jobs = request.wanted.iter().map(|wanted| (wanted.job, Vec::new())).collect();
         Self { jobs, problem: Some(problem), ..Self::default() }
     }
-}
-
-/// The first line that is whole in a slice.
-fn first_line(slice: &[u8]) -> Option<&[u8]> {
-    let mut ends = memchr2_iter(b'\n', 0, slice);
-    let begin = ends.next()? + 1;
-    ends.next().map(|end| &slice[begin..end])
 }
 
 /// Read at once: small beside the memory of anything, and a thousandth of a second's work.
