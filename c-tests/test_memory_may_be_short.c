@@ -201,6 +201,82 @@ static void for_what_is_made_of_a_message(void **state)
     is_said(7 * MIB / 2, 9 * MIB);
 }
 
+/* --- What stands in a journal ------------------------------------------------------------------ */
+
+static const char *journal;
+static atomic_int was_logged;
+
+static void keep_line(int level, const char *monitor_name, const char *message, void *opaque)
+{
+    (void)level;
+    (void)monitor_name;
+    (void)opaque;
+    if (strstr(message, journal) != NULL && strstr(message, "there is no memory") != NULL) {
+        atomic_store(&was_logged, 1);
+    }
+}
+
+/* A job has ended, which only the journal knows. Without memory for it, it is lost. */
+static void read_a_journal(void *argument)
+{
+    struct guest *guest = argument;
+    blockjob_listener *listener = NULL;
+    blockjob_monitor *monitor = NULL;
+    blockjob_event *event = NULL;
+    blockjob_job *job = NULL;
+    int is_short = guest->room > 0;
+
+    child_check(blockjob_listener_new(&listener) == 0);
+    child_check(blockjob_listener_set_log(listener, BLOCKJOB_LOG_INFO, keep_line, NULL, NULL) == 0);
+    child_check(blockjob_monitor_new(listener, scripted_monitor_address(guest->well), &monitor)
+                == 0);
+    child_check(blockjob_monitor_set_journal(monitor, journal, NULL) == 0);
+    child_check(blockjob_job_new(monitor, "gone", BLOCKJOB_JOB_EXISTS, &job) == 0);
+    if (is_short) {
+        allow(guest->room);
+    }
+    child_check(blockjob_monitor_connect(monitor, PATIENCE) == 0);
+    child_check(blockjob_job_wait(job, PATIENCE, &event) == 0);
+    child_check(blockjob_event_get_kind(event)
+                == (is_short ? BLOCKJOB_EVENT_LOST : BLOCKJOB_EVENT_COMPLETED));
+    for (struct timespec end = patience_end(); is_short && atomic_load(&was_logged) == 0;) {
+        child_check(patience_pause(&end));
+    }
+    child_check(atomic_load(&was_logged) == is_short);
+    allow_all();
+    blockjob_event_unref(event);
+    blockjob_job_free(job);
+    child_check(blockjob_listener_free(listener) == 0);
+    blockjob_monitor_unref(monitor);
+}
+
+static void for_a_journal(void **state)
+{
+    static const char ended[] =
+        "{\"timestamp\": {\"seconds\": 1, \"microseconds\": 2}, \"event\": "
+        "\"BLOCK_JOB_COMPLETED\", \"data\": {\"device\": \"gone\", \"len\": 8, \"offset\": 8, "
+        "\"speed\": 0, \"type\": \"stream\"}}\r\n";
+    char path[] = "/tmp/blockjob-journal-XXXXXX";
+    int file = mkstemp(path);
+
+    (void)state;
+    assert_true(file >= 0);
+    assert_int_equal(write(file, ended, sizeof ended - 1), sizeof ended - 1);
+    close(file);
+    journal = path;
+    for (size_t room = 0; room <= 3 * MIB; room += 3 * MIB) {
+        struct guest guest = { .well = scripted_monitor_new(), .room = room };
+
+        if (room == 0 || !(LIMITS_ARE_OTHERS || RUNNING_ON_VALGRIND)) {
+            then_negotiate(guest.well);
+            child_run(read_a_journal, &guest);
+            script_done(guest.well);
+        }
+        scripted_monitor_destroy(guest.well);
+    }
+    unlink(path);
+}
+
 /* --- What the program's own calls want ------------------------------------------------------- */
 
 static void call_with_little(void *argument)
@@ -294,6 +370,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(for_a_message),
         cmocka_unit_test(for_what_is_made_of_a_message),
+        cmocka_unit_test(for_a_journal),
         cmocka_unit_test(for_a_call),
         cmocka_unit_test(for_what_is_small_ends_the_process),
     };

@@ -24,8 +24,11 @@ use super::{
     thread::{self, Threads},
 };
 use crate::{
-    model::MonitorId,
-    qmp::journal::{Findings, Request, SLICE, Search, Want},
+    model::{MonitorId, is_affordable},
+    qmp::{
+        cut::LINE_MAX,
+        journal::{Findings, Request, SLICE, Search, Want},
+    },
 };
 
 /// To whom findings are handed over: on the helper's thread, or on the one that submits if there
@@ -199,6 +202,10 @@ impl Reading {
     /// Reads one slice. Is it done?
     fn step(&mut self, buffer: &mut [u8]) -> bool {
         let Want::Read { offset, len } = self.search.next() else { return true };
+        if !is_affordable(LINE_COST) {
+            self.search.fail("is not read: there is no memory for its lines".into());
+            return true;
+        }
         let slice = &mut buffer[..len];
         match self.file.read_exact_at(slice, offset) {
             Ok(()) => self.search.handle_slice(offset, slice),
@@ -259,6 +266,9 @@ const OPEN_MAX: usize = 16;
 const THREAD: &str = "blockjob-file";
 /// What the reader has; JSON nests no deeper here than there.
 const STACK: usize = 256 << 10;
+/// A line that is carried over to the next slice has room for twice of what there is of it, and is
+/// then text, and what an event keeps of that.
+const LINE_COST: usize = 4 * LINE_MAX;
 
 #[cfg(test)]
 mod tests {
