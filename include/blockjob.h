@@ -107,7 +107,14 @@
  * sentence for people; results are set on success and untouched on failure
  * (blockjob_monitor_execute() gives the reply also with -EREMOTEIO). Besides what is listed, NULL
  * for a handle, text or place for a result that must be there is -EINVAL, and so is empty text. A
- * fault of the library itself is -ENOTRECOVERABLE. A function that returns a pointer returns NULL.
+ * function that returns a pointer returns NULL.
+ *
+ * Faults. A fault of the library itself ends neither the process nor a wait in silence. A line on
+ * standard error says where it was; please report it. The call that meets it returns
+ * -ENOTRECOVERABLE, and all else goes on. One of "blockjob-read" closes all monitors, as the log
+ * and CLOSED say, and their jobs are LOST; that can be taken, and then the listener is as after
+ * blockjob_listener_stop(). One where callbacks run or events are given out stops the listener, for
+ * what was in hand is not told again; the log's last line says so.
  *
  * Bounds. A call that asks the listener for something and does not wait (a timeout of 0) may be
  * made faster than the listener takes it: while 16384 such requests, or 67108864 bytes of them,

@@ -10,8 +10,8 @@ set -euo pipefail
 export LC_ALL=C
 cd "$(dirname "$0")/.."
 
-stages=(build format lint shell header rust wrong fuzz c valgrind asan tsan shuttle examples speed
-        qemu hostile soak install)
+stages=(build format lint shell header rust wrong fuzz c valgrind panics asan tsan shuttle examples
+        speed qemu hostile soak install)
 # A stage that takes longer than this many seconds hangs.
 limit=1200
 target=${CARGO_TARGET_DIR:-target}
@@ -91,6 +91,11 @@ stage_valgrind() {
     for fault in late kept; do
         check "the planted fault '$fault' is reported" fails_with 99 "${valgrind[@]}" "$planted" $fault
     done
+}
+
+# A copy of the library with faults of its own, and what a program sees of them.
+stage_panics() {
+    scripts/check-panics.sh
 }
 
 # The quick form of each; `make check-asan`, `check-tsan` and `check-shuttle` run all of it.

@@ -1,6 +1,7 @@
 //! The only ways in: `guard` around every function, and the readers of its arguments.
 
 use std::{
+    any::Any,
     ffi::{CStr, c_char, c_int},
     panic::{AssertUnwindSafe, catch_unwind},
     ptr,
@@ -20,16 +21,26 @@ pub trait Returned {
 }
 
 /// Runs a function's body: an error becomes what the function returns and the thread's last error;
-/// so does a panic, for nothing of Rust unwinds into C.
+/// so does a panic, for nothing of Rust unwinds into C. std has said where it was, on standard
+/// error.
 pub fn guard<R: Returned>(body: impl FnOnce() -> Result<R, Error>) -> R {
-    let result = catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|_| {
-        let text = "a fault inside libblockjob; please report it with what is on standard error";
-        Err(Error::new(Code::Internal, text))
-    });
+    let result = catch_unwind(AssertUnwindSafe(body));
+    let result = result.unwrap_or_else(|fault| Err(error_of(&*fault)));
     result.unwrap_or_else(|error| {
         error::set(&error);
         R::failed(&error)
     })
+}
+
+/// Once for all functions, for it is cold.
+#[inline(never)]
+fn error_of(fault: &(dyn Any + Send)) -> Error {
+    let what = fault.downcast_ref::<&str>().copied();
+    let what = what.or_else(|| fault.downcast_ref().map(String::as_str)).unwrap_or_default();
+    let text = format!(
+        "a fault inside libblockjob; please report it with what is on standard error: {what}"
+    );
+    Error::new(Code::Internal, text)
 }
 
 /// What C holds a pointer to.

@@ -226,7 +226,7 @@ impl Inner {
         }
     }
 
-    fn can_hear(&self) -> bool {
+    pub(super) fn can_hear(&self) -> bool {
         !self.stopped && !self.deaf
     }
 

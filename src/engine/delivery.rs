@@ -6,16 +6,16 @@
 
 use std::{
     os::fd::RawFd,
-    panic::{AssertUnwindSafe, catch_unwind},
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use super::{
-    lock::Mutex, pull::Taken, queue::Next, report::Report, shared::Shared, thread,
-    thread::JoinHandle,
+    clock::Clock, lock::Mutex, log::Line, pull::Taken, queue::Next, report::Report, shared::Shared,
+    thread, thread::JoinHandle,
 };
-use crate::model::{Code, Error, Kind, Stat};
+use crate::model::{Code, Error, Kind, Level, Stat};
 
 /// Who takes events from the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -87,10 +87,8 @@ impl Delivery {
         if inner.mode == Mode::Thread && inner.thread.is_none() {
             let shared = Arc::clone(shared);
             let call = thread::spawn("blockjob-call", CALLER_STACK, move || {
-                // A fault of our own, never the program's: its callbacks cannot unwind into this.
-                if catch_unwind(AssertUnwindSafe(|| run(&shared))).is_err() {
-                    shared.stop();
-                }
+                // Nobody is left to hear of a fault but by the stop.
+                let _ = catch_unwind(AssertUnwindSafe(|| or_fail(&shared, || run(&shared))));
             })?;
             inner.thread = Some(call);
         }
@@ -122,6 +120,15 @@ impl Delivery {
     }
 }
 
+/// Delivers. A fault in it, which is our own, since the program's callbacks cannot unwind into
+/// this, stops the listener; whoever has called hears of it.
+fn or_fail<R>(shared: &Shared, delivers: impl FnOnce() -> R) -> R {
+    catch_unwind(AssertUnwindSafe(delivers)).unwrap_or_else(|fault| {
+        shared.fail();
+        resume_unwind(fault)
+    })
+}
+
 /// Runs until the listener is stopped.
 fn run(shared: &Shared) {
     let mut some = Vec::new();
@@ -137,16 +144,18 @@ pub fn dispatch(shared: &Shared) -> Result<usize, Error> {
     shared.delivery.check(&[Mode::Loop])?;
     let _waiting = shared.life.wait();
     let _attendance = shared.queue.attend()?;
-    let (mut some, mut count) = (Vec::new(), 0);
-    while count < DISPATCH_MAX {
-        // Each is one event, or brings along those that somebody had missed.
-        shared.queue.try_pop_some(&mut some, DISPATCH_MAX - count);
-        if some.is_empty() {
-            break;
+    Ok(or_fail(shared, || {
+        let (mut some, mut count) = (Vec::new(), 0);
+        while count < DISPATCH_MAX {
+            // Each is one event, or brings along those that somebody had missed.
+            shared.queue.try_pop_some(&mut some, DISPATCH_MAX - count);
+            if some.is_empty() {
+                break;
+            }
+            count += some.drain(..).map(|next| deliver(shared, next)).sum::<usize>();
         }
-        count += some.drain(..).map(|next| deliver(shared, next)).sum::<usize>();
-    }
-    Ok(count)
+        count
+    }))
 }
 
 /// The next event that somebody has subscribed to; waits for it for at most this long.
@@ -159,7 +168,7 @@ pub fn next_event(shared: &Shared, timeout: Option<Duration>) -> Result<Arc<Repo
     loop {
         let limit = end.map(|end| end.saturating_duration_since(Instant::now()));
         let Some(next) = shared.queue.pop(limit)? else { break };
-        if let Some(report) = give_out(shared, next) {
+        if let Some(report) = or_fail(shared, || give_out(shared, next)) {
             return Ok(report);
         }
     }
@@ -168,17 +177,38 @@ pub fn next_event(shared: &Shared, timeout: Option<Duration>) -> Result<Arc<Repo
 }
 
 /// Runs the callbacks for what is next, on this thread. Returns for how many events.
-pub fn deliver(shared: &Shared, next: Next) -> usize {
+pub fn deliver(shared: &Shared, mut next: Next) -> usize {
+    catch_unwind(AssertUnwindSafe(|| tell(shared, &mut next))).unwrap_or_else(|fault| {
+        say_fault(shared, &next);
+        resume_unwind(fault)
+    })
+}
+
+/// The last line of the log; behind it the listener is stopped.
+fn say_fault(shared: &Shared, next: &Next) {
+    let monitor = match next {
+        Next::Report(report) => &report.monitor,
+        Next::Log(line) => &line.monitor,
+        Next::Late => return,
+    };
+    let text = "a fault inside libblockjob has stopped the delivery of events; please report it \
+                with what is on standard error";
+    let line = Line::new(monitor, Level::Error, text, Clock::start().now().wall);
+    // It may be the log that has the fault.
+    let _ = catch_unwind(AssertUnwindSafe(|| shared.log.deliver(&line)));
+}
+
+fn tell(shared: &Shared, next: &mut Next) -> usize {
     match next {
         Next::Report(report) if report.reply.is_some() => {
             // It may have been taken from the queue before the stop.
-            if shared.mailbox.check().is_ok() {
-                shared.roster.replies.deliver(&report);
+            if !shared.roster.is_stopped() {
+                shared.roster.replies.deliver(report);
             }
             1
         }
         Next::Log(line) => {
-            shared.log.deliver(&line);
+            shared.log.deliver(line);
             1
         }
         Next::Late => {
@@ -189,10 +219,10 @@ pub fn deliver(shared: &Shared, next: Next) -> usize {
             }
             usize::from(told)
         }
-        Next::Report(mut report) => {
-            taken(&report);
-            let count = shared.roster.deliver(&mut report);
-            finish(shared, &report);
+        Next::Report(report) => {
+            taken(report);
+            let count = shared.roster.deliver(report);
+            finish(shared, report);
             count
         }
     }

@@ -139,6 +139,12 @@ impl Log {
         self.over.notify_all();
     }
 
+    /// A fault of ours has broken the sink's turn off: nobody waits for its end any more.
+    pub fn break_off(&self) {
+        self.inner.lock().running = None;
+        self.over.notify_all();
+    }
+
     /// No line is handed over any more.
     pub fn stop(&self) {
         self.inner.lock().stopped = true;

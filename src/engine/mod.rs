@@ -59,6 +59,7 @@ mod report;
 mod roster;
 mod setting;
 mod shared;
+mod shelf;
 mod slot;
 mod socket;
 mod statistics;

@@ -19,8 +19,9 @@ use super::{
     mailbox::stopped,
     monitor::Monitor,
     report::Report,
+    shelf::{NOWHERE, Shelf},
 };
-use crate::model::{Error, Event, Kind, MonitorId, Stat, Word};
+use crate::model::{Error, Event, Kind, MonitorId, Stat};
 
 #[derive(Debug, Default)]
 pub struct Queue {
@@ -44,6 +45,8 @@ struct Inner {
     log: log::Lines,
     logged: bool,
     stopped: bool,
+    /// Nothing more comes: when what is there was taken, it is as if stopped.
+    ended: bool,
     bell: Bell,
 }
 
@@ -70,12 +73,6 @@ struct Line {
     replies: Shelf,
     overflow: Option<Overflow>,
     next_place: u64,
-}
-
-#[derive(Debug, Default)]
-struct Shelf {
-    reports: VecDeque<(u64, Arc<Report>)>,
-    bytes: usize,
 }
 
 /// Stands where the first dropped report stood.
@@ -152,7 +149,7 @@ impl Queue {
     /// was stopped.
     pub fn pop(&self, limit: Option<Duration>) -> Result<Option<Next>, Error> {
         let mut inner = self.wait(limit);
-        if inner.stopped { Err(stopped()) } else { Ok(inner.take_next()) }
+        if inner.is_over() { Err(stopped()) } else { Ok(inner.take_next()) }
     }
 
     /// What is next, if there is something.
@@ -164,7 +161,7 @@ impl Queue {
     /// there is something. Fails when the listener was stopped.
     pub fn pop_some(&self, into: &mut Vec<Next>) -> Result<(), Error> {
         let mut inner = self.wait(None);
-        if inner.stopped {
+        if inner.is_over() {
             return Err(stopped());
         }
         inner.take_some(into, SOME);
@@ -179,7 +176,7 @@ impl Queue {
     /// Somebody begins to deliver. There is one at a time.
     pub fn attend(&self) -> Result<Attendance<'_>, Error> {
         let mut inner = self.inner.lock();
-        if inner.stopped {
+        if inner.is_over() {
             inner.bell.toll();
             return Err(stopped());
         }
@@ -191,7 +188,7 @@ impl Queue {
     pub fn hang_bell(&self) -> Result<RawFd, Error> {
         let mut inner = self.inner.lock();
         let fd = inner.bell.hang()?;
-        if inner.stopped {
+        if inner.is_over() {
             inner.bell.toll();
         } else if inner.has_something() {
             inner.bell.ring();
@@ -213,10 +210,17 @@ impl Queue {
         drop((lines, put_back, log));
     }
 
-    /// Until something is there or the listener was stopped. One waits at a time.
+    /// The reader has failed: what is there can be taken, and then nobody waits for more.
+    pub fn end(&self) {
+        let mut inner = self.inner.lock();
+        inner.ended = true;
+        self.announce(inner);
+    }
+
+    /// Until something is there or nothing can come. One waits at a time.
     fn wait(&self, limit: Option<Duration>) -> MutexGuard<'_, Inner> {
         let idle = |inner: &mut Inner| {
-            inner.awaited = !inner.stopped && !inner.has_something();
+            inner.awaited = !inner.is_over() && !inner.has_something();
             inner.awaited
         };
         let mut inner = self.filled.wait_while_for(self.inner.lock(), idle, limit);
@@ -238,7 +242,7 @@ impl Queue {
 impl Drop for Attendance<'_> {
     fn drop(&mut self) {
         let mut inner = self.0.inner.lock();
-        let is_left = inner.has_something();
+        let is_left = inner.has_something() || inner.is_over();
         inner.bell.end(is_left);
     }
 }
@@ -246,6 +250,10 @@ impl Drop for Attendance<'_> {
 impl Inner {
     fn has_something(&self) -> bool {
         self.late || self.put_back.is_some() || !self.turns.is_empty() || !self.log.is_empty()
+    }
+
+    fn is_over(&self) -> bool {
+        self.stopped || self.ended && !self.has_something()
     }
 
     /// Who is late comes alone: what follows is to be told behind all that was missed.
@@ -361,38 +369,6 @@ impl Line {
     }
 }
 
-impl Shelf {
-    fn push(&mut self, place: u64, report: Arc<Report>) {
-        self.bytes += report.event.weight();
-        self.reports.push_back((place, report));
-    }
-
-    fn pop(&mut self) -> Option<(u64, Arc<Report>)> {
-        let taken = self.reports.pop_front();
-        self.bytes -= taken.as_ref().map_or(0, |(_, report)| report.event.weight());
-        taken
-    }
-
-    /// Takes out the report that a newer one of its kind and job replaces.
-    fn remove_like(&mut self, newer: &Report) {
-        let alike = |event: &Event| {
-            event.kind == newer.event.kind && event.get(Word::JobId) == newer.event.get(Word::JobId)
-        };
-        if let Some(at) = self.reports.iter().position(|(_, report)| alike(&report.event)) {
-            self.bytes -= self.reports[at].1.event.weight();
-            self.reports.remove(at);
-        }
-    }
-
-    fn place(&self) -> u64 {
-        self.reports.front().map_or(NOWHERE, |(place, _)| *place)
-    }
-
-    fn is_over(&self, count: usize, bytes: usize) -> bool {
-        self.reports.len() > count || (self.bytes > bytes && self.reports.len() > 1)
-    }
-}
-
 impl Overflow {
     fn report(self) -> Arc<Report> {
         let mut event = Event::new(Kind::Overflow, "OVERFLOW", self.first.event.timestamp, 0);
@@ -404,8 +380,6 @@ impl Overflow {
 
 /// What is taken at once, and so is before whatever comes meanwhile, of whichever monitor.
 const SOME: usize = 8;
-/// Behind every place.
-const NOWHERE: u64 = u64::MAX;
 /// Status changes and errors of jobs that may wait for a program; about a quarter megabyte.
 const DROPPABLE_MAX: usize = 1024;
 const DROPPABLE_BYTES_MAX: usize = 16 << 20;

@@ -12,7 +12,10 @@ use proptest::{
 };
 
 use super::*;
-use crate::engine::{report::Content, shared::Shared};
+use crate::{
+    engine::{report::Content, shared::Shared},
+    model::Word,
+};
 
 /// What happens to the line.
 #[derive(Debug, Clone)]

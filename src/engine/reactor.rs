@@ -29,7 +29,7 @@ use super::{
     ticket::Ticket,
 };
 use crate::{
-    model::{ByMonitor, Error, Event, Kind, Level, MonitorId, Now, Stat, Word},
+    model::{ByMonitor, Error, Event, Kind, Level, MonitorId, Now, Stat, State, Word},
     qmp::{act::Act, hub::Hub},
 };
 
@@ -324,13 +324,25 @@ impl Reactor {
         None
     }
 
-    /// After a fault of our own: every monitor is told to be closed, nobody waits for ever.
+    /// After a fault of our own: every monitor is closed, and nobody waits for ever.
     fn give_up(&mut self) {
-        let reason = "a fault inside libblockjob stopped its reader; please report it";
+        let reason = "a fault inside libblockjob stopped its reader; please report it with what is \
+                      on standard error";
         let now = self.clock.now();
+        for id in self.slots.keys().copied().collect::<Vec<_>>() {
+            // As a rule only one of them is faulty. What that had to tell is not told then.
+            let _ = catch_unwind(AssertUnwindSafe(|| {
+                if let Some(slot) = self.slots.get(&id) {
+                    self.shared.say(&slot.monitor, Level::Error, reason, now.wall);
+                }
+                self.hub.close(id, reason, now);
+                self.carry_out();
+            }));
+        }
         let slots = std::mem::take(&mut self.slots);
         let closed = slots.into_values().map(|slot| {
-            self.shared.say(&slot.monitor, Level::Error, reason, now.wall);
+            slot.monitor.stands(State::Closed, None);
+            slot.monitor.end();
             let mut event = Event::new(Kind::Closed, "CLOSED", Some(now.wall), 0);
             event.set(Word::Reason, reason);
             Report::new(slot.monitor, event, self.tick)
@@ -338,6 +350,7 @@ impl Reactor {
         self.shared.queue.push(closed);
         self.shared.mailbox.stop();
         self.shared.roster.go_deaf();
+        self.shared.queue.end();
     }
 }
 

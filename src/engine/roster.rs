@@ -139,7 +139,7 @@ impl Roster {
     ) -> Result<(i64, bool), Error> {
         let mut inner = self.inner.lock();
         let open = monitor.map_or(Ok(()), Monitor::check_open);
-        if let Err(error) = if inner.stopped { Err(stopped()) } else { open } {
+        if let Err(error) = if inner.can_hear() { open } else { Err(stopped()) } {
             drop(inner);
             drop(callback);
             return Err(error);
@@ -252,6 +252,19 @@ impl Roster {
         let mut inner = self.inner.lock();
         inner.stopped = true;
         inner.wake_watchers();
+    }
+
+    pub fn is_stopped(&self) -> bool {
+        self.inner.lock().stopped
+    }
+
+    /// The turn of the callback that ran was broken off by a fault of ours, after which this was
+    /// stopped: whoever waits for its end does so no more.
+    pub fn break_off(&self) {
+        let running = self.inner.lock().running;
+        if let Some(running) = running {
+            drop(self.finish(running.id));
+        }
     }
 
     /// Frees all that is left. Only when nobody is being called any more.

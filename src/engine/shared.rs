@@ -47,6 +47,14 @@ impl Shared {
         self.queue.stop();
     }
 
+    /// Delivery has failed by a fault of our own, on this thread. What it had in hand may be lost,
+    /// so that nothing could be promised of what follows: the listener is stopped.
+    pub fn fail(&self) {
+        self.stop();
+        self.roster.break_off();
+        self.log.break_off();
+    }
+
     /// A monitor whose events will be delivered.
     pub fn new_monitor(self: &Arc<Self>, address: &str) -> Result<Arc<Monitor>, Error> {
         self.mailbox.check()?;
