@@ -280,7 +280,10 @@ static void listen_anew(void *argument)
     recorder_destroy(recorder);
 }
 
-/* Several times, because what the parent's threads were at when it forked is a matter of chance. */
+/*
+ * Several times, because what the parent's threads were at when it forked is a matter of chance: a
+ * flood keeps all of them busy.
+ */
 static void the_child_may_have_its_own(void **state)
 {
     enum { CHILDREN = 60 };
@@ -290,12 +293,16 @@ static void the_child_may_have_its_own(void **state)
     for (int i = 0; i < CHILDREN; i++) {
         then_negotiate(qemu);
         say_completed(qemu, "for-the-child");
+        for (int j = 0; j < 100; j++) {
+            say_status(world->qemu, "busy", j % 2 == 0 ? "running" : "paused");
+        }
         child_run(listen_anew, qemu);
         script_done(qemu);
     }
     say_completed(world->qemu, "for-the-parent");
-    assert_text(blockjob_event_get_job_id(recorder_next(world->recorder)), "for-the-parent");
-    assert_int_equal(recorder_count(world->recorder), 2); /* with CONNECTED */
+    assert_text(blockjob_event_get_job_id(
+                    recorder_next_of(world->recorder, BLOCKJOB_EVENT_COMPLETED)),
+                "for-the-parent");
     scripted_monitor_destroy(qemu);
 }
 

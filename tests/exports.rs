@@ -58,6 +58,19 @@ fn each_function_is_called_by_a_c_test() {
     println!("{} functions, each is called", functions.len());
 }
 
+/// Whoever adds one says what it gives for a handle of before the fork.
+#[test]
+fn each_function_of_a_handle_is_called_in_a_forked_child() {
+    let called = functions_called(&read("c-tests/test_each_call_in_a_forked_child_is_refused.c"));
+    let called: BTreeSet<String> = called.into_iter().collect();
+    let map: BTreeSet<String> = versions_of_map(&read("blockjob.map")).into_keys().collect();
+    let missing: Vec<_> = map.difference(&called).filter(|name| *name != MAKES).collect();
+    assert!(missing.is_empty(), "no child of that test calls {missing:?}");
+}
+
+/// It takes no handle: the child may have its own.
+const MAKES: &str = "blockjob_listener_new";
+
 #[test]
 fn a_call_is_told_from_a_mention() {
     let source = "/* blockjob_in_comment(\"); */ f('\"', blockjob_one(a, blockjob_two ()), \
