@@ -53,13 +53,20 @@ static void in_free(void *opaque)
     }
 }
 
-/* A program that cleans up in an exit handler may have threads that are still inside. */
+/*
+ * A program that cleans up in an exit handler may have threads that are still inside. Where a
+ * callback or free function has called exit(), it is this thread, and nothing is waited for.
+ */
 static void in_exit_handler(void)
 {
-    if (scene->place != EXIT_HANDLER) {
+    if (scene->place == MAIN || scene->place == ANOTHER_THREAD) {
         return;
     }
     child_check(blockjob_listener_stop(scene->listener) == 0);
+    if (scene->place != EXIT_HANDLER) {
+        child_check(blockjob_listener_free(scene->listener) == -EDEADLK);
+        return;
+    }
     child_check(blockjob_listener_free(scene->listener) == 0);
     blockjob_job_free(scene->job);
     blockjob_monitor_unref(scene->monitor);
