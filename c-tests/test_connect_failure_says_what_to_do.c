@@ -115,14 +115,30 @@ static void another_protocol_that_hangs_up(void **state)
     assert_fails(world, -EPROTO, "SSH-2.0");
 }
 
+/*
+ * The world's monitor, but at a peer that says nothing more. What it has said is there from the
+ * beginning, so that it is heard before a short time is over, however busy the machine is.
+ */
+static int at_peer_that_has_said(struct world *world, const char *text)
+{
+    char address[32];
+    int pair[2];
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    assert_true(write(pair[0], text, strlen(text)) == (ssize_t)strlen(text));
+    blockjob_monitor_unref(world->monitor);
+    snprintf(address, sizeof address, "fd:%d", pair[1]);
+    assert_result(blockjob_monitor_new(world->listener, address, &world->monitor), 0);
+    assert_result(blockjob_monitor_set_connect_timeout(world->monitor, 300), 0);
+    return pair[0];
+}
+
 static void another_protocol_that_waits(void **state)
 {
-    struct world *world = *state;
+    int peer = at_peer_that_has_said(*state, BANNER);
 
-    assert_result(blockjob_monitor_set_connect_timeout(world->monitor, 300), 0);
-    then_accept(world->qemu);
-    then_send(world->qemu, BANNER);
-    assert_fails(world, -EPROTO, "SSH-2.0");
+    assert_fails(*state, -EPROTO, "SSH-2.0");
+    close(peer);
 }
 
 /* JSON, but no greeting; and what a peer writes must not reach a terminal as it is. */
@@ -150,13 +166,13 @@ static void silence(void **state)
 
 static void silence_after_the_greeting(void **state)
 {
-    struct world *world = *state;
+    int peer = at_peer_that_has_said(*state, scripted_greeting);
+    char heard[256] = "";
 
-    assert_result(blockjob_monitor_set_connect_timeout(world->monitor, 300), 0);
-    then_accept(world->qemu);
-    then_greet(world->qemu);
-    then_expect(world->qemu, "qmp_capabilities");
-    assert_fails(world, -ETIMEDOUT, "qmp_capabilities");
+    assert_fails(*state, -ETIMEDOUT, "qmp_capabilities");
+    assert_true(read(peer, heard, sizeof heard - 1) > 0);
+    assert_non_null(strstr(heard, "qmp_capabilities"));
+    close(peer);
 }
 
 static void nobody_accepts(void **state)

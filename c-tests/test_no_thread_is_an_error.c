@@ -129,18 +129,24 @@ static void a_host_that_cannot_be_looked_up_is_no_connection(void **state)
     blockjob_monitor_unref(monitor);
 }
 
-/* Who holds the monitor is not found out then: it is silent. */
+/*
+ * Who holds the monitor is not found out then: it is silent. The one that works afterwards is
+ * another, which has more time for it.
+ */
 static void a_silent_monitor_is_not_said_to_be_busy(void **state)
 {
     struct world *world = *state;
+    blockjob_monitor *later;
 
     assert_result(blockjob_monitor_set_connect_timeout(world->monitor, 200), 0);
     then_accept(world->qemu);
+    then_expect_hang_up(world->qemu);
     atomic_store(&none_left, true);
     assert_result(blockjob_monitor_connect(world->monitor, -1), -ETIMEDOUT);
     atomic_store(&none_left, false);
     assert_int_equal(atomic_exchange(&refused, 0), 1);
-    connect_to(world->monitor, world->qemu);
+    later = connected_monitor(world->listener, world->qemu);
+    blockjob_monitor_unref(later);
 }
 
 /* The job is lost, as without a journal; the log says why it was not read. */
