@@ -7,6 +7,7 @@
  */
 #include "harness.h"
 #include "log_keeper.h"
+#include "places.h"
 #include "watched.h"
 
 #include <dlfcn.h>
@@ -114,7 +115,7 @@ static bool has_ended(const char *name)
 static void none_of_these_threads_takes_signals(void **state)
 {
     static const char *const names[] = {
-        "blockjob-read", "blockjob-call", "blockjob-file", "blockjob-name"
+        "blockjob-read", "blockjob-call", "blockjob-file", "blockjob-name", "blockjob-busy"
     };
 
     (void)state;
@@ -278,6 +279,25 @@ static void of_whoever_calls(void **state)
     free(stack.bottom);
 }
 
+/* A client is served and the library waits behind it, so that it is found out who that is. */
+static void wait_behind_another(struct world *world)
+{
+    struct scripted_monitor *qemu = scripted_monitor_new();
+    int other = dial(scripted_monitor_address(qemu));
+    blockjob_monitor *monitor = NULL;
+
+    then_accept(qemu);
+    script_done(qemu);
+    assert_result(blockjob_monitor_new(world->listener, scripted_monitor_address(qemu), &monitor),
+                  0);
+    stay_down(monitor);
+    assert_result(blockjob_monitor_set_connect_timeout(monitor, 1), 0);
+    assert_result(blockjob_monitor_connect(monitor, -1), -EBUSY);
+    blockjob_monitor_unref(monitor);
+    close(other);
+    scripted_monitor_destroy(qemu);
+}
+
 static void of_the_librarys_threads(void **state)
 {
     struct world *world;
@@ -311,6 +331,7 @@ static void of_the_librarys_threads(void **state)
     assert_result(blockjob_monitor_new(world->listener, "tcp:localhost:1", &named), 0);
     stay_down(named);
     assert_result(blockjob_monitor_connect(named, -1), -ECONNREFUSED);
+    wait_behind_another(world);
     pass_fence(world, world->qemu);
     blockjob_monitor_unref(named);
     end_listener(world);
@@ -322,6 +343,7 @@ static void of_the_librarys_threads(void **state)
     assert_half_is_left("blockjob-read");
     assert_half_is_left("blockjob-call");
     assert_half_is_left("blockjob-file");
+    assert_half_is_left("blockjob-busy");
     wait_until(has_ended("blockjob-name")); /* nobody waits for this one */
     assert_half_is_left("blockjob-name");
 }
