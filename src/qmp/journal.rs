@@ -59,9 +59,9 @@ pub struct Findings {
     /// If the first one is a creation later than `since`, nothing of the job stands behind `since`
     /// but this: a job that is known to have lived before is another one, and died with its QEMU.
     pub jobs: Vec<(u64, Vec<Event>)>,
-    /// The jobs of which it has neither a beginning nor anything as old as their `since`: it may have
-    /// been cut off since, and then what it has of the id may be another job's, and so may be what
-    /// it has not.
+    /// The jobs of which it has neither a beginning nor anything as old as their `since`: its own
+    /// beginning may be gone, and then what it has of the id may be another job's, and more may
+    /// have happened than it has.
     pub cut_off: BTreeSet<u64>,
     /// The events of the jobs with the prefix, job by job.
     pub others: Vec<Event>,
