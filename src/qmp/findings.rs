@@ -61,8 +61,12 @@ impl Jobs {
         let complete = findings.problem.is_none();
         // Jobs that nobody remembers are still to be looked for behind the former one.
         let moves = reading.forgotten != Inquiry::Wanted;
-        for (number, events) in findings.jobs {
+        let shared = shared_ends(&findings);
+        for (number, mut events) in findings.jobs {
             let covered = !findings.cut_off.contains(&number);
+            if shared.contains(&number) {
+                events.clear();
+            }
             self.handle_found(number, events, complete, covered);
         }
         self.handle_forgotten(findings.others);
@@ -316,6 +320,25 @@ impl Jobs {
             self.remove_number(number);
         }
     }
+}
+
+/// The jobs that are cut off, and whose end a younger one of their id has as well: it is that one's.
+fn shared_ends(findings: &Findings) -> BTreeSet<u64> {
+    let ends = |events: &[Event]| events.iter().find(|it| it.kind.is_final()).and_then(digest_of);
+    let mut owners = BTreeMap::new();
+    for (number, events) in &findings.jobs {
+        if let Some(end) = ends(events) {
+            owners
+                .entry(end)
+                .and_modify(|owner: &mut u64| *owner = *number.max(owner))
+                .or_insert(*number);
+        }
+    }
+    let is_shared = |(number, events): &&(u64, Vec<Event>)| {
+        findings.cut_off.contains(number)
+            && ends(events).is_some_and(|end| owners.get(&end) != Some(number))
+    };
+    findings.jobs.iter().filter(is_shared).map(|(number, _)| *number).collect()
 }
 
 /// An answer to this is one of it.

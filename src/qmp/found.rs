@@ -56,7 +56,9 @@ impl Found {
     pub fn later(&self, job: &Job, listed: Option<Timestamp>) -> Job {
         let heir = self.heir.as_ref().and_then(|heir| heir.timestamp);
         let mut later = job.later();
-        later.last_heard = heir.or(listed).or(later.last_heard);
+        // It has another end than this one's.
+        let ended = self.end().and_then(|end| end.timestamp).map(Timestamp::next);
+        later.last_heard = heir.or(listed).or(later.last_heard).max(ended);
         later.only_listed = heir.is_none() && listed.is_some();
         if self.was_outdated {
             later.part(true);

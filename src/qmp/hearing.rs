@@ -50,7 +50,7 @@ impl Jobs {
             return self.handle_null(id, at);
         }
         if event.status != Status::Concluded {
-            self.renew(id, event.status, false);
+            self.renew(id, event.status, event.timestamp, false);
         }
         let Some(number) = self.heard(id, &event, sure).filter(|_| known) else {
             self.told.push(Told::Dropped(1));
@@ -109,10 +109,13 @@ impl Jobs {
     }
 
     /// What is heard is another job's than the one that is known: that one is over.
-    fn renew(&mut self, id: &str, status: Status, ends: bool) {
+    fn renew(&mut self, id: &str, status: Status, at: Option<Timestamp>, ends: bool) {
         let Some(number) = self.current.get(id).copied() else { return };
         if self.all[&number].is_over_before(status, ends, self.version) {
             self.release(number);
+            if let Some(job) = self.all.get_mut(&number) {
+                job.over_by = job.over_by.or(at.map(Timestamp::previous));
+            }
             self.supersede(id);
         }
     }
@@ -187,7 +190,7 @@ impl Jobs {
             }
         }
         // Behind it a job has concluded.
-        self.renew(id, Status::Aborting, true);
+        self.renew(id, Status::Aborting, event.timestamp, true);
         // QEMU tells an end once: this is another's, whose beginning was not heard.
         let known = self.current.get(id).copied();
         if let Some(number) = known.filter(|number| self.all[number].held.is_some()) {

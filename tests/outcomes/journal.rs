@@ -38,6 +38,15 @@ pub fn found(job: u64, lines: &[String]) -> Findings {
     Findings { jobs: vec![(job, lines.iter().map(event).collect())], ..Findings::default() }
 }
 
+#[test]
+fn what_the_journal_has_behind_the_next_job_is_not_the_former_ones() {
+    let mut world = journaled();
+    world.status("drive0", "created running aborting");
+    world.status("drive0", "waiting");
+    let wanted = world.requests.pop().unwrap().wanted.remove(0);
+    assert_eq!((wanted.job, wanted.until), (1, wanted.since));
+}
+
 /// What was there before nobody knows.
 #[test]
 fn a_journal_whose_beginning_is_gone_clears_no_doubt() {

@@ -384,7 +384,9 @@ impl Oracle {
             let by_us = matches!(truth.starter, truth::Origin::Client(..));
             // By a name that others use too: nobody can say who was refused.
             let refused = !truth.ran && (by_us || self.shared.contains(&place));
-            if !lives && !refused && !self.life.told.contains_key(&(index, *key)) {
+            // QEMU would have kept it, so what it has by the id is taken to be that.
+            let robbed = by_us && truth.dismissed == Some(truth::Dismissed::ByForeign);
+            if !lives && !refused && !robbed && !self.life.told.contains_key(&(index, *key)) {
                 *open.entry(&truth.id).or_default() += 1;
             }
         }
