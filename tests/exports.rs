@@ -12,9 +12,9 @@ use std::process::Command;
 
 /// The most that the stripped library may take on disk, in bytes: it must not creep. 700,000 is the
 /// goal.
-const SIZE_MAX: u64 = 1_180_000;
+const SIZE_MAX: u64 = 1_190_000;
 /// The same of a Rust before 1.90, such as Debian 13's: its std takes more.
-const SIZE_MAX_OLDER: u64 = 1_260_000;
+const SIZE_MAX_OLDER: u64 = 1_270_000;
 const OLDER: u32 = 90;
 
 #[test]

@@ -4,7 +4,7 @@
 //! A NUL ends a line as a newline does. No message has one, and a file that was truncated under a
 //! QEMU which does not append begins with a hole that reads as NULs, right before a whole line.
 
-use memchr::{memchr2, memrchr2};
+use memchr::memchr2_iter;
 
 /// Cuts slices that follow each other.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ impl Forward {
     /// Takes the next slice and gives out each line that it ends, with its offset.
     pub fn cut(&mut self, slice: &[u8], mut each: impl FnMut(u64, &[u8])) {
         let mut begin = 0;
-        while let Some(length) = memchr2(b'\n', 0, &slice[begin..]) {
+        while let Some(length) = separators(&slice[begin..]).next() {
             let end = begin + length;
             self.carry.end(&slice[begin..end], Carry::append, |line| each(self.line, line));
             begin = end + 1 + hole(slice[end + 1..].chunks(HOLE));
@@ -78,7 +78,7 @@ impl Backward {
     pub fn cut(&mut self, slice: &[u8], mut each: impl FnMut(u64, &[u8])) {
         self.at -= slice.len() as u64;
         let mut end = slice.len();
-        while let Some(separator) = memrchr2(b'\n', 0, &slice[..end]) {
+        while let Some(separator) = separators(&slice[..end]).next_back() {
             let begin = separator + 1;
             let line = self.at + begin as u64;
             self.last_line.get_or_insert(line);
@@ -131,14 +131,19 @@ impl Carry {
 
 /// The first line in a slice that is whole, and not empty. `begins`: one does with the slice.
 pub fn first_line(slice: &[u8], begins: bool) -> Option<&[u8]> {
-    let mut begin = if begins { 0 } else { memchr2(b'\n', 0, slice)? + 1 };
+    let mut begin = if begins { 0 } else { separators(slice).next()? + 1 };
     loop {
-        let length = memchr2(b'\n', 0, &slice[begin..])?;
+        let length = separators(&slice[begin..]).next()?;
         if length > 0 {
             return Some(&slice[begin..begin + length]);
         }
         begin += 1 + hole(slice[begin + 1..].chunks(HOLE));
     }
+}
+
+/// Where lines end.
+fn separators(bytes: &[u8]) -> impl DoubleEndedIterator<Item = usize> {
+    memchr2_iter(b'\n', 0, bytes)
 }
 
 /// How many of these bytes, from the first on, are of a hole: but for some at its end, which are

@@ -55,18 +55,15 @@ impl Jobs {
         forgets || self.all.values().any(|job| job.waits_for_journal())
     }
 
-    pub fn handle_findings(&mut self, findings: Findings) {
+    pub fn handle_findings(&mut self, mut findings: Findings) {
         let Some(reading) = &mut self.reading else { return };
         reading.is_under_way = false;
         let complete = findings.problem.is_none();
         // Jobs that nobody remembers are still to be looked for behind the former one.
         let moves = reading.forgotten != Inquiry::Wanted;
-        let shared = shared_ends(&findings);
-        for (number, mut events) in findings.jobs {
+        settle_shared_ends(&mut findings.jobs, &findings.cut_off);
+        for (number, events) in findings.jobs {
             let covered = !findings.cut_off.contains(&number);
-            if shared.contains(&number) {
-                events.clear();
-            }
             self.handle_found(number, events, complete, covered);
         }
         self.handle_forgotten(findings.others);
@@ -322,23 +319,18 @@ impl Jobs {
     }
 }
 
-/// The jobs that are cut off, and whose end a younger one of their id has as well: it is that one's.
-fn shared_ends(findings: &Findings) -> BTreeSet<u64> {
-    let ends = |events: &[Event]| events.iter().find(|it| it.kind.is_final()).and_then(digest_of);
-    let mut owners = BTreeMap::new();
-    for (number, events) in &findings.jobs {
-        if let Some(end) = ends(events) {
-            owners
-                .entry(end)
-                .and_modify(|owner: &mut u64| *owner = *number.max(owner))
-                .or_insert(*number);
+/// An end that a job has which is cut off, and a younger one of its id as well, is that one's.
+fn settle_shared_ends(jobs: &mut [(u64, Vec<Event>)], cut_off: &BTreeSet<u64>) {
+    let end = |events: &[Event]| events.iter().find(|it| it.kind.is_final()).and_then(digest_of);
+    let with_end = |(number, events): &(u64, Vec<Event>)| Some((end(events)?, *number));
+    let mut ends: Vec<(u64, u64)> = jobs.iter().filter_map(with_end).collect();
+    ends.sort_unstable();
+    for (number, events) in jobs.iter_mut().filter(|(number, _)| cut_off.contains(number)) {
+        let Some(end) = end(events) else { continue };
+        if ends[ends.partition_point(|(other, _)| *other <= end) - 1].1 != *number {
+            events.clear();
         }
     }
-    let is_shared = |(number, events): &&(u64, Vec<Event>)| {
-        findings.cut_off.contains(number)
-            && ends(events).is_some_and(|end| owners.get(&end) != Some(number))
-    };
-    findings.jobs.iter().filter(is_shared).map(|(number, _)| *number).collect()
 }
 
 /// An answer to this is one of it.
