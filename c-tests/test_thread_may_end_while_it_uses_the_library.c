@@ -5,6 +5,7 @@
  * outside of a call, and of one that never called anything before.
  */
 #include "harness.h"
+#include "watched.h"
 
 /* What a thread gives back as it ends, and what it was told then. */
 struct estate {
@@ -129,6 +130,10 @@ static void ends(struct world *world, const char *job_id, void *(*thread)(void *
 
 static void a_thread_that_ends_may_give_back(void **state)
 {
+    /* That sanitizer's own destructor comes first, and it sees nothing of what follows. */
+    if (UNDER_THREAD_SANITIZER) {
+        skip();
+    }
     ends(*state, "first", ends_without_a_call, false);
     ends(*state, "second", ends_after_calls, false);
     ends(*state, "third", is_cancelled, true);

@@ -7,6 +7,7 @@ use super::{
 use crate::model::{Event, Loss, Status, Timestamp};
 
 /// What the journal holds of one job.
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Found {
     /// Its own, from the moment on at which it was last heard of.
     pub events: Vec<Event>,

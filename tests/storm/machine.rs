@@ -14,6 +14,7 @@ use crate::{
     },
 };
 
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Machine {
     pub kind: Kind,
     pub version: Version,

@@ -526,11 +526,10 @@ impl Oracle {
         let cancelled = self.life.cancelled.contains(&place) && !self.completing.contains(id);
         let due = match event.outcome {
             Outcome::Failed | Outcome::Cancelled => Pivot::No,
-            Outcome::Unknown => return Ok(()),
             Outcome::Succeeded if !may => Pivot::No,
             Outcome::Succeeded if completed && is_unique(id) => Pivot::Yes,
             Outcome::Succeeded if cancelled && is_unique(id) => Pivot::No,
-            Outcome::Succeeded => return Ok(()),
+            Outcome::Unknown | Outcome::Succeeded => return Ok(()),
         };
         if event.pivoted == due {
             Ok(())

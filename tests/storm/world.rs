@@ -630,7 +630,9 @@ impl World {
                 _ => Link::Dial,
             })
             .collect();
-        links.iter().for_each(|link| self.tally.count(format!("link {link:?}")));
+        for link in &links {
+            self.tally.count(format!("link {link:?}"));
+        }
         let keepalive = self.chance.one_in(2);
         let marker = self.chance.one_in(3);
         let settings = |index: usize| {
