@@ -94,8 +94,7 @@ impl Jobs {
     /// `complete`: all of the journal was read. `covered`: it goes back to where the job was last
     /// heard of.
     fn handle_found(&mut self, number: u64, events: Vec<Event>, complete: bool, covered: bool) {
-        let Some(mut found) = self.sort_out(number, events) else { return };
-        found.covered = covered;
+        let Some(found) = self.sort_out(number, events, covered) else { return };
         let job = &self.all[&number];
         let (held, end) = (job.held.as_deref(), found.end());
         let is_held = end.is_some() && held.and_then(digest_of) == end.and_then(digest_of);
@@ -113,7 +112,7 @@ impl Jobs {
     }
 
     /// What it says of the job; `None` if that no longer matters.
-    fn sort_out(&mut self, number: u64, events: Vec<Event>) -> Option<Found> {
+    fn sort_out(&mut self, number: u64, events: Vec<Event>, covered: bool) -> Option<Found> {
         let reading = self.reading.as_ref()?;
         let job = self.all.get_mut(&number)?;
         if !is_answered(job.inquiry) {
@@ -129,7 +128,7 @@ impl Jobs {
             Stage::Expected { .. } | Stage::Ended { .. } => return None,
         };
         let mut found = Found::new(job, events, &reading.said, self.listing_asked);
-        (found.missing, found.was_outdated) = (missing, was_outdated);
+        (found.missing, found.was_outdated, found.covered) = (missing, was_outdated, covered);
         found.begun =
             found.begins_here || !found.events.is_empty() && job.missed != self.connection;
         Some(found)
@@ -185,7 +184,7 @@ impl Jobs {
         }
         let later =
             is_another.then(|| found.later(job, asked.filter(|_| job.listed == connection)));
-        (job.held, job.doubt) = (None, !found.covered && !job.once);
+        (job.held, job.doubt) = (None, false);
         job.awaited &= !found.begins_here;
         let id = job.id.clone();
         let Found { events, missing, begun, covered, .. } = found;
@@ -253,7 +252,8 @@ impl Jobs {
         for mut event in events {
             if event.kind.is_final() {
                 let job = self.all.get_mut(&number).expect("it is there until its end");
-                event.origin = if job.doubt { Origin::Inferred } else { Origin::Recovered };
+                let sure = covered || job.once;
+                event.origin = if sure { Origin::Recovered } else { Origin::Inferred };
                 job.stage = Stage::Living;
                 if event.job_type == JobType::Unknown {
                     event.job_type = job.job_type;
@@ -321,6 +321,9 @@ impl Jobs {
 
 /// An end that a job has which is cut off, and a younger one of its id as well, is that one's.
 fn settle_shared_ends(jobs: &mut [(u64, Vec<Event>)], cut_off: &BTreeSet<u64>) {
+    if cut_off.is_empty() {
+        return;
+    }
     let end = |events: &[Event]| events.iter().find(|it| it.kind.is_final()).and_then(digest_of);
     let with_end = |(number, events): &(u64, Vec<Event>)| Some((end(events)?, *number));
     let mut ends: Vec<(u64, u64)> = jobs.iter().filter_map(with_end).collect();

@@ -55,15 +55,22 @@ impl Job {
         }
         // An old QEMU does not say when it has forgotten a job.
         let forgotten = self.status == Status::Null || !version.has_status();
-        let stages = status.stage().zip(self.status.stage());
-        let goes_back = !self.once && stages.is_some_and(|(heard, known)| heard < known);
-        self.held.is_some() && forgotten || goes_back
+        self.held.is_some() && forgotten || !self.once && self.is_beyond(status)
     }
 
     /// Is it a job of another type that ends?
     pub fn is_of_another(&self, end: &Event) -> bool {
-        let types = self.type_name().zip(end.text(Word::TypeName));
-        !self.once && types.is_some_and(|(known, heard)| known != heard)
+        !self.once && self.has_type_but(end.text(Word::TypeName))
+    }
+
+    /// It has another type than this, for certain.
+    fn has_type_but(&self, word: Option<&str>) -> bool {
+        self.type_name().zip(word).is_some_and(|(known, said)| known != said)
+    }
+
+    /// It is further on in its life than this, for certain.
+    fn is_beyond(&self, status: Status) -> bool {
+        status.stage().zip(self.status.stage()).is_some_and(|(said, known)| said < known)
     }
 
     /// Can what is listed not be this job? No job goes back from one stage of its life to another;
@@ -76,13 +83,11 @@ impl Job {
                 Outcome::Succeeded => failed,
                 Outcome::Failed | Outcome::Cancelled => !failed && version.lists_errors(),
             };
-        let types = self.type_name().zip(listed.type_name.as_deref());
         let kept = self.stays.zip(listed.auto_dismiss.map(|auto| !auto));
-        let stages = self.status.stage().zip(listed.status.stage());
-        let differs = types.is_some_and(|(known, listed)| known != listed)
+        let differs = self.has_type_but(listed.type_name.as_deref())
             || kept.is_some_and(|(known, listed)| known != listed);
-        let is_younger = stages.is_some_and(|(known, listed)| listed < known);
-        !self.once && (differs || ended_otherwise || self.awaited && is_younger)
+        let is_younger = self.awaited && self.is_beyond(listed.status);
+        !self.once && (differs || ended_otherwise || is_younger)
     }
 
     /// The incarnation that followed this one under the same id, unnoticed.
