@@ -291,7 +291,7 @@ static void wait_behind_another(struct world *world)
     assert_result(blockjob_monitor_new(world->listener, scripted_monitor_address(qemu), &monitor),
                   0);
     stay_down(monitor);
-    assert_result(blockjob_monitor_set_connect_timeout(monitor, 1), 0);
+    assert_result(blockjob_monitor_set_connect_timeout(monitor, 300), 0);
     assert_result(blockjob_monitor_connect(monitor, -1), -EBUSY);
     blockjob_monitor_unref(monitor);
     close(other);
