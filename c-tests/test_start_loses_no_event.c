@@ -108,6 +108,35 @@ static void that_is_not_answered_in_time(void **state)
     blockjob_job_free(job);
 }
 
+/* So does a late refusal: everybody is told that it was not started, and why. */
+static void that_is_refused_when_the_time_is_over(void **state)
+{
+    struct world *world = *state;
+    blockjob_job *job = handle_of(world, NULL, 0);
+    struct taker *taker = taker_new();
+    blockjob_event *event = NULL;
+
+    taker_add(taker, world->listener, NULL, NULL, 0);
+    then_expect(world->qemu, "\"block-stream\"");
+    assert_result(blockjob_job_start(job, "block-stream", arguments, 20), -ETIMEDOUT);
+    assert_result(blockjob_job_wait(job, 0, &event), -ETIMEDOUT);
+    then_answer(world->qemu, "{\"id\": $ID, \"error\": {\"class\": \"DeviceNotFound\", "
+                             "\"desc\": \"Cannot find device=d0\"}}\r\n");
+    assert_result(blockjob_job_wait(job, -1, &event), 0);
+    assert_int_equal(blockjob_event_get_kind(event), BLOCKJOB_EVENT_LOST);
+    assert_int_equal(blockjob_event_get_loss(event), BLOCKJOB_LOSS_NOT_STARTED);
+    assert_non_null(strstr(blockjob_event_get_reason(event), "it was not started: "));
+    assert_non_null(strstr(blockjob_event_get_reason(event), "Cannot find device=d0"));
+    assert_text(taker_next(taker).job_id, blockjob_job_get_id(job));
+    assert_result(blockjob_job_start(job, "block-stream", arguments, -1), -EALREADY);
+    blockjob_event_unref(event);
+    blockjob_job_free(job);
+    assert_result(blockjob_listener_free(world->listener), 0);
+    world->listener = NULL;
+    assert_int_equal(taker_count(taker), 1);
+    taker_destroy(taker);
+}
+
 static void without_a_connection_sends_nothing(void **state)
 {
     struct world *world = *state;
@@ -218,6 +247,7 @@ int main(void)
         test_owned_connected(whose_end_comes_before_the_reply),
         test_owned_connected(with_what_the_library_adds),
         test_owned_connected(that_is_not_answered_in_time),
+        test_owned_connected(that_is_refused_when_the_time_is_over),
         test_owned(without_a_connection_sends_nothing),
         test_owned_connected(whose_connection_ends_before_the_reply),
         test_owned_connected(whose_connection_ends_and_that_succeeded),

@@ -291,7 +291,10 @@
 /** Another client dismissed it. */
 #define BLOCKJOB_LOSS_DISMISSED 2
 
-/** The connection ended while it was being started, and QEMU does not have it. */
+/**
+ * It was not started: the connection ended meanwhile, and QEMU does not have it; or it was refused
+ * when blockjob_job_start() had returned -ETIMEDOUT.
+ */
 #define BLOCKJOB_LOSS_NOT_STARTED 3
 
 /**
@@ -1261,10 +1264,11 @@ const char *blockjob_job_get_id(const blockjob_job *job);
  *
  * Events of the job may come before this returns, its end too. When the time is over or the
  * connection ends, the job may have been started or not: the handle goes on watching, and how it
- * ends or that it was not started will be told. If the connection ended, a job of this id that
- * QEMU has afterwards is taken to be this one; an id of the library's own is nobody else's. When
- * QEMU refused, there is no end, and the handle may be started again; but if another's job has the
- * id, the handle goes on watching that.
+ * ends will be told, or that it was not started, as LOST (BLOCKJOB_LOSS_NOT_STARTED). If the
+ * connection ended, a job of this id that QEMU has afterwards is taken to be this one; an id of
+ * the library's own is nobody else's. When this returns that QEMU refused, there is no end, and
+ * the handle may be started again; but if another's job has the id, the handle goes on watching
+ * that.
  *
  * @param command QEMU's command that makes one job, such as "block-stream"; not "transaction",
  *        which starts several

@@ -85,7 +85,8 @@ pub const BLOCKJOB_LOSS_NONE: i32 = 0;
 pub const BLOCKJOB_LOSS_GONE: i32 = 1;
 /// Another client dismissed it.
 pub const BLOCKJOB_LOSS_DISMISSED: i32 = 2;
-/// The connection ended while it was being started, and QEMU does not have it.
+/// It was not started: the connection ended meanwhile, and QEMU does not have it; or it was refused
+/// when blockjob_job_start() had returned -ETIMEDOUT.
 pub const BLOCKJOB_LOSS_NOT_STARTED: i32 = 3;
 /// A handle waited for it when the connection ended, nothing was heard of it by then, and QEMU does
 /// not have it: it has come and gone, or is yet to be started. That is not known to be a job's end:

@@ -88,10 +88,11 @@ pub unsafe extern "C" fn blockjob_job_get_id(job: *const Job) -> *const c_char {
 ///
 /// Events of the job may come before this returns, its end too. When the time is over or the
 /// connection ends, the job may have been started or not: the handle goes on watching, and how it
-/// ends or that it was not started will be told. If the connection ended, a job of this id that
-/// QEMU has afterwards is taken to be this one; an id of the library's own is nobody else's. When
-/// QEMU refused, there is no end, and the handle may be started again; but if another's job has the
-/// id, the handle goes on watching that.
+/// ends will be told, or that it was not started, as LOST (BLOCKJOB_LOSS_NOT_STARTED). If the
+/// connection ended, a job of this id that QEMU has afterwards is taken to be this one; an id of
+/// the library's own is nobody else's. When this returns that QEMU refused, there is no end, and
+/// the handle may be started again; but if another's job has the id, the handle goes on watching
+/// that.
 ///
 /// @param command QEMU's command that makes one job, such as "block-stream"; not "transaction",
 ///        which starts several

@@ -96,7 +96,12 @@ impl Job {
     ) -> Result<(), Error> {
         let _waiting = self.monitor.life().wait();
         let text = "whether the job was started will show; the handle goes on watching";
-        answered(self.begin_start(command, arguments)?, timeout, text)
+        let answer = answered(self.begin_start(command, arguments)?, timeout, text);
+        if matches!(&answer, Err(error) if error.code == Code::TimedOut) {
+            // That it is not started is news from now on.
+            let _ = self.monitor.post(Post::LeaveStart(self.monitor.id(), self.handle));
+        }
+        answer
     }
 
     pub fn begin_start(&self, command: &str, arguments: &str) -> Result<Stub, Error> {

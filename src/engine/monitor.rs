@@ -54,6 +54,8 @@ pub enum Post {
         arguments: String,
         ticket: Ticket,
     },
+    /// The time of who waited for the answer to that is over.
+    LeaveStart(MonitorId, u64),
     AskJob {
         monitor: MonitorId,
         handle: u64,

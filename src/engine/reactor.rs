@@ -238,6 +238,7 @@ impl Reactor {
                     self.hub.start_job(id, handle, &command, &arguments, ticket, now);
                 }
             }
+            Post::LeaveStart(id, handle) => self.hub.leave_start(id, handle, now),
             Post::AskJob { monitor: id, handle, control, ticket } => {
                 if let Some(ticket) = self.unless_ended(id, ticket) {
                     self.hub.ask_job(id, handle, control, ticket);

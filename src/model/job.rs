@@ -138,7 +138,8 @@ pub enum Loss {
     /// QEMU would have kept it until it was dismissed, and does not have it: another client
     /// dismissed it.
     Dismissed = 2,
-    /// The connection ended while it was being started, and QEMU does not have it.
+    /// The connection ended while it was being started, and QEMU does not have it; or QEMU refused
+    /// when nobody waited for that any more.
     NotStarted = 3,
     /// A handle waited for it when the connection ended, nothing was heard of it by then, and QEMU
     /// does not have it.

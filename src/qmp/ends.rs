@@ -7,7 +7,7 @@ use super::{
     job::{Inquiry, Job, Stage},
     jobs::{End, Jobs, Told, digest},
 };
-use crate::model::{Event, Kind, Loss, Origin, Outcome, Status, Word};
+use crate::model::{Error, Event, Kind, Loss, Origin, Outcome, Status, Word};
 
 impl Jobs {
     /// It never ran: QEMU cancels what it undoes, and says nothing of it.
@@ -42,10 +42,20 @@ impl Jobs {
     }
 
     pub(super) fn lose(&mut self, number: u64, loss: Loss) {
+        self.lose_because(number, loss, loss.text());
+    }
+
+    /// It was not started for this reason, and the program does not know.
+    pub(super) fn end_refused(&mut self, number: u64, refusal: &Error) {
+        let reason = format!("it was not started: {}", refusal.text);
+        self.lose_because(number, Loss::NotStarted, &reason);
+    }
+
+    fn lose_because(&mut self, number: u64, loss: Loss, reason: &str) {
         let mut event = self.told_end(number, Kind::Lost, Outcome::Unknown);
         event.origin = Origin::Inferred;
         event.loss = Some(loss);
-        event.set(Word::Reason, loss.text());
+        event.set(Word::Reason, reason);
         self.end(number, event);
     }
 

@@ -94,11 +94,7 @@ impl Jobs {
             Some(job) if job.once && matches!(job.stage, Stage::Ended { .. }) => return true,
             // Heard twice: nothing that QEMU does.
             Some(job) if job.lives_here() && sure => return true,
-            Some(job) => {
-                // What happens from now on is the new one's.
-                job.over_by = job.over_by.or(at.map(Timestamp::previous));
-                self.supersede(id);
-            }
+            Some(_) => self.hear_of_another(id, at),
             None => {}
         }
         self.check_room().is_ok() && {
@@ -113,11 +109,17 @@ impl Jobs {
         let Some(number) = self.current.get(id).copied() else { return };
         if self.all[&number].is_over_before(status, ends, self.version) {
             self.release(number);
-            if let Some(job) = self.all.get_mut(&number) {
-                job.over_by = job.over_by.or(at.map(Timestamp::previous));
-            }
-            self.supersede(id);
+            self.hear_of_another(id, at);
         }
+    }
+
+    /// The id means another job now, and what happens from `at` on is that one's.
+    fn hear_of_another(&mut self, id: &str, at: Option<Timestamp>) {
+        let number = self.current.get(id);
+        if let Some(job) = number.and_then(|number| self.all.get_mut(number)) {
+            job.over_by = job.over_by.or(at.map(Timestamp::previous));
+        }
+        self.supersede(id);
     }
 
     /// The id means another job now: the one before is gone.

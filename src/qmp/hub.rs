@@ -126,6 +126,11 @@ impl<T: Ticket> Hub<T> {
         });
     }
 
+    /// Nobody waits any more for the answer to the start of a handle's job.
+    pub fn leave_start(&mut self, id: MonitorId, handle: u64, now: Now) {
+        self.with(id, |session, acts| session.leave_start(handle, now, acts));
+    }
+
     pub fn ask_job(&mut self, id: MonitorId, handle: u64, control: Control, ticket: T) {
         self.with(id, |session, acts| session.ask_job(handle, control, ticket, acts));
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{asked::Asked, listing::Listed, progress::Shown};
-use crate::model::{Event, JobType, Kind, Loss, Outcome, Status, Timestamp, Word};
+use crate::model::{Error, Event, JobType, Kind, Loss, Outcome, Status, Timestamp, Word};
 
 /// One incarnation.
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
@@ -18,6 +18,10 @@ pub struct Job {
     pub by_us: bool,
     /// That command has not been answered, so that it may be refused yet.
     pub unanswered: bool,
+    /// Nobody waits for that reply: a refusal is its end.
+    pub left: bool,
+    /// Why QEMU did not start it, when that was asked last.
+    pub refused: Option<Box<Error>>,
     pub job_type: JobType,
     /// QEMU's word for its type where that is a newer QEMU's.
     pub(super) newer_type: Option<Box<str>>,
@@ -142,6 +146,8 @@ impl Job {
             ours,
             by_us: false,
             unanswered: false,
+            left: false,
+            refused: None,
             job_type: JobType::Unknown,
             newer_type: None,
             status: Status::Unknown,
@@ -211,13 +217,14 @@ impl Job {
 
     /// Its start was refused: what was heard of it is over, and it may be started again. What was
     /// asked of it meanwhile will be answered.
-    pub fn withdraw(&mut self) {
+    pub fn withdraw(&mut self, refusal: &Error) {
         let stage = Stage::Expected { hope: Hope::ToCome, made: self.once };
         *self = Self {
             handles: std::mem::take(&mut self.handles),
             connection: self.connection,
             last_heard: self.last_heard.map(Timestamp::next),
             once: self.once,
+            refused: Some(Box::new(refusal.clone())),
             complete: self.complete.renewed(),
             cancel: self.cancel.renewed(),
             ..Self::new(Arc::clone(&self.id), stage, self.ours)

@@ -216,57 +216,6 @@ impl Jobs {
         self.all.get(&number).map(|job| job.status)
     }
 
-    /// The command that starts it is being sent. `stays`: with auto-dismiss off.
-    pub fn starting(&mut self, number: u64, stays: bool, now: Now) -> Result<(), Error> {
-        let Some(job) = self.all.get_mut(&number) else { return Err(ended()) };
-        match job.stage {
-            Stage::Expected { .. } => {
-                job.stage = Stage::Starting;
-                (job.by_us, job.unanswered) = (true, true);
-                job.stays = stays.then_some(true);
-                job.last_heard = Some(now.wall);
-                Ok(())
-            }
-            Stage::Starting => Err(Error::new(Code::Already, "it is being started")),
-            Stage::Living | Stage::Missing(_) => {
-                Err(Error::new(Code::Already, "QEMU has a job of this id already"))
-            }
-            Stage::Ended { .. } => Err(ended()),
-        }
-    }
-
-    /// The start's reply has come. Refused, the job was never there, and may be started again.
-    pub fn started(&mut self, number: u64, accepted: bool) {
-        let Some(job) = self.all.get_mut(&number) else { return };
-        if !accepted {
-            (job.by_us, job.stays) = (false, None);
-        }
-        job.unanswered = false;
-        if matches!(job.stage, Stage::Ended { acknowledged: true, .. }) {
-            self.acknowledge(number);
-            return;
-        }
-        if job.stage != Stage::Starting {
-            return;
-        }
-        // Refused, it may be there all the same by an id that others know: one of them was sooner.
-        let is_there = !job.once && !matches!(job.status, Status::Unknown | Status::Null)
-            || job.held.is_some();
-        match accepted {
-            true if job.is_undone() => self.end_undone(number),
-            false if !is_there => {
-                job.withdraw();
-                if job.handles.is_empty() {
-                    self.remove_number(number);
-                }
-            }
-            _ => {
-                job.stage = Stage::Living;
-                self.release_if_due(number);
-            }
-        }
-    }
-
     /// A command for it is under way.
     pub fn asking(&mut self, number: u64, verb: Verb) {
         if let Some(asked) = self.asked(number, verb) {
@@ -403,10 +352,6 @@ pub(super) fn digest(text: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     text.hash(&mut hasher);
     hasher.finish()
-}
-
-fn ended() -> Error {
-    Error::new(Code::Already, "its end was told already; make a new handle for another job")
 }
 
 /// Ends in the time of one listing. A QEMU that reaches it is flooding.

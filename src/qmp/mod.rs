@@ -53,6 +53,7 @@ mod requests;
 pub mod secrets;
 pub mod session;
 pub mod start;
+mod starting;
 mod strict;
 pub mod trail;
 pub mod wire;

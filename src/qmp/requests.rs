@@ -69,8 +69,17 @@ impl<T: Ticket> Session<T> {
                 let purpose = Purpose::Start { job };
                 self.send(command, Some(&arguments), purpose, Some(ticket), acts);
             }
-            Err(error) => acts.push(Act::Answer(ticket, Err(error))),
+            Err(error) => {
+                self.jobs.not_sent(handle, &error);
+                acts.push(Act::Answer(ticket, Err(error)));
+            }
         }
+    }
+
+    /// Nobody waits any more for the answer to the start of a handle's job.
+    pub fn leave_start(&mut self, handle: u64, now: Now, acts: &mut Vec<Act<T>>) {
+        self.jobs.leave_start(handle);
+        self.pump(now, acts);
     }
 
     /// Is this job still known?
@@ -150,7 +159,7 @@ impl<T: Ticket> Session<T> {
                 };
                 self.jobs.handle_conclusions(list.as_ref().map(|list| list.jobs.as_slice()));
             }
-            Purpose::Start { job } => self.jobs.started(job, answer.is_ok()),
+            Purpose::Start { job } => self.jobs.started(job, &answer),
             Purpose::Ask { job, control, again } => {
                 let asked = (job, control, again);
                 match self.handle_asked(asked, answer, &mut pending.ticket, acts) {

@@ -396,6 +396,66 @@ fn a_start_that_is_refused_is_no_job_and_may_be_tried_again() {
     assert_eq!(world.ends(), ["end 1 own-1 cancelled for [1]"]);
 }
 
+/// The caller was told that whether it was started will show.
+#[test]
+fn a_start_that_nobody_waits_for_any_more_and_that_is_refused_is_told() {
+    let mut world = World::connected("7.2");
+    world.starts(1, "own-1");
+    world.leaves_start(1);
+    assert_eq!(world.ends(), [""; 0], "QEMU has not answered");
+    world.refuses("GenericError", "Node is busy");
+    assert_eq!(world.ends(), ["end 1 own-1 lost NotStarted inferred for [1]"]);
+    world.acknowledges(1);
+    assert_eq!(world.story(), ["answer 60 ok"], "there is nothing to dismiss");
+}
+
+/// The refusal was read between the end of the caller's time and his saying so.
+#[test]
+fn a_start_that_was_refused_as_its_caller_left_is_told() {
+    let mut world = World::connected("7.2");
+    world.starts(1, "own-1");
+    world.refuses("GenericError", "Node is busy");
+    world.leaves_start(1);
+    assert_eq!(world.ends(), ["end 1 own-1 lost NotStarted inferred for [1]"]);
+}
+
+/// He gave it no time at all, and does not know that there was no connection.
+#[test]
+fn a_start_that_could_not_be_sent_and_whose_caller_left_is_told() {
+    let mut world = World::connected("7.2");
+    world.drops();
+    world.starts(1, "own-1");
+    assert_eq!(world.story().last().unwrap(), "answer 1 NotConnected");
+    world.leaves_start(1);
+    assert_eq!(world.ends(), ["end 1 own-1 lost NotStarted inferred for [1]"]);
+}
+
+#[test]
+fn a_start_that_nobody_waits_for_any_more_and_that_is_accepted_has_its_end() {
+    let mut world = World::connected("7.2");
+    world.starts(1, "own-1");
+    world.leaves_start(1);
+    world.status("own-1", "created running");
+    world.replies("{}");
+    world.leaves_start(1);
+    assert_eq!(world.ends(), [""; 0]);
+    world.completed("own-1", "stream", None);
+    assert_eq!(world.ends(), ["end 1 own-1 succeeded for [1]"]);
+}
+
+/// An old QEMU does not say that a job begins: it is heard of when it ends.
+#[test]
+fn behind_a_refused_start_that_nobody_waits_for_another_of_the_id_has_its_own_end() {
+    let mut world = World::connected("2.12");
+    world.watches(1, "drive0", &[]);
+    world.starts_watched(1, "block-stream");
+    world.leaves_start(1);
+    world.refuses("GenericError", "Job ID 'drive0' already in use");
+    assert_eq!(world.ends(), ["end 1 drive0 lost NotStarted inferred for [1]"]);
+    world.completed("drive0", "stream", None);
+    assert_eq!(world.ends(), ["end 2 drive0 succeeded"]);
+}
+
 #[test]
 fn a_transaction_that_hangs_qemu_is_a_state_and_not_an_outcome() {
     let mut with = settings();

@@ -287,6 +287,12 @@ impl World {
         self.act();
     }
 
+    /// The time of who waited for the answer to a start is over.
+    pub fn leaves_start(&mut self, handle: u64) {
+        self.session.leave_start(handle, self.now, &mut self.acts);
+        self.act();
+    }
+
     pub fn asks(&mut self, handle: u64, control: Control) {
         self.session.ask_job(handle, control, Number(50), &mut self.acts);
         self.act();

@@ -145,6 +145,10 @@ impl Library {
         number
     }
 
+    pub fn leave_start(&mut self, machine: usize, handle: u64, now_us: u64) {
+        self.hub.leave_start(id(machine), handle, now(now_us));
+    }
+
     pub fn ask_job(&mut self, machine: usize, handle: u64, control: Control) -> u64 {
         let ticket = self.ticket("ask");
         let number = ticket.number;

@@ -110,6 +110,8 @@ const GROUPS: &[(&str, &[&str])] = &[
             "journal asked",
             "journal position stored",
             "adopted",
+            "left a start",
+            "left a refused start",
             "handle bound to an end",
             "pulls",
             "weather: death",

@@ -147,8 +147,9 @@ impl World {
             for handle in self.program.handles.iter().filter(|it| it.machine == index) {
                 // What nobody has asked for yet may come to be in the next process.
                 let may_come = self.program.is_patient && !handle.started && !handle.exists;
-                let waits = !handle.ended && (closed || !alive && !may_come);
-                if waits {
+                // Its start was refused, and only its end can tell that.
+                let owed = self.program.owed.contains(&handle.number);
+                if !handle.ended && (closed || !alive && !may_come || owed) {
                     return Err(format!("handle {} for {} has no end", handle.number, handle.id));
                 }
             }
