@@ -6,7 +6,7 @@ use std::ffi::c_int;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -174,6 +174,11 @@ impl Machine {
         self.process.0.wait().expect("a child can be waited for");
     }
 
+    /// How its process has ended, if it has; by itself, unless it was killed.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.process.ended()
+    }
+
     /// QEMU neither runs nor ends: it hangs, until it is let go on.
     pub fn hang(&self) {
         self.signal(libc::SIGSTOP);
@@ -262,7 +267,7 @@ fn run(command: &mut Command, directory: &Path) -> (Process, Qmp) {
     let mut process = Process(child);
     let socket = directory.join("tests.qmp");
     let qmp = eventually("QEMU listens on its monitors", || {
-        if let Some(status) = process.0.try_wait().expect("a child can be waited for") {
+        if let Some(status) = process.ended() {
             let errors = fs::read_to_string(&errors).unwrap_or_default();
             panic!("{command:?} ended at once, {status}: {errors}");
         }
@@ -273,6 +278,12 @@ fn run(command: &mut Command, directory: &Path) -> (Process, Qmp) {
 
 /// A QEMU that outlives neither its test nor the failure of one.
 struct Process(Child);
+
+impl Process {
+    fn ended(&mut self) -> Option<ExitStatus> {
+        self.0.try_wait().expect("a child can be waited for")
+    }
+}
 
 impl Drop for Process {
     fn drop(&mut self) {

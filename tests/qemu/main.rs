@@ -10,6 +10,7 @@ mod chance;
 mod client;
 mod expected;
 mod library;
+#[allow(dead_code, reason = "the soak needs the rest")]
 mod machine;
 mod patience;
 mod proxy;

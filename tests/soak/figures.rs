@@ -12,6 +12,8 @@ pub struct Figures {
     pub jobs: BTreeMap<&'static str, usize>,
     pub cuts: usize,
     pub restarts: usize,
+    /// QEMUs that ended by themselves.
+    pub crashes: usize,
     pub hangs: usize,
     /// Attacks by their kinds and names.
     pub attacks: BTreeMap<(&'static str, &'static str), usize>,
@@ -69,6 +71,7 @@ impl Figures {
             ("attacks", self.attacks()),
             ("of these different", self.attacks.len()),
             ("restarts of QEMUs", self.restarts),
+            ("QEMUs that ended by themselves", self.crashes),
             ("QEMUs that hung for a while", self.hangs),
             ("monitors made and freed", self.monitors),
             ("registrations made and removed", self.registrations),

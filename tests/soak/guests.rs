@@ -42,7 +42,8 @@ fn visit(run: &Run, machine: &mut Machine, delivery: Delivery, chance: &mut Chan
     };
     monitor.connect();
     let job = monitor.job(None, 0);
-    room::start(&job, STREAM.command, &STREAM.arguments());
+    let started = room::start(machine, &job, STREAM.command, &STREAM.arguments());
+    started.unwrap_or_else(|status| panic!("the guests' QEMU has ended by itself: {status}"));
     let id = job.id();
     let is_end = |event: &Event| event.kind & number::FINAL != 0;
     let mut end = || match (delivery, &told) {

@@ -3,6 +3,7 @@
 //! back.
 
 use std::path::PathBuf;
+use std::process::ExitStatus;
 use std::sync::mpsc::Receiver;
 use std::thread;
 use std::time::Duration;
@@ -124,7 +125,7 @@ impl<'a> Room<'a> {
 
     fn play(&mut self, run: &Run, monitor: &Monitor, number: u64, chance: &mut Chance) {
         let script = self.draw_script(chance);
-        let trouble = self.draw_trouble(chance);
+        let mut trouble = self.draw_trouble(chance);
         let theirs = chance.below(4) == 0;
         run.figures().jobs.entry(script.name).and_modify(|count| *count += 1).or_insert(1);
         let what = format!("{}, {} {}", self.place.name, script.name, number);
@@ -147,7 +148,13 @@ impl<'a> Room<'a> {
             }
             self.machine.execute(script.command, &arguments);
         } else {
-            start(&job, script.command, &arguments);
+            let started = start(&mut self.machine, &job, script.command, &arguments);
+            if let Err(status) = started {
+                // Releases have faults by which they do.
+                println!("{what}: QEMU has ended by itself: {status}");
+                run.figures().crashes += 1;
+                trouble = Trouble::Kill;
+            }
         }
         let killed = trouble == Trouble::Kill;
         match trouble {
@@ -312,12 +319,17 @@ fn wait(job: &Job, what: &str) -> Event {
 }
 
 /// Starts a job over connections that end at any moment, until QEMU or the library says that it
-/// knows the job.
-pub fn start(job: &Job, command: &str, arguments: &Value) {
+/// knows the job. How QEMU has ended, if it has.
+pub fn start(
+    machine: &mut Machine,
+    job: &Job,
+    command: &str,
+    arguments: &Value,
+) -> Result<(), ExitStatus> {
     eventually("a job is started", || match job.try_start(command, arguments) {
-        Ok(()) => Some(()),
-        Err((error, _)) if error == -libc::EALREADY => Some(()),
-        Err((error, _)) if CUT.contains(&error) => None,
+        Ok(()) => Some(Ok(())),
+        Err((error, _)) if error == -libc::EALREADY => Some(Ok(())),
+        Err((error, _)) if CUT.contains(&error) => machine.ended().map(Err),
         Err(other) => panic!("{command}: {other:?}"),
-    });
+    })
 }
