@@ -8,9 +8,7 @@ export LC_ALL=C
 cd "$(dirname "$0")/.."
 . scripts/sources.sh
 
-work=${CARGO_TARGET_DIR:-target}/panics
-mkdir -p "$work"
-work=$(cd "$work" && pwd)
+work_in panics
 
 copy_sources "$work/tree"
 patch --batch --fuzz=3 -p1 -d "$work/tree" <tests/panics/planted.patch

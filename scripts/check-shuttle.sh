@@ -10,9 +10,7 @@ export LC_ALL=C
 cd "$(dirname "$0")/.."
 . scripts/sources.sh
 
-work=${CARGO_TARGET_DIR:-target}/shuttle
-mkdir -p "$work"
-work=$(cd "$work" && pwd)
+work_in shuttle
 tree=$work/tree
 # Most of the time goes into building, for each patch anew.
 export CARGO_TARGET_DIR=$work/build CARGO_INCREMENTAL=1

@@ -12,9 +12,7 @@ cd "$(dirname "$0")/.."
 
 # Worlds that a wrong design is played in, and the right one.
 seeds=${SEEDS:-4000}
-work=${CARGO_TARGET_DIR:-target}/wrong
-mkdir -p "$work"
-work=$(cd "$work" && pwd)
+work_in wrong
 tree=$work/tree
 # What was built stays for the next patch, which changes a file or two.
 export CARGO_TARGET_DIR=$work/build CARGO_PROFILE_TEST_DEBUG=0

@@ -1,7 +1,14 @@
-# A copy of what cargo builds, for scripts that change it.
+# For scripts that build a copy of the sources, changed.
 # shellcheck shell=bash
 
-# copy_sources TREE: into this folder, which is made anew. Files keep their times.
+# work_in NAME: sets `work` to a folder of the script's own, beside what cargo builds.
+work_in() {
+    work=${CARGO_TARGET_DIR:-target}/$1
+    mkdir -p "$work"
+    work=$(cd "$work" && pwd)
+}
+
+# copy_sources TREE: what cargo builds, into this folder, which is made anew. Files keep their times.
 copy_sources() {
     rm -rf "$1"
     mkdir -p "$1"
