@@ -37,6 +37,8 @@ impl<T: Ticket> Session<T> {
             self.marker_left = false;
             self.jobs.handle_process_end(Loss::QemuRestarted, now);
             self.tell(now, acts);
+        } else if found == Process::Unknown {
+            self.jobs.handle_unknown_process(self.marker_left);
         }
     }
 

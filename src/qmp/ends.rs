@@ -86,7 +86,7 @@ impl Jobs {
         let unlisted = matches!(
             event.loss,
             Some(Loss::Gone | Loss::Dismissed | Loss::NotStarted | Loss::Unheard)
-        ) && job.listed != self.connection;
+        ) && job.listed != self.last_listing;
         let (id, is_hope) = (Arc::clone(&job.id), job.is_hope());
         let was_hope = lost && is_hope;
         // Nor can QEMU mean it any more by its id.

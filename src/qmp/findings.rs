@@ -211,8 +211,13 @@ impl Jobs {
     }
 
     /// In its place QEMU has another one of its id.
-    fn succeed(&mut self, number: u64, id: &str, mut later: Job) {
+    fn succeed(&mut self, number: u64, id: &str, later: Job) {
         self.remove_number(number);
+        self.put(id, later);
+    }
+
+    /// What QEMU has by an id that is free.
+    pub(super) fn put(&mut self, id: &str, mut later: Job) {
         if self.check_room().is_ok() {
             later.ours = self.is_owners(id);
             *self.add(id, Stage::Living) = later;

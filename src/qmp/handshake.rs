@@ -105,10 +105,8 @@ impl<T: Ticket> Session<T> {
             // It knows more than the kernel could tell.
             self.process = Process::Same;
             self.note_process(if found { Process::Same } else { Process::Restarted });
-            if !found {
-                self.jobs.handle_marker_gone();
-                self.tell(now, acts);
-            }
+            self.jobs.handle_marker(found);
+            self.tell(now, acts);
         }
         if !found {
             self.leave_marker(acts);

@@ -298,7 +298,7 @@ impl Jobs {
     }
 
     fn end_heard(&mut self, number: u64, mut event: Event) {
-        if self.all[&number].doubt {
+        if self.all[&number].doubt || self.all[&number].unmet {
             event.origin = Origin::Inferred;
         }
         self.end(number, event);

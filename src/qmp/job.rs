@@ -50,6 +50,9 @@ pub struct Job {
     pub was_ready: bool,
     /// There was a gap, and the id may mean another job since.
     pub doubt: bool,
+    /// There is a marker, and whether it is still there, and so the process of this one, was not
+    /// answered: what is heard under the id may be another job's.
+    pub unmet: bool,
     /// The one before it has ended, as was told, and QEMU may keep that.
     pub behind: bool,
     /// A listing must speak of it, or it is gone.
@@ -164,6 +167,7 @@ impl Job {
             started: false,
             was_ready: false,
             doubt: false,
+            unmet: false,
             behind: false,
             awaited: false,
             inquiry: Inquiry::None,

@@ -74,6 +74,8 @@ pub struct Jobs {
     /// Counts the connections, and which of them was usable last.
     pub(super) connection: u64,
     pub(super) usable: u64,
+    /// In which connection QEMU said last which jobs it has.
+    pub(super) last_listing: u64,
     /// When the listing was asked for: what it says is no older.
     pub(super) listing_asked: Option<Timestamp>,
     /// Of the QEMU that has greeted.
@@ -116,6 +118,7 @@ impl Jobs {
             graves: BTreeMap::new(),
             connection: 1,
             usable: 0,
+            last_listing: 0,
             listing_asked: None,
             version: Version::latest(),
             reading: Reading::new(&settings),

@@ -50,6 +50,7 @@ mod progress;
 mod reading;
 mod reconcile;
 mod requests;
+mod restart;
 pub mod secrets;
 pub mod session;
 pub mod start;

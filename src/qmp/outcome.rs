@@ -4,12 +4,12 @@ use super::job::{Inquiry, Job};
 use crate::model::{Event, JobType, Kind, Origin, Outcome, Pivot, Timestamp, Word};
 
 impl Job {
-    /// Its end must wait: for the journal, or for the reply that says whether it pivoted. That of a
-    /// cancel says nothing where it may have been told to complete.
+    /// Its end must wait: for the journal, for the marker, or for the reply that says whether it
+    /// pivoted. That of a cancel says nothing where it may have been told to complete.
     pub fn holds(&self, end: &Event) -> bool {
         let unsure = self.complete.is_open() || self.complete.never() && self.cancel.is_open();
         let matters = end.outcome == Outcome::Succeeded && self.may_pivot(end);
-        self.inquiry != Inquiry::None || (unsure && matters)
+        self.inquiry != Inquiry::None || self.unmet || (unsure && matters)
     }
 
     /// Mirrors do, and active commits: only those are ever ready.

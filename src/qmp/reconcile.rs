@@ -1,7 +1,7 @@
 //! What became of jobs while there was no connection, by what QEMU lists, and by what can no more
 //! be heard. Part of [`Jobs`].
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
 
 use super::{
     diary::listed_late,
@@ -28,6 +28,7 @@ impl Jobs {
                 self.end_undone(number);
                 continue;
             }
+            job.doubt |= std::mem::take(&mut job.unmet);
             self.part(number);
             let Some(job) = self.all.get_mut(&number) else { continue };
             job.unanswered = false;
@@ -51,37 +52,15 @@ impl Jobs {
         }
     }
 
-    /// What it holds is told: whatever comes may be another job's end.
+    /// What it holds is told, unless its process is in question: whatever comes may be another
+    /// job's end.
     fn part(&mut self, number: u64) {
-        self.release(number);
+        if self.all.get(&number).is_some_and(|job| !job.unmet) {
+            self.release(number);
+        }
         let has_journal = self.reading.is_some();
         if let Some(job) = self.all.get_mut(&number) {
             job.part(has_journal);
-        }
-    }
-
-    /// The process is gone, or another one answers: nothing of the former's lives.
-    pub fn handle_process_end(&mut self, loss: Loss, now: Now) {
-        self.give_up(loss);
-        let missing = |job: &&mut Box<Job>| matches!(job.stage, Stage::Missing(_));
-        for job in self.all.values_mut().filter(missing) {
-            job.over_by.get_or_insert(now.wall);
-        }
-        if let Some(reading) = &mut self.reading {
-            reading.until.clear();
-        }
-        let numbers: Vec<(u64, Arc<str>)> =
-            self.all.iter().map(|(number, job)| (*number, job.id.clone())).collect();
-        for (number, id) in numbers {
-            match self.all[&number].stage {
-                // Only the journal has told of it, and that may be the next process's.
-                Stage::Ended { lost: false, .. } if self.all[&number].is_hope() => {}
-                Stage::Ended { .. } => self.remove_number(number),
-                Stage::Missing(_) if self.current.get(&id) == Some(&number) => {
-                    self.current.remove(&id);
-                }
-                _ => {}
-            }
         }
     }
 
@@ -92,37 +71,6 @@ impl Jobs {
         self.end_listing();
         if let Some(reading) = self.reading.as_mut().filter(|reading| !reading.is_under_way) {
             reading.said.clear();
-        }
-    }
-
-    /// The marker is not there, so QEMU was restarted since the monitor was usable. What was first
-    /// heard of later is of the present process.
-    pub fn handle_marker_gone(&mut self) {
-        let usable = self.usable;
-        let before = |(number, job): (&u64, &Box<Job>)| {
-            let expected = matches!(job.stage, Stage::Expected { .. });
-            (job.connection <= usable && !expected).then_some(*number)
-        };
-        let former: Vec<u64> = self.all.iter().filter_map(before).collect();
-        for number in former {
-            match self.all[&number].stage {
-                Stage::Ended { .. } => {
-                    self.remove_number(number);
-                }
-                _ => self.leave(number, Loss::QemuRestarted),
-            }
-        }
-    }
-
-    /// It is gone, and its id may mean another job.
-    fn leave(&mut self, number: u64, loss: Loss) {
-        let id = self.all[&number].id.clone();
-        self.miss(number, loss);
-        if self.current.get(&id) == Some(&number) {
-            self.current.remove(&id);
-        }
-        if matches!(self.all.get(&number).map(|job| job.stage), Some(Stage::Ended { .. })) {
-            self.all.remove(&number);
         }
     }
 
@@ -163,6 +111,7 @@ impl Jobs {
     /// `same`: it is the process of before, for certain.
     pub fn handle_listing(&mut self, listing: &[Listed], same: bool) {
         let connection = self.connection;
+        self.last_listing = connection;
         for job in self.all.values_mut().filter(|job| !same && job.connection < connection) {
             // Another process keeps other jobs.
             let may_live = matches!(job.stage, Stage::Starting | Stage::Living);

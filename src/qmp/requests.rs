@@ -248,7 +248,8 @@ impl<T: Ticket> Session<T> {
     ) -> Result<(u64, String), Error> {
         self.check_ready()?;
         let version = self.version.expect("a monitor that is ready has been greeted");
-        let ended = || Error::new(Code::Already, "its end was told already; make a new handle");
+        let ended =
+            || Error::new(Code::Already, "its end was told; make a new handle for another job");
         let (job, id) = self.jobs.watched(handle).ok_or_else(ended)?;
         let start = start(version, command, arguments, id)?;
         self.jobs.starting(job, start.stays, now)?;

@@ -7,7 +7,7 @@ use crate::model::{Code, Error, Now, Status};
 impl Jobs {
     /// The command that starts it is being sent. `stays`: with auto-dismiss off.
     pub fn starting(&mut self, number: u64, stays: bool, now: Now) -> Result<(), Error> {
-        let Some(job) = self.all.get_mut(&number) else { return Err(ended()) };
+        let job = self.all.get_mut(&number).expect("a handle watches it");
         match job.stage {
             Stage::Expected { .. } => {
                 job.stage = Stage::Starting;
@@ -18,10 +18,9 @@ impl Jobs {
                 Ok(())
             }
             Stage::Starting => Err(Error::new(Code::Already, "it is being started")),
-            Stage::Living | Stage::Missing(_) => {
+            Stage::Living | Stage::Missing(_) | Stage::Ended { .. } => {
                 Err(Error::new(Code::Already, "QEMU has a job of this id already"))
             }
-            Stage::Ended { .. } => Err(ended()),
         }
     }
 
@@ -78,8 +77,4 @@ impl Jobs {
             }
         }
     }
-}
-
-fn ended() -> Error {
-    Error::new(Code::Already, "its end was told already; make a new handle for another job")
 }

@@ -433,3 +433,88 @@ fn a_handle_that_is_given_up_before_anything_was_heard_is_no_jobs_end() {
     world.completed("theirs", "stream", None);
     assert_eq!(world.ends(), [""; 0]);
 }
+
+/// Connected to a QEMU whose process the kernel does not tell, with a marker left in it, and with a
+/// job of ours by a name that others use.
+fn marked() -> World {
+    let mut with = settings();
+    with.marker = true;
+    let mut world = World::new("7.2", with);
+    world.begins();
+    world.meets(None);
+    finds_marker(&mut world, "");
+    world.replies("{}");
+    world.watches(1, "drive0", &[]);
+    world.starts_watched(1, "block-stream");
+    world.status("drive0", "created running");
+    world.replies("{}");
+    world.story();
+    world
+}
+
+/// What QEMU has of objects, and that it has no jobs.
+fn finds_marker(world: &mut World, objects: &str) {
+    let last = world.last_command();
+    world.replies_to(last - 2, &format!("\"return\": [{objects}]"));
+    world.replies_to(last - 1, "\"return\": []");
+    world.replies_to(last, "\"return\": []");
+}
+
+const MARKER: &str = r#"{"name": "blockjob-nonce", "type": "child<secret>"}"#;
+
+/// What is heard before the answer may be of another process's job.
+#[test]
+fn an_end_that_is_heard_before_a_marker_is_missed_is_not_the_former_ones() {
+    let mut world = marked();
+    world.drops_and_meets(None);
+    world.status("drive0", "waiting pending");
+    world.completed("drive0", "stream", None);
+    world.status("drive0", "concluded null");
+    assert_eq!(world.ends(), [""; 0], "the marker is asked for");
+    finds_marker(&mut world, "");
+    assert_eq!(
+        world.ends(),
+        ["end 1 drive0 lost QemuRestarted inferred for [1]", "end 2 drive0 succeeded"]
+    );
+}
+
+#[test]
+fn an_end_that_is_heard_before_a_marker_is_found_is_the_one_that_was_known() {
+    let mut world = marked();
+    world.drops_and_meets(None);
+    world.status("drive0", "waiting pending");
+    world.completed("drive0", "stream", None);
+    world.status("drive0", "concluded");
+    assert_eq!(world.ends(), [""; 0], "the marker is asked for");
+    finds_marker(&mut world, MARKER);
+    assert_eq!(world.ends(), ["end 1 drive0 succeeded for [1]"]);
+}
+
+/// QEMU keeps what the program has started, but which process that is nobody says.
+#[test]
+fn an_end_from_what_may_be_another_process_is_inferred() {
+    let mut with = settings();
+    with.marker = false;
+    let mut world = World::new("7.2", with);
+    world.begins();
+    world.meets(None);
+    world.reconciles("", "");
+    world.watches(1, "drive0", &[]);
+    world.starts_watched(1, "block-stream");
+    world.status("drive0", "created running");
+    world.replies("{}");
+    world.drops_and_meets(None);
+    world.completed("drive0", "stream", None);
+    assert_eq!(world.ends(), ["end 1 drive0 succeeded inferred for [1]"]);
+}
+
+/// The connection ends before the answer: nobody knows, and nothing is waited for.
+#[test]
+fn an_end_that_waits_for_a_marker_is_told_when_the_connection_ends() {
+    let mut world = marked();
+    world.drops_and_meets(None);
+    world.completed("drive0", "stream", None);
+    assert_eq!(world.ends(), [""; 0], "the marker is asked for");
+    world.drops();
+    assert_eq!(world.ends(), ["end 1 drive0 succeeded inferred for [1]"]);
+}

@@ -4,7 +4,7 @@ use blockjob::qmp::journal::Findings;
 
 use crate::{
     journal::{found, journaled},
-    world::{ONE, OTHER, World},
+    world::{ONE, OTHER, World, settings},
 };
 
 /// What the journal tells while nobody is connected may be of the process that is met then.
@@ -250,4 +250,31 @@ fn a_job_that_begins_before_its_handle_is_given_up_has_an_end_of_its_own() {
     world.reconciles("", "");
     world.finds(Findings::default());
     assert_eq!(world.ends(), ["end 2 theirs lost Gone inferred"]);
+}
+
+/// QEMU 2.12.0 lists it without saying how it has ended, and the connection ends while the journal
+/// is asked. It has the job still when it lists it again.
+#[test]
+fn a_kept_job_that_was_given_up_as_the_connection_ended_is_given_up_once() {
+    let mut with = settings();
+    with.journal = true;
+    let mut world = World::connected_with("2.12.0", with);
+    world.starts(1, "own-1");
+    world.replies("{}");
+    let listed = r#"{"device": "own-1", "type": "stream", "status": "concluded", "len": 8,
+        "offset": 8, "speed": 0, "auto-dismiss": false}"#;
+    world.drops_and_meets(None);
+    world.reconciles("", listed);
+    assert_eq!(world.story().last().unwrap(), "read for own-1");
+    world.drops();
+    world.finds(found(1, &[]));
+    assert_eq!(world.ends(), ["end 1 own-1 lost Gone inferred for [1]"]);
+    world.acknowledges(1);
+    world.later(6);
+    world.meets(None);
+    world.reconciles("", listed);
+    world.finds(Findings::default());
+    let story = world.story();
+    assert!(story.iter().all(|line| !line.starts_with("end ")), "{story:?}");
+    assert!(story.iter().all(|line| !line.contains("dismiss")), "{story:?}");
 }

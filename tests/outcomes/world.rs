@@ -86,7 +86,7 @@ impl World {
 
     pub fn connected_with(version: &'static str, settings: Settings) -> Self {
         let mut world = Self::new(version, settings);
-        world.session.start(None, world.now, &mut world.acts);
+        world.begins();
         world.meets(ONE);
         world.reconciles("", "");
         // Where there is a journal, it is asked how far it goes.
@@ -100,10 +100,16 @@ impl World {
     /// One of which nothing but the greeting was heard.
     pub fn greeted(version: &'static str) -> Self {
         let mut world = Self::new(version, settings());
-        world.session.start(None, world.now, &mut world.acts);
+        world.begins();
         world.connects(ONE);
         world.greets();
         world
+    }
+
+    /// The program starts the monitor.
+    pub fn begins(&mut self) {
+        self.session.start(None, self.now, &mut self.acts);
+        self.act();
     }
 
     /// The connection stands, and QEMU has agreed.
