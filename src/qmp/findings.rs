@@ -102,7 +102,7 @@ impl Jobs {
         let comes = held.zip(end).is_some_and(|(held, end)| end.timestamp > held.timestamp);
         let has_none = end.is_none() && !found.was_over(self.listing_asked);
         if comes || found.missing.is_none() && (has_none || is_held) {
-            return self.find_same(number, &found, complete && covered || comes || is_held);
+            return self.find_same(number, &found, complete && covered);
         }
         if found.missing == Some(Loss::Unheard) && found.begun && !found.events.iter().any(is_over)
         {

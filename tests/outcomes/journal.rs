@@ -64,6 +64,13 @@ fn a_journal_whose_beginning_is_gone_clears_no_doubt() {
     let mut world = cut_off(&|world| vec![world.line("BLOCK_JOB_COMPLETED", end)]);
     assert_eq!(world.ends(), ["end 1 drive0 succeeded inferred"]);
 
+    // The wire has told that one as well.
+    let mut world = doubted("drive0");
+    let line = world.line("BLOCK_JOB_COMPLETED", end);
+    world.hears(&line);
+    world.finds(Findings { cut_off: BTreeSet::from([1]), ..found(1, &[line]) });
+    assert_eq!(world.ends(), ["end 1 drive0 succeeded inferred"]);
+
     // Not even that it was undone, or the way by which it came to its end.
     for last in ["created", "created running waiting pending"] {
         let mut world = journaled();
