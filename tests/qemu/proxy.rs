@@ -221,27 +221,25 @@ impl Shared {
     ) {
         let mut left = limit(direction).map(|cut| cut.after);
         let mut buffer = [0; 4096];
+        self.note(direction, &[], left == Some(0));
         while left != Some(0) {
             let room = left.unwrap_or(buffer.len()).min(buffer.len());
             let Ok(read @ 1..) = from.read(&mut buffer[..room]) else { break };
-            self.note(direction, &buffer[..read]);
+            left = left.map(|left| left - read);
+            self.note(direction, &buffer[..read], left == Some(0));
             if to.write_all(&buffer[..read]).is_err() {
                 break;
-            }
-            left = left.map(|left| left - read);
-        }
-        if left == Some(0) {
-            if let Some(passed) = self.state().passed.last_mut() {
-                passed.was_cut = true;
             }
         }
         shut(&[from, to]);
     }
 
-    fn note(&self, direction: Direction, bytes: &[u8]) {
+    /// `is_cut`: behind these bytes.
+    fn note(&self, direction: Direction, bytes: &[u8], is_cut: bool) {
         let mut state = self.state();
         // A plan may have been made meanwhile.
         let Some(passed) = state.passed.last_mut() else { return };
+        passed.was_cut |= is_cut;
         match direction {
             Direction::ToLibrary => passed.to_library.extend_from_slice(bytes),
             Direction::ToQemu => passed.to_qemu.extend_from_slice(bytes),
