@@ -114,7 +114,7 @@ impl Jobs {
     }
 
     /// The id means another job now, and what happens from `at` on is that one's.
-    fn hear_of_another(&mut self, id: &str, at: Option<Timestamp>) {
+    pub(super) fn hear_of_another(&mut self, id: &str, at: Option<Timestamp>) {
         let number = self.current.get(id);
         if let Some(job) = number.and_then(|number| self.all.get_mut(number)) {
             job.over_by = job.over_by.or(at.map(Timestamp::previous));

@@ -307,7 +307,11 @@ impl Jobs {
             },
         };
         if fresh {
-            self.supersede(&listed.id);
+            // It lived when this was asked, and an old QEMU tells no more of the two than an end.
+            let asked = self
+                .listing_asked
+                .filter(|_| listed.status != Status::Concluded && !self.version.has_status());
+            self.hear_of_another(&listed.id, asked);
             if self.check_room().is_err() {
                 self.told.push(Told::Dropped(1));
                 return;

@@ -71,9 +71,8 @@ impl Jobs {
         let former: Vec<u64> = self.all.iter().filter_map(before).collect();
         for number in former {
             match self.all[&number].stage {
-                Stage::Ended { .. } => {
-                    self.remove_number(number);
-                }
+                Stage::Ended { lost: false, .. } if self.all[&number].is_hope() => {}
+                Stage::Ended { .. } => self.remove_number(number),
                 _ => self.leave(number),
             }
         }

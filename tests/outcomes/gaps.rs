@@ -453,7 +453,7 @@ fn marked() -> World {
 }
 
 /// What QEMU has of objects, and that it has no jobs.
-fn finds_marker(world: &mut World, objects: &str) {
+pub fn finds_marker(world: &mut World, objects: &str) {
     let last = world.last_command();
     world.replies_to(last - 2, &format!("\"return\": [{objects}]"));
     world.replies_to(last - 1, "\"return\": []");

@@ -1,8 +1,12 @@
 //! What the journal has told of a job, and what QEMU's lists and its wire say of it then.
 
-use blockjob::qmp::journal::Findings;
+use blockjob::qmp::{
+    journal::Findings,
+    message::{Message, parse},
+};
 
 use crate::{
+    gaps::finds_marker,
     journal::{found, journaled},
     world::{ONE, OTHER, World, settings},
 };
@@ -277,4 +281,57 @@ fn a_kept_job_that_was_given_up_as_the_connection_ended_is_given_up_once() {
     let story = world.story();
     assert!(story.iter().all(|line| !line.starts_with("end ")), "{story:?}");
     assert!(story.iter().all(|line| !line.contains("dismiss")), "{story:?}");
+}
+
+/// The same where it is a marker that tells of the restart.
+#[test]
+fn an_end_that_only_the_journal_has_told_is_not_told_again_when_a_marker_is_gone() {
+    let mut with = settings();
+    (with.journal, with.marker) = (true, true);
+    let mut world = World::new("7.2", with);
+    world.begins();
+    world.meets(None);
+    finds_marker(&mut world, "");
+    world.finds(Findings::default());
+    world.replies("{}");
+    world.watches(1, "theirs", &[]);
+    world.drops();
+    let way = ["created", "running", "waiting", "pending", "concluded"].map(|status| {
+        let data = format!(r#"{{"id": "theirs", "status": "{status}"}}"#);
+        world.line("JOB_STATUS_CHANGE", &data)
+    });
+    world.later(60);
+    world.finds(found(1, &way));
+    assert_eq!(world.ends(), ["end 1 theirs succeeded recovered for [1]"]);
+    world.meets(None);
+    let last = world.last_command();
+    world.replies_to(last - 2, "\"return\": []");
+    let listed = r#"{"id": "theirs", "type": "create", "status": "concluded"}"#;
+    world.replies_to(last - 1, &format!("\"return\": [{listed}]"));
+    world.replies_to(last, "\"return\": []");
+    assert_eq!(world.ends(), [""; 0]);
+}
+
+/// QEMU has another one by the id, which lived when QEMU was asked for its jobs: what ends behind
+/// that is this one's.
+#[test]
+fn an_end_behind_the_list_is_the_listed_ones_and_not_the_one_that_it_does_not_have() {
+    let mut with = settings();
+    with.journal = true;
+    let mut world = World::connected_with("2.12.1", with);
+    world.watches(1, "drive2", &[]);
+    world.starts_watched(1, "blockdev-backup");
+    world.drops_and_meets(ONE);
+    let listed = r#"{"device": "drive2", "type": "backup", "status": "running", "len": 8,
+        "offset": 4, "speed": 0, "auto-dismiss": true}"#;
+    world.reconciles("", listed);
+    let data = r#"{"device": "drive2", "type": "backup", "len": 8, "offset": 4, "speed": 0}"#;
+    let line = world.line("BLOCK_JOB_CANCELLED", data);
+    let wanted = &world.requests.pop().unwrap().wanted[0];
+    let Message::Event { timestamp, .. } = parse(&line).unwrap() else { panic!("{line}") };
+    assert!(wanted.job == 1 && wanted.until < timestamp, "{wanted:?}");
+    world.finds(found(1, std::slice::from_ref(&line)));
+    assert_eq!(world.ends(), ["end 1 drive2 lost NotStarted inferred for [1]"]);
+    world.hears(&line);
+    assert_eq!(world.ends(), ["end 2 drive2 cancelled"]);
 }
