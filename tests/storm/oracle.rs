@@ -261,8 +261,10 @@ impl Oracle {
         let truth = &machine.processes[key.process].jobs()[key.number];
         self.check_outcome(machine, &id, truth, event)?;
         if event.get(Word::Json).is_some() && event.origin == Origin::Live && is_unique(&id) {
-            // An end may have to wait for a reply or for the journal.
-            let waits = machine.has_journal || matches!(truth.type_name, "mirror" | "commit");
+            // An end may have to wait for a reply, for the journal, or for the marker.
+            let marker = !machine.has_identity && !self.life.connected.contains(&index);
+            let waits =
+                machine.has_journal || marker || matches!(truth.type_name, "mirror" | "commit");
             if !waits {
                 self.check_order(index, event)?;
             }
