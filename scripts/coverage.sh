@@ -9,10 +9,10 @@
 set -euo pipefail
 export LC_ALL=C
 cd "$(dirname "$0")/.."
+. scripts/sources.sh
 
-work=${CARGO_TARGET_DIR:-target}/coverage
+work_in coverage
 mkdir -p "$work/release" "$work/logs"
-work=$(cd "$work" && pwd)
 rm -rf "$work/counts"
 rust=/usr/bin
 llvm=$($rust/rustc -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')

@@ -10,9 +10,8 @@
 
 . scripts/sources.sh
 
-work=${CARGO_TARGET_DIR:-target}/$sanitizer
+work_in "$sanitizer"
 mkdir -p "$work/logs" "$work/release"
-work=$(cd "$work" && pwd)
 rust=/usr/bin
 version=$($rust/rustc -vV 2>/dev/null || true)
 llvm=$(sed -n 's/^LLVM version: \([0-9]*\).*/\1/p' <<<"$version")

@@ -1,4 +1,4 @@
-# For scripts that build a copy of the sources, changed.
+# For scripts that build the sources in a way of their own, or a changed copy of them.
 # shellcheck shell=bash
 
 # work_in NAME: sets `work` to a folder of the script's own, beside what cargo builds.

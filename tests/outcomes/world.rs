@@ -206,6 +206,14 @@ impl World {
         )
     }
 
+    /// The texts of status changes of a job, which happen now, one after another.
+    pub fn way<const N: usize>(&mut self, id: &str, statuses: [&str; N]) -> [String; N] {
+        statuses.map(|status| {
+            let data = format!(r#"{{"id": "{id}", "status": "{status}"}}"#);
+            self.line("JOB_STATUS_CHANGE", &data)
+        })
+    }
+
     /// QEMU is being quit.
     pub fn shuts_down(&mut self) {
         self.event("SHUTDOWN", r#"{"guest": false, "reason": "host-qmp-quit"}"#);
