@@ -134,11 +134,6 @@ impl<A> Stub<A> {
         let answer = self.0.answer.lock();
         self.0.answered.wait_while_for(answer, |answer| answer.is_none(), timeout).take()
     }
-
-    /// The answer, if it is there.
-    pub fn try_wait(&self) -> Option<A> {
-        self.0.answer.lock().take()
-    }
 }
 
 impl<A> Desk<A> {

@@ -215,10 +215,6 @@ impl Jobs {
         (!matches!(self.all[&number].stage, Stage::Ended { .. })).then_some(number)
     }
 
-    pub fn status(&self, number: u64) -> Option<Status> {
-        self.all.get(&number).map(|job| job.status)
-    }
-
     /// A command for it is under way.
     pub fn asking(&mut self, number: u64, verb: Verb) {
         if let Some(asked) = self.asked(number, verb) {

@@ -81,11 +81,12 @@ impl Jobs {
         }
     }
 
-    /// Its process is gone, and its id means another job, whose end may have been heard.
+    /// Its process is gone, and its id means another job. What it holds was heard since, so that is
+    /// the other's end.
     fn leave(&mut self, number: u64) {
         let job = self.all.get_mut(&number).expect("its number was just found");
         let id = job.id.clone();
-        let later = (job.unmet && job.held.is_some()).then(|| job.later());
+        let later = job.held.is_some().then(|| job.later());
         job.unmet = false;
         if later.is_some() {
             (job.held, job.len, job.offset, job.speed) = (None, None, None, None);

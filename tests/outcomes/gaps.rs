@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use blockjob::model::{Link, Settings};
+use blockjob::{
+    model::{Link, Settings},
+    qmp::journal::Findings,
+};
 
 use crate::world::{ONE, OTHER, World, settings};
 
@@ -437,12 +440,18 @@ fn a_handle_that_is_given_up_before_anything_was_heard_is_no_jobs_end() {
 /// Connected to a QEMU whose process the kernel does not tell, with a marker left in it, and with a
 /// job of ours by a name that others use.
 fn marked() -> World {
-    let mut with = settings();
+    marked_with(settings())
+}
+
+fn marked_with(mut with: Settings) -> World {
     with.marker = true;
     let mut world = World::new("7.2", with);
     world.begins();
     world.meets(None);
     finds_marker(&mut world, "", "");
+    if world.requests.pop().is_some() {
+        world.finds(Findings::default());
+    }
     world.replies("{}");
     runs_drive0(&mut world);
     world
@@ -480,6 +489,30 @@ fn an_end_that_is_heard_before_a_marker_is_missed_is_not_the_former_ones() {
     assert_eq!(
         world.ends(),
         ["end 1 drive0 lost QemuRestarted inferred for [1]", "end 2 drive0 succeeded"]
+    );
+}
+
+/// Another's may have been another one since the gap, and waits for the journal as well.
+#[test]
+fn an_end_that_waits_for_the_journal_when_a_marker_is_missed_is_not_the_former_ones() {
+    let mut with = settings();
+    with.journal = true;
+    let mut world = marked_with(with);
+    world.status("theirs", "created running");
+    world.drops_and_meets(None);
+    world.status("theirs", "waiting pending");
+    world.completed("theirs", "stream", None);
+    world.status("theirs", "concluded null");
+    assert_eq!(world.ends(), [""; 0], "the marker is asked for");
+    finds_marker(&mut world, "", "");
+    assert_eq!(world.ends(), ["end 3 theirs succeeded"]);
+    world.finds(Findings::default());
+    assert_eq!(
+        world.ends(),
+        [
+            "end 1 drive0 lost QemuRestarted inferred for [1]",
+            "end 2 theirs lost QemuRestarted inferred"
+        ]
     );
 }
 
