@@ -25,6 +25,8 @@ pub struct Life {
     pub told: BTreeMap<(usize, Key), Kind>,
     /// Ids of which anything was told: at a machine.
     heard: BTreeSet<(usize, String)>,
+    /// The library leaves a marker in each QEMU, and asks for it.
+    pub marked: bool,
     /// The machines that are connected.
     connected: BTreeSet<usize>,
     /// Others' incarnations that were told to begin while connected. What is heard before the
@@ -262,9 +264,10 @@ impl Oracle {
         self.check_outcome(machine, &id, truth, event)?;
         if event.get(Word::Json).is_some() && event.origin == Origin::Live && is_unique(&id) {
             // An end may have to wait for a reply, for the journal, or for the marker.
-            let marker = !machine.has_identity && !self.life.connected.contains(&index);
-            let waits =
-                machine.has_journal || marker || matches!(truth.type_name, "mirror" | "commit");
+            let asks_for_marker =
+                self.life.marked && !machine.has_identity && !self.life.connected.contains(&index);
+            let for_reply = matches!(truth.type_name, "mirror" | "commit");
+            let waits = machine.has_journal || asks_for_marker || for_reply;
             if !waits {
                 self.check_order(index, event)?;
             }

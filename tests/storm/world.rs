@@ -671,6 +671,7 @@ impl World {
             self.delivery.add(None, false);
         }
         self.oracle.reborn();
+        self.oracle.life.marked = marker;
         for index in 0..self.machines.len() {
             self.library.start(index, self.now_us);
             // Jobs that the program knows from before, whose end it has not taken.
