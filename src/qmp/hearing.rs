@@ -327,7 +327,10 @@ impl Jobs {
                 job.status = Status::Null;
                 return;
             }
-            Stage::Starting | Stage::Living => self.end_by_path(number),
+            Stage::Starting | Stage::Living => {
+                job.over_by = job.over_by.or(at);
+                self.end_by_path(number);
+            }
         }
         self.forget_in_qemu(id);
     }

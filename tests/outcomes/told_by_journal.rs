@@ -48,6 +48,28 @@ fn a_job_that_had_concluded_when_it_was_first_heard_of_has_no_later_end() {
     assert_eq!(world.ends(), ["end 1 theirs lost Gone inferred for [1]"]);
 }
 
+/// Its end was missed and its `null` heard; by the time of the answer the journal has been emptied
+/// and holds but the next one of its id.
+#[test]
+fn a_job_of_which_null_was_heard_has_no_later_end() {
+    let mut world = journaled();
+    world.watches(1, "drive0", &[]);
+    world.status("drive0", "created");
+    world.status("drive0", "running");
+    world.drops();
+    world.later(6);
+    world.connects(ONE);
+    world.status("drive0", "null");
+    let over = world.now.wall;
+    let wanted = world.requests.pop().unwrap().wanted.pop().unwrap();
+    assert_eq!((wanted.job, wanted.until), (1, Some(over)));
+    world.status("drive0", "created");
+    let end = r#"{"device": "drive0", "type": "mirror", "len": 8, "offset": 8, "speed": 0}"#;
+    let line = world.line("BLOCK_JOB_COMPLETED", end);
+    world.finds(found(1, &[line]));
+    assert_eq!(world.ends(), ["end 1 drive0 lost Gone inferred for [1]"]);
+}
+
 /// A start was cut, and another client's job of the id begins behind that.
 #[test]
 fn what_begins_behind_a_cut_start_is_not_its_end() {
