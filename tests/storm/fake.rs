@@ -214,7 +214,7 @@ fn a_stream_may_begin_with_events_or_in_mid_message() {
     let (mut early, mut stale, mut inf) = (0, 0, 0);
     for seed in 0..SEEDS {
         let mut world = World::new(Version(10, 0, 2), odds.clone(), seed);
-        world.qemu.plan("disk", Plan { len: 8 << 20, fault: None });
+        world.qemu.plan("disk", Plan { len: 8 << 20, ..Plan::default() });
         world.execute("block-stream", &json!({"device": "disk", "speed": 65536}));
         world.reconnect();
         world.qemu.step(world.now_us);
@@ -236,7 +236,7 @@ fn an_event_may_stand_behind_the_greeting_and_is_then_alone_until_the_client_agr
     for seed in 0..SEEDS {
         let odds = Odds { straggler: 2, ..Odds::default() };
         let mut world = World::new(Version(10, 0, 2), odds, seed);
-        world.qemu.plan("disk", Plan { len: 8 << 20, fault: None });
+        world.qemu.plan("disk", Plan { len: 8 << 20, ..Plan::default() });
         world.execute("block-stream", &json!({"device": "disk", "speed": 65536}));
         world.reconnect();
         world.rest();
@@ -433,7 +433,7 @@ impl World {
     }
 
     fn rest_by_steps_unheard(&mut self) {
-        self.qemu.plan("disk", Plan { len: 1 << 20, fault: None });
+        self.qemu.plan("disk", Plan { len: 1 << 20, ..Plan::default() });
         for _ in 0..200 {
             self.now_us += 100;
             self.qemu.step(self.now_us);

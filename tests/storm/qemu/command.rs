@@ -39,8 +39,8 @@ impl Refusal {
 }
 
 /// The line of a reply.
-pub fn reply(result: Result<Value, Refusal>, id: Option<&Value>, version: Version) -> String {
-    let mut reply = match result {
+pub fn reply(result: Result<Value, Refusal>, id: Option<&str>, version: Version) -> String {
+    let reply = encode(&match result {
         Ok(value) => json!({"return": value}),
         Err(Refusal { class, desc }) if version.from(1, 2) => {
             json!({"error": {"class": class, "desc": desc}})
@@ -48,22 +48,32 @@ pub fn reply(result: Result<Value, Refusal>, id: Option<&Value>, version: Versio
         Err(Refusal { class, desc }) => {
             json!({"error": {"class": class, "desc": desc, "data": {}}})
         }
-    };
-    if let Some(id) = id {
-        reply["id"] = id.clone();
+    });
+    // Old QEMUs know no larger number.
+    let clamped = id.filter(|_| !version.from(2, 10)).and_then(|id| id.parse::<u64>().ok());
+    let clamped = clamped.map(|id| id.min(i64::MAX.unsigned_abs()).to_string());
+    match clamped.as_deref().or(id) {
+        Some(id) => format!("{}, \"id\": {id}}}", &reply[..reply.len() - 1]),
+        None => reply,
     }
-    encode(&reply)
 }
 
 impl Qemu {
     pub(super) fn answer(&mut self, request: &Request, origin: &Origin) -> Result<Value, Refusal> {
-        let Some(command) = &request.command else {
-            return Err(generic("QMP input lacks member 'execute'"));
+        let command = match &request.command {
+            Ok(command) => command,
+            Err(text) => return Err(generic(text).ancient(self.version, "JSONParsing")),
         };
-        match (command.as_str(), request.negotiating) {
+        let name = command.name.as_str();
+        match (name, request.negotiating) {
             ("qmp_capabilities", true) => {
-                self.check(command, &request.arguments)?;
-                self.wire.negotiated(request.connection);
+                self.check(name, &command.arguments)?;
+                let enabled = command.arguments.get("enable").and_then(Value::as_array);
+                let enabled = enabled.map_or(&[][..], Vec::as_slice);
+                if let Some(other) = enabled.iter().find(|capability| **capability != "oob") {
+                    return Err(generic(&format!("Parameter 'enable' does not accept {other}")));
+                }
+                self.wire.negotiated(request.connection, !enabled.is_empty());
                 Ok(json!({}))
             }
             ("qmp_capabilities", false) => Err(Refusal::not_found(
@@ -72,7 +82,17 @@ impl Qemu {
             (_, true) => Err(Refusal::not_found(
                 "Expecting capabilities negotiation with 'qmp_capabilities'".into(),
             )),
-            (command, false) => self.dispatch(command, &request.arguments, origin),
+            (_, false) if command.out_of_band => {
+                if !self.wire.takes_out_of_band(request.connection) {
+                    return Err(generic("QMP input member 'exec-oob' is unexpected"));
+                }
+                self.check(name, &command.arguments)?;
+                if name != "migrate-pause" {
+                    return Err(generic(&format!("The command {name} does not support OOB")));
+                }
+                self.dispatch(name, &command.arguments, origin)
+            }
+            (name, false) => self.dispatch(name, &command.arguments, origin),
         }
     }
 
@@ -98,38 +118,26 @@ impl Qemu {
                     "qemu": {"major": major, "minor": minor, "micro": micro}, "package": "",
                 }))
             }
-            "query-status" => {
-                let status = if self.guest_runs { "running" } else { "prelaunch" };
-                Ok(json!({"status": status, "running": self.guest_runs, "singlestep": false}))
+            "query-qmp-schema" => {
+                // As long as the real one, and as good to those who do not read it.
+                self.slow_us = self.version.schema_us(self.kind);
+                let name = "0".repeat(self.version.schema_bytes(self.kind));
+                Ok(json!([{"name": name, "meta-type": "builtin", "json-type": "value"}]))
             }
+            "migrate-pause" => Err(generic("migrate-pause is for postcopy only")),
             "query-block" | "query-named-block-nodes" | "query-commands" => Ok(json!([])),
             "object-add" | "object-del" | "qom-list" | "blockdev-add" | "blockdev-del" => {
                 self.object(command, given)
             }
-            "human-monitor-command" => {
-                self.blip(if self.version.from(8, 0) { 4 } else { 2 });
-                Ok(json!(""))
-            }
-            "cont" | "stop" | "system_reset" | "system_powerdown" => {
-                let event = match command {
-                    "cont" => "RESUME",
-                    "stop" => "STOP",
-                    "system_reset" => "RESET",
-                    _ => "POWERDOWN",
-                };
-                // A reset is the main loop's to do, which comes round before or after the reply.
-                if command.starts_with("system") && !self.version.replies_late() {
-                    self.later = Some(event);
-                } else {
-                    self.emit(event, &Value::Null);
-                }
-                self.guest_runs = command == "cont" || command != "stop" && self.guest_runs;
-                if command == "stop" {
-                    self.blip(1);
-                }
-                Ok(json!({}))
-            }
-            "quit" | "x-blockdev-set-iothread" => Ok(json!({})),
+            "query-status"
+            | "human-monitor-command"
+            | "cont"
+            | "stop"
+            | "system_reset"
+            | "system_powerdown"
+            | "device_add"
+            | "device_del" => self.guest_command(command, given),
+            "quit" | "x-blockdev-set-iothread" | "chardev-add" => Ok(json!({})),
             other => self.control(other, given, origin),
         }
     }
@@ -205,7 +213,7 @@ impl Qemu {
             "finalize" => self.finalize_group(number),
             "dismiss" => {
                 let by = match origin {
-                    Origin::Client(connection, _) => Dismissed::ByClient(*connection),
+                    Origin::Client(connection) => Dismissed::ByClient(*connection),
                     Origin::Foreign => Dismissed::ByForeign,
                 };
                 self.dismiss(number, by);
@@ -237,7 +245,7 @@ impl Qemu {
         }
     }
 
-    fn cancel(&mut self, number: usize, force: bool) {
+    pub(super) fn cancel(&mut self, number: usize, force: bool) {
         let now = self.soon_us();
         // Up to 2.11 force is about pauses only.
         let old = force && !self.version.from(2, 12);
@@ -319,7 +327,7 @@ impl Qemu {
         Ok(())
     }
 
-    fn job(&mut self, number: usize) -> &mut Job {
+    pub(super) fn job(&mut self, number: usize) -> &mut Job {
         self.jobs.get_mut(&number).expect("it was found")
     }
 
@@ -332,6 +340,9 @@ impl Qemu {
         let text = |name: &str| given.get(name).and_then(Value::as_str).unwrap_or_default();
         let id = text("id").to_string();
         match command {
+            "object-add" if text("qom-type") == "monitor-qmp" => {
+                return Err(generic("Parameter 'qom-type' does not accept value 'monitor-qmp'"));
+            }
             "object-add" if self.objects.contains_key(&id) => {
                 let text = format!(
                     "attempt to add duplicate property '{id}' to object (type 'container')"
@@ -360,6 +371,9 @@ impl Qemu {
                     self.backing.insert(name.clone(), text("backing").into());
                 }
                 self.nodes.insert(name, false);
+            }
+            "blockdev-del" if self.holder(text("node-name")).is_some() => {
+                return Err(generic(&format!("Node '{}' is busy", text("node-name"))));
             }
             "blockdev-del" => {
                 self.nodes.remove(text("node-name"));

@@ -10,11 +10,13 @@ pub struct Plan {
     /// Bytes to copy. With 0 a job ends, or is ready, within the command that starts it.
     pub len: i64,
     pub fault: Option<Fault>,
+    /// How long a round without a limit of speed takes.
+    pub round_us: u64,
 }
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { len: 1 << 20, fault: None }
+        Self { len: 1 << 20, fault: None, round_us: ROUND_US }
     }
 }
 
@@ -25,8 +27,12 @@ pub enum Fault {
     Io { at: i64, write: bool, no_space: bool, once: bool },
     /// The job fails in its first round with this text and no `BLOCK_JOB_ERROR`.
     Silent(String),
+    /// QEMU aborts on an assertion.
+    Abort,
     /// It fails on being created: created and null again, and an error for a reply.
     Early(String),
+    /// A mirror fails to write what comes once it is ready.
+    OnceReady,
     /// It fails when all is copied, on being finalized.
     Finalize(String),
 }
@@ -86,6 +92,7 @@ pub struct Job {
     pub read_policy: Policy,
     pub write_policy: Policy,
     pub fault: Option<Fault>,
+    pub round_us: u64,
     pub io_status: &'static str,
     /// Somebody asked for a pause, or an error did.
     pub user_paused: bool,
@@ -174,7 +181,7 @@ impl Job {
         let limited = (chunk * 1_000_000).checked_div(speed).unwrap_or(0);
         // Old QEMUs begin a new slice of time with each chunk, however slow they are told to be.
         let limited = if version.from(2, 0) { limited } else { limited.min(SLICE_US) };
-        limited.max(ROUND_US)
+        limited.max(self.round_us)
     }
 }
 

@@ -38,7 +38,7 @@ impl Qemu {
         self.status(number, Status::Running);
         let soon = self.soon_us();
         let Some(job) = self.jobs.get_mut(&number) else { return };
-        job.due_us = soon + ROUND_US;
+        job.due_us = soon + job.round_us;
         let fails_at_once =
             job.work == Work::Other("create") && matches!(job.fault, Some(Fault::Silent(_)));
         if job.len == 0 || fails_at_once {
@@ -112,7 +112,7 @@ impl Qemu {
                 return true;
             }
             Some(Fault::Io { at, write, no_space, once }) => (*at, *write, *no_space, *once),
-            Some(Fault::Early(_) | Fault::Finalize(_)) | None => return false,
+            _ => return false,
         };
         if job.offset < at {
             return false;

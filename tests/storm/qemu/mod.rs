@@ -14,6 +14,8 @@ use serde_json::{Value, json};
 pub mod command;
 pub mod counts;
 mod end;
+mod guest;
+mod input;
 pub mod job;
 mod life;
 mod listing;
@@ -25,6 +27,7 @@ pub mod version;
 pub mod wire;
 
 use counts::Counts;
+use guest::Guest;
 use job::{Job, NEVER, Plan};
 pub use odds::Odds;
 use text::encode;
@@ -34,7 +37,7 @@ use wire::{ConnectionId, Request, Wire};
 
 use crate::chance::Chance;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Qemu {
     kind: Kind,
     version: Version,
@@ -62,9 +65,7 @@ pub struct Qemu {
     held: Option<Held>,
     /// How long the command that is being executed takes.
     slow_us: u64,
-    /// An event of the guest's that the main loop has yet to emit.
-    later: Option<&'static str>,
-    guest_runs: bool,
+    guest: Guest,
     pub(super) counts: Counts,
 }
 
@@ -77,7 +78,7 @@ enum State {
 }
 
 /// A reply that was made up and is not written yet.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Held {
     connection: ConnectionId,
     line: String,
@@ -113,8 +114,7 @@ impl Qemu {
             exits: VecDeque::new(),
             held: None,
             slow_us: 0,
-            later: None,
-            guest_runs: false,
+            guest: Guest::default(),
             counts: Counts::default(),
         }
     }
@@ -138,6 +138,21 @@ impl Qemu {
     /// What the jobs of this id will meet, or those of this node where their id has no plan.
     pub fn plan(&mut self, name: &str, plan: Plan) {
         self.plans.insert(name.into(), plan);
+    }
+
+    /// Its messages are on several lines each.
+    pub fn speak_pretty(&mut self) {
+        self.wire.pretty = true;
+    }
+
+    /// A client's socket holds so much that it has not read.
+    pub fn limit_sockets(&mut self, bytes: usize) {
+        self.wire.socket_bytes = Some(bytes);
+    }
+
+    /// From here on chance is another.
+    pub fn draw_anew(&mut self, odds: Odds, chance: Chance) {
+        (self.odds, self.chance) = (odds, chance);
     }
 
     pub fn version(&self) -> Version {
@@ -180,6 +195,11 @@ impl Qemu {
         self.wire.disconnect(connection, executing);
     }
 
+    /// The client has ended its half of the connection, and reads on.
+    pub fn half_close(&mut self, connection: ConnectionId) {
+        self.wire.half_close(connection);
+    }
+
     /// One thing of the main loop. False: there was nothing to do at this time.
     pub fn step(&mut self, now_us: u64) -> bool {
         self.now_us = self.now_us.max(now_us);
@@ -190,12 +210,15 @@ impl Qemu {
         if self.state != State::Runs || self.stopped {
             return false;
         }
+        if let Some(request) = self.wire.next_out_of_band() {
+            self.execute(&request);
+            return true;
+        }
         if let Some(number) = self.exits.pop_front() {
             self.job_exit(number);
             return true;
         }
-        if let Some(event) = self.later.take() {
-            self.emit(event, &Value::Null);
+        if self.tell_due() {
             return true;
         }
         let mut waits = self.wire.is_early();
@@ -230,7 +253,8 @@ impl Qemu {
     pub fn next_due_us(&self) -> Option<u64> {
         let now = self.now_us;
         let held = self.held.iter().map(|held| held.until_us).filter(|until| *until > now);
-        self.jobs.values().map(|job| job.due_us).filter(|due| *due != NEVER).chain(held).min()
+        let others = held.chain(self.next_told_us());
+        self.jobs.values().map(|job| job.due_us).filter(|due| *due != NEVER).chain(others).min()
     }
 
     /// A command on another monitor of the process.
@@ -243,6 +267,7 @@ impl Qemu {
         let arguments = command["arguments"].as_object().cloned().unwrap_or_default();
         self.end_exits();
         let result = self.dispatch(name, &arguments, &Origin::Foreign);
+        self.slow_us = 0;
         if result.is_ok() && name == "quit" {
             self.shut_down("host-qmp-quit", None);
         }
@@ -322,21 +347,24 @@ impl Qemu {
 
     fn execute(&mut self, request: &Request) {
         let connection = request.connection;
-        let origin = Origin::Client(connection, request.id.clone());
+        let origin = Origin::Client(connection);
         let first = self.truths.len();
         let result = self.answer(request, &origin);
-        if self.state == State::Hangs {
+        if self.state != State::Runs {
             return;
         }
-        let quits = result.is_ok() && request.command.as_deref() == Some("quit");
-        let line = command::reply(result, request.id.as_ref(), self.version);
+        let (command, at_once) = match &request.command {
+            Ok(command) => (command.name.as_str(), command.out_of_band),
+            Err(_) => ("", false),
+        };
+        let quits = result.is_ok() && command == "quit";
+        let line = command::reply(result, request.id.as_deref(), self.version);
         if quits {
             self.shut_down("host-qmp-quit", Some((connection, &line)));
-        } else if self.version.replies_late() || self.slow_us > 0 {
+        } else if !at_once && (self.version.replies_late() || self.slow_us > 0) {
             let late = self.version.replies_late() && self.chance.one_in(self.odds.late_reply);
             let steps = if late { 1 + self.chance.below(LATE_STEPS_MAX) } else { 0 };
             let until_us = self.now_us + std::mem::take(&mut self.slow_us);
-            let command = request.command.as_deref().unwrap_or_default();
             self.held = Some(Held {
                 connection,
                 line,

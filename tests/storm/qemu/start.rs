@@ -114,6 +114,10 @@ impl Qemu {
         }
         let id = self.id_of(arguments)?;
         let plan = self.plan_for(&id, work, arguments)?;
+        if plan.fault == Some(Fault::Abort) {
+            self.crash();
+            return Err(generic("Aborted"));
+        }
         // Such a mirror has nothing to copy at first.
         let nothing = work == Work::Mirror && text("sync") == Some("none");
         let stream = matches!(work, Work::Stream | Work::Commit | Work::ActiveCommit);
@@ -140,6 +144,7 @@ impl Qemu {
             read_policy: policy(if stream { "on-error" } else { "on-source-error" }),
             write_policy: policy(if stream { "on-error" } else { "on-target-error" }),
             fault: plan.fault,
+            round_us: plan.round_us,
             io_status: "ok",
             user_paused: false,
             ready: false,
@@ -197,8 +202,7 @@ impl Qemu {
                 let text = format!("Cannot find device='{node}' nor node-name='{node}'");
                 return Err(generic(&text).ancient(self.version, "DeviceNotFound"));
             }
-            let holder = self.jobs.values().find(|job| job.nodes.iter().any(|held| held == node));
-            if let Some(job) = holder {
+            if let Some(job) = self.holder(node) {
                 let kind = job.work.name();
                 let text =
                     format!("Node '{node}' is busy: block device is in use by block job: {kind}");
@@ -207,6 +211,11 @@ impl Qemu {
             nodes.push(node.into());
         }
         Ok(nodes)
+    }
+
+    /// The job because of which a node is busy.
+    pub(super) fn holder(&self, node: &str) -> Option<&Job> {
+        self.jobs.values().find(|job| job.nodes.iter().any(|held| held == node))
     }
 
     fn id_of(&self, arguments: &Arguments) -> Result<String, Refusal> {
@@ -234,7 +243,7 @@ impl Qemu {
         let plans: Vec<&Plan> = names.flatten().filter_map(|name| self.plans.get(name)).collect();
         let [first, ..] = *plans else { return Ok(self.draw_plan()) };
         let fault = plans.iter().find_map(|plan| plan.fault.clone());
-        let mut plan = Plan { len: first.len, fault };
+        let mut plan = Plan { fault, ..(*first).clone() };
         let target = text("target").and_then(|target| self.plans.get(target));
         if target.is_some_and(|target| target.len < plan.len) {
             let sizes = "Source and target image have different sizes";
@@ -248,7 +257,7 @@ impl Qemu {
     }
 
     fn draw_plan(&mut self) -> Plan {
-        let mut plan = Plan { len: 1 << (18 + self.chance.below(6)), fault: None };
+        let mut plan = Plan { len: 1 << (18 + self.chance.below(6)), ..Plan::default() };
         if self.chance.one_in(self.odds.instant) {
             plan.len = 0;
         }

@@ -2,12 +2,22 @@
 
 use std::fmt::Write as _;
 
-use serde_json::Value;
+use serde_core::Serialize as _;
+use serde_json::{Serializer, Value, ser::PrettyFormatter};
 
 pub fn encode(value: &Value) -> String {
     let mut text = String::new();
     write(value, &mut text);
     text
+}
+
+/// The same on several lines, as `pretty=on` has it.
+pub fn pretty(line: &str) -> String {
+    let value: Value = serde_json::from_str(line).expect("it was encoded here");
+    let mut text = Vec::new();
+    let mut to = Serializer::with_formatter(&mut text, PrettyFormatter::with_indent(b"    "));
+    value.serialize(&mut to).expect("memory takes it");
+    String::from_utf8(text).expect("it was UTF-8 before").replace('\n', "\r\n")
 }
 
 fn write(value: &Value, text: &mut String) {
@@ -31,6 +41,13 @@ fn write(value: &Value, text: &mut String) {
             text.push('}');
         }
         Value::String(string) => write_string(string, text),
+        // It writes all 17 digits of a fraction, which read as the same number.
+        Value::Number(number) => match number.as_f64().filter(|_| number.is_f64()) {
+            Some(whole) if whole.fract() == 0.0 && whole.abs() < 1e17 => {
+                _ = write!(text, "{whole}");
+            }
+            _ => text.push_str(&number.to_string()),
+        },
         other => text.push_str(&other.to_string()),
     }
 }

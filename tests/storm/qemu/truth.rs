@@ -1,7 +1,5 @@
 //! What really happened to each job, for the oracle: nothing here is told to a client.
 
-use serde_json::Value;
-
 use super::wire::ConnectionId;
 
 /// One incarnation of a job id in one process.
@@ -34,8 +32,8 @@ pub struct Truth {
 /// Whose command it was.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Origin {
-    /// A client of the monitor, with the id of its command.
-    Client(ConnectionId, Option<Value>),
+    /// A client of the monitor.
+    Client(ConnectionId),
     /// Another monitor of the same process, or the process itself.
     Foreign,
 }

@@ -34,6 +34,21 @@ impl Version {
         self.from(3, 0)
     }
 
+    /// How long its description of itself is, about.
+    pub fn schema_bytes(self, kind: Kind) -> usize {
+        match (kind, self.from(8, 0)) {
+            (Kind::System, false) => 207_000,
+            (Kind::System, true) => 236_000,
+            (Kind::StorageDaemon, false) => 110_000,
+            (Kind::StorageDaemon, true) => 117_000,
+        }
+    }
+
+    /// And how long it takes to say it.
+    pub fn schema_us(self, kind: Kind) -> u64 {
+        if kind == Kind::System && self.replies_late() { 42_000 } else { 1_000 }
+    }
+
     /// A ready mirror that the process cancels on its way out is cancelled, not completed.
     pub fn quit_forces(self) -> bool {
         self.from(6, 2)
@@ -82,12 +97,17 @@ const COMMANDS: &[(&str, Version, Who, &[Argument])] = &[
     ("query-commands", V0, Both, NONE),
     ("query-block-jobs", V0, Both, NONE),
     ("query-jobs", V3_0, Both, NONE),
+    ("query-qmp-schema", Version(2, 5, 0), Both, NONE),
+    ("migrate-pause", V3_0, SystemOnly, NONE),
     ("query-named-block-nodes", Version(2, 0, 0), Both, ANY),
     ("stop", V0, SystemOnly, NONE),
     ("cont", V0, SystemOnly, NONE),
     ("system_reset", V0, SystemOnly, NONE),
     ("system_powerdown", V0, SystemOnly, NONE),
     ("human-monitor-command", V0, SystemOnly, ANY),
+    ("device_add", V0, SystemOnly, ANY),
+    ("device_del", V0, SystemOnly, ID),
+    ("chardev-add", Version(1, 4, 0), Both, ANY),
     ("blockdev-add", V2_9, Both, ANY),
     ("x-blockdev-set-iothread", V2_12, Both, ANY),
     ("blockdev-del", V2_9, Both, &[("node-name", V0)]),

@@ -8,6 +8,8 @@ use serde_json::{Map, Value};
 use super::{
     Odds,
     counts::{self, Counts},
+    input::{Input, Read},
+    text::{encode, pretty},
     version::Version,
 };
 use crate::chance::Chance;
@@ -15,7 +17,7 @@ use crate::chance::Chance;
 /// Counts the connections of one process from 0.
 pub type ConnectionId = u64;
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Wire {
     connections: BTreeMap<ConnectionId, Connection>,
     /// The first is served; the others have connected and get silence.
@@ -25,28 +27,45 @@ pub struct Wire {
     negotiated_before: bool,
     /// What the former client did not read, from where it left off.
     unread: Vec<u8>,
+    /// What the former client could still have got.
+    pending: Vec<u8>,
     last_line: String,
     /// Was taken out of the queue of a client that has left since.
     executing: Option<Request>,
+    /// Each message on several lines, as `pretty=on` has it.
+    pub pretty: bool,
+    /// What a client leaves unread beyond this waits in QEMU.
+    pub socket_bytes: Option<usize>,
     pub counts: Counts,
 }
 
 /// A command, as far as it could be read.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Request {
     pub connection: ConnectionId,
-    pub id: Option<Value>,
-    /// `None`: it was no command.
-    pub command: Option<String>,
-    pub arguments: Map<String, Value>,
+    /// As the reply repeats it.
+    pub id: Option<String>,
+    /// Or why it is none.
+    pub command: Result<Command, String>,
     /// The client had not negotiated when it was served.
     pub negotiating: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
+pub struct Command {
+    pub name: String,
+    pub arguments: Map<String, Value>,
+    pub out_of_band: bool,
+}
+
+#[derive(Clone, Debug)]
 struct Connection {
-    input: Vec<u8>,
+    input: Input,
     output: Vec<u8>,
+    /// What the socket does not hold.
+    pending: Vec<u8>,
+    /// Out-of-band commands were agreed on.
+    out_of_band: bool,
     requests: VecDeque<Request>,
     stage: Stage,
     /// The next event was about to be written when QEMU greeted, and stands behind that.
@@ -58,8 +77,12 @@ enum Stage {
     /// In the backlog.
     Waiting,
     /// Served, with the former session's negotiation still in force for so many steps: events come,
-    /// and the greeting does not yet.
-    Early(u64),
+    /// but for the first ones, which QEMU was already telling, and the greeting does not yet.
+    Early {
+        steps: u64,
+        first: u64,
+        events: u64,
+    },
     Negotiating,
     Ready,
     /// Greeted in a race with the start of the process: what it says is never read.
@@ -84,14 +107,16 @@ impl Wire {
     pub fn receive(&mut self, id: ConnectionId, bytes: &[u8]) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         if connection.stage != Stage::Ended {
-            connection.input.extend_from_slice(bytes);
+            let read = connection.input.read(bytes);
+            connection.requests.extend(read.into_iter().map(|read| request(id, read)));
         }
     }
 
     pub fn take_output(&mut self, id: ConnectionId) -> Vec<u8> {
-        self.connections
-            .get_mut(&id)
-            .map_or_else(Vec::new, |connection| std::mem::take(&mut connection.output))
+        let Some(connection) = self.connections.get_mut(&id) else { return Vec::new() };
+        let output = std::mem::take(&mut connection.output);
+        connection.fill(self.socket_bytes);
+        output
     }
 
     /// No more will come on this connection than can be taken now.
@@ -106,7 +131,6 @@ impl Wire {
         let was_served = self.line.front() == Some(&id);
         self.line.retain(|other| *other != id);
         if was_served {
-            connection.read(id);
             self.unread = connection.output;
             self.negotiated_before = matches!(connection.stage, Stage::Ready);
             let negotiating = connection.stage == Stage::Negotiating;
@@ -115,6 +139,14 @@ impl Wire {
             let first = first.map(|request| Request { negotiating, ..request });
             self.executing = self.executing.take().or(first);
         }
+    }
+
+    /// The client will send no more, and QEMU takes it for gone; what waits in QEMU goes to the
+    /// next.
+    pub fn half_close(&mut self, id: ConnectionId) {
+        let waits = self.connections.get_mut(&id).map(|connection| &mut connection.pending);
+        self.pending = waits.map(std::mem::take).unwrap_or_default();
+        self.disconnect(id, false);
     }
 
     /// Serves the next client, or greets the one that is served. True if it did.
@@ -132,13 +164,22 @@ impl Wire {
                     }
                     connection.output.extend(stale);
                 }
+                connection.output.append(&mut self.pending);
                 self.unread.clear();
                 let early = threaded && self.negotiated_before && chance.one_in(odds.early_event);
-                connection.stage =
-                    Stage::Early(if early { 1 + chance.below(EARLY_STEPS_MAX) } else { 0 });
+                connection.stage = if early {
+                    let amid = chance.one_in(2);
+                    Stage::Early {
+                        steps: 1 + chance.below(EARLY_STEPS_MAX),
+                        first: if amid { chance.below(EARLY_EVENTS_MAX) } else { 0 },
+                        events: 1 + chance.below(if amid { 2 } else { EARLY_EVENTS_MAX }),
+                    }
+                } else {
+                    Stage::Early { steps: 0, first: 0, events: 0 }
+                };
             }
-            Stage::Early(0) => {
-                connection.write(&greeting(version));
+            Stage::Early { steps: 0, .. } => {
+                connection.write(&format(self.pretty, &greeting(version)));
                 if threaded_inf(version, self.made) && chance.one_in(odds.inf) {
                     connection.write("{\"return\": {}, \"id\": inf}");
                     self.counts.add(counts::INF);
@@ -152,8 +193,8 @@ impl Wire {
                 let threaded = version.has_monitor_thread() && self.negotiated_before;
                 connection.straggler = threaded && chance.one_in(odds.straggler);
             }
-            Stage::Early(steps) => {
-                connection.stage = Stage::Early(steps - 1);
+            Stage::Early { ref mut steps, .. } => {
+                *steps -= 1;
                 // Nothing was done: what else is ready goes on.
                 return false;
             }
@@ -165,7 +206,7 @@ impl Wire {
     /// The client that is served is not greeted yet and gets events already.
     pub fn is_early(&self) -> bool {
         let first = self.line.front().and_then(|id| self.connections.get(id));
-        first.is_some_and(|connection| matches!(connection.stage, Stage::Early(_)))
+        first.is_some_and(|connection| matches!(connection.stage, Stage::Early { .. }))
     }
 
     /// The next command of the client that is served.
@@ -175,7 +216,6 @@ impl Wire {
         }
         let id = *self.line.front()?;
         let connection = self.connections.get_mut(&id)?;
-        connection.read(id);
         let negotiating = connection.stage == Stage::Negotiating;
         if !negotiating && connection.stage != Stage::Ready {
             return None;
@@ -186,55 +226,82 @@ impl Wire {
     }
 
     /// There is a command for `next_request`.
-    pub fn has_request(&mut self) -> bool {
+    pub fn has_request(&self) -> bool {
         if self.executing.is_some() {
             return true;
         }
         let Some(id) = self.line.front().copied() else { return false };
-        let Some(connection) = self.connections.get_mut(&id) else { return false };
-        connection.read(id);
+        let Some(connection) = self.connections.get(&id) else { return false };
         let greeted = matches!(connection.stage, Stage::Negotiating | Stage::Ready);
         greeted && !connection.requests.is_empty()
     }
 
+    /// An out-of-band command overtakes the others of its client.
+    pub fn next_out_of_band(&mut self) -> Option<Request> {
+        let connection = self.connections.get_mut(self.line.front()?)?;
+        let overtakes =
+            |request: &Request| request.command.as_ref().is_ok_and(|command| command.out_of_band);
+        if !connection.out_of_band {
+            return None;
+        }
+        connection.requests.remove(connection.requests.iter().position(overtakes)?)
+    }
+
     /// From here on the client gets events.
-    pub fn negotiated(&mut self, id: ConnectionId) {
+    pub fn negotiated(&mut self, id: ConnectionId, out_of_band: bool) {
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.stage = Stage::Ready;
+            connection.out_of_band = out_of_band;
         }
+    }
+
+    /// Such commands are known on this connection.
+    pub fn takes_out_of_band(&self, id: ConnectionId) -> bool {
+        self.connections.get(&id).is_some_and(|connection| connection.out_of_band)
     }
 
     /// An event: for the client that is served, if it has negotiated, or the one before it had when
     /// QEMU looked. Says to whom it went.
     pub fn say(&mut self, line: &str) -> Option<ConnectionId> {
-        self.last_line = line.into();
+        let line = format(self.pretty, line);
+        self.last_line.clone_from(&line);
         let id = *self.line.front()?;
         let connection = self.connections.get_mut(&id)?;
-        match connection.stage {
+        match &mut connection.stage {
             Stage::Ready => {}
-            Stage::Early(steps) if steps > 0 => self.counts.add(counts::EARLY_EVENT),
+            Stage::Early { first, .. } if *first > 0 => {
+                *first -= 1;
+                return None;
+            }
+            Stage::Early { steps, events, .. } if *steps > 0 && *events > 0 => {
+                *events -= 1;
+                self.counts.add(counts::EARLY_EVENT);
+            }
             Stage::Negotiating if std::mem::take(&mut connection.straggler) => {
                 self.counts.add(counts::STRAGGLER);
             }
             _ => return None,
         }
-        connection.write(line);
+        connection.write(&line);
+        connection.fill(self.socket_bytes);
         Some(id)
     }
 
     /// A reply: for whoever is served now. A QEMU without a monitor thread drops it when the one
     /// who asked has left.
     pub fn reply(&mut self, asker: ConnectionId, line: &str, version: Version) {
+        let line = format(self.pretty, line);
         let Some(id) = self.line.front().copied() else { return };
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let greeted = matches!(connection.stage, Stage::Negotiating | Stage::Ready);
         if id == asker || (version.has_monitor_thread() && greeted) {
-            connection.write(line);
+            connection.write(&line);
+            connection.fill(self.socket_bytes);
             if id != asker {
                 self.counts.add(counts::OTHERS_REPLY);
             }
         }
-        self.last_line = line.into();
+        self.last_line = line;
     }
 
     /// The process is gone: who waited is let go, and with `cut` the unread tail is lost from
@@ -247,7 +314,7 @@ impl Wire {
             }
             connection.output.truncate(length);
             connection.stage = Stage::Ended;
-            connection.input.clear();
+            connection.pending.clear();
             connection.requests.clear();
         }
         self.line.clear();
@@ -266,8 +333,10 @@ impl Wire {
 impl Connection {
     fn new() -> Self {
         Self {
-            input: Vec::new(),
+            input: Input::default(),
             output: Vec::new(),
+            pending: Vec::new(),
+            out_of_band: false,
             requests: VecDeque::new(),
             stage: Stage::Waiting,
             straggler: false,
@@ -275,46 +344,56 @@ impl Connection {
     }
 
     fn write(&mut self, line: &str) {
-        self.output.extend_from_slice(line.as_bytes());
-        self.output.extend_from_slice(b"\r\n");
+        let output = if self.pending.is_empty() { &mut self.output } else { &mut self.pending };
+        output.extend_from_slice(line.as_bytes());
+        output.extend_from_slice(b"\r\n");
     }
 
-    /// Turns what came into requests: by nesting, for there need be no line ends.
-    fn read(&mut self, id: ConnectionId) {
-        let (mut depth, mut quoted, mut escaped) = (0_usize, false, false);
-        let (mut begin, mut used) = (0, 0);
-        for (at, byte) in self.input.iter().enumerate() {
-            match byte {
-                _ if escaped => escaped = false,
-                b'\\' if quoted => escaped = true,
-                b'"' if depth > 0 => quoted = !quoted,
-                b'{' if !quoted => {
-                    begin = if depth == 0 { at } else { begin };
-                    depth += 1;
-                }
-                b'}' if !quoted && depth > 0 => {
-                    depth -= 1;
-                    if depth == 0 {
-                        self.requests.push_back(request(id, &self.input[begin..=at]));
-                        used = at + 1;
-                    }
-                }
-                // What stands between objects is passed over, as QEMU does with blanks.
-                _ => {}
-            }
-        }
-        self.input.drain(..used);
+    /// The socket holds so much, and the rest waits.
+    fn fill(&mut self, socket_bytes: Option<usize>) {
+        let Some(bytes) = socket_bytes else { return };
+        self.output.append(&mut self.pending);
+        self.pending = self.output.split_off(bytes.min(self.output.len()));
     }
 }
 
-fn request(connection: ConnectionId, text: &[u8]) -> Request {
-    let value = serde_json::from_slice(text).unwrap_or(Value::Null);
-    Request {
-        connection,
-        id: value.get("id").cloned(),
-        command: value["execute"].as_str().map(Into::into),
-        arguments: value["arguments"].as_object().cloned().unwrap_or_default(),
-        negotiating: false,
+fn format(as_pretty: bool, line: &str) -> String {
+    if as_pretty { pretty(line) } else { line.into() }
+}
+
+fn request(connection: ConnectionId, read: Read) -> Request {
+    let (mut value, infinite) = match read {
+        Read::Value { value, infinite } => (value, infinite),
+        Read::Error(text) => {
+            return Request { connection, id: None, command: Err(text), negotiating: false };
+        }
+    };
+    let id = value.as_object_mut().and_then(|members| members.remove("id"));
+    let id = id.map(|id| if infinite && id.is_null() { "inf".into() } else { encode(&id) });
+    Request { connection, id, command: command(value), negotiating: false }
+}
+
+/// A command, or what is wrong with it.
+fn command(value: Value) -> Result<Command, String> {
+    let Value::Object(mut members) = value else {
+        return Err("QMP input must be a JSON object".into());
+    };
+    let wrong = |name: &str, what: &str| format!("QMP input member '{name}' {what}");
+    let out_of_band = members.contains_key("exec-oob");
+    let word = if out_of_band { "exec-oob" } else { "execute" };
+    let name = match members.remove(word) {
+        Some(Value::String(name)) => name,
+        Some(_) => return Err(wrong(word, "must be a string")),
+        None => return Err("QMP input lacks member 'execute'".into()),
+    };
+    let arguments = match members.remove("arguments") {
+        Some(Value::Object(arguments)) => arguments,
+        Some(_) => return Err(wrong("arguments", "must be an object")),
+        None => Map::new(),
+    };
+    match members.keys().next() {
+        Some(other) => Err(wrong(other, "is unexpected")),
+        None => Ok(Command { name, arguments, out_of_band }),
     }
 }
 
@@ -346,3 +425,4 @@ fn greeting(version: Version) -> String {
 /// A Linux backlog of 1 holds two.
 const WAITING_MAX: usize = 2;
 const EARLY_STEPS_MAX: u64 = 64;
+const EARLY_EVENTS_MAX: u64 = 8;
