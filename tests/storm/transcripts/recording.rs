@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs, mem,
+    fs,
     path::PathBuf,
 };
 
@@ -175,7 +175,7 @@ impl Recording {
         }
         let messages = |mut stream| take_messages(&mut stream);
         let value = |message: Vec<u8>| serde_json::from_slice(&message).ok();
-        mem::take(&mut streams).into_values().flat_map(messages).filter_map(value)
+        streams.into_values().flat_map(messages).filter_map(value)
     }
 }
 
