@@ -26,6 +26,8 @@ with_both_hosts! {
 
 /// How many bytes the quick form draws.
 const DRAWN: usize = 100;
+/// How many may fail of themselves in one conversation.
+const QEMUS_MAX: usize = 3;
 
 /// What is said in a conversation. It leaves the disks as they were, so that they serve for ever.
 #[derive(Debug)]
@@ -141,16 +143,24 @@ impl Table {
     }
 
     /// Holds one conversation as `try_converse` does, and with a new QEMU once more when this one
-    /// has stopped listening.
+    /// has failed.
     fn converse(&mut self, script: &Script, cuts: &[Cut], tally: &mut Tally) -> Passed {
-        loop {
+        for _ in 0..QEMUS_MAX {
             let held = AssertUnwindSafe(|| self.try_converse(script, cuts, tally));
             match panic::catch_unwind(held) {
                 Ok(passed) => return passed,
-                Err(_) if self.is_deaf() => *self = Self::begin(self.host),
+                Err(_) if self.is_dead() || self.is_deaf() => *self = Self::begin(self.host),
                 Err(failure) => panic::resume_unwind(failure),
             }
         }
+        panic!("{QEMUS_MAX} QEMUs have failed in a {} with {cuts:?}", script.name);
+    }
+
+    /// QEMU has ended by itself: the storage daemon of 10.0.2 crashed, within GLib, in one of some
+    /// 60,000 connections that were cut.
+    fn is_dead(&mut self) -> bool {
+        let ended = self.machine.ended();
+        ended.inspect(|status| println!("{:?} has ended by itself: {status}", self.host)).is_some()
     }
 
     /// QEMU 5.2 may close a connection before it has greeted, and then never greets anybody again:
