@@ -152,12 +152,13 @@ impl Jobs {
             }
         }
         job.awaited &= !sure;
-        // Of one that is first heard of when it has concluded the end was before that.
-        if !job.is_unheard() || event.status != Status::Concluded {
+        // Of one that has concluded, and whose end was not heard, the end was before that.
+        let unheard_end = job.held.is_none() && !matches!(job.stage, Stage::Ended { .. });
+        if event.status == Status::Concluded && unheard_end {
+            job.over_by = event.timestamp;
+        } else {
             job.last_heard = event.timestamp.or(job.last_heard);
             job.only_listed = false;
-        } else {
-            job.over_by = event.timestamp;
         }
         Some(number)
     }

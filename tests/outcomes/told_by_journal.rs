@@ -48,6 +48,30 @@ fn a_job_that_had_concluded_when_it_was_first_heard_of_has_no_later_end() {
     assert_eq!(world.ends(), ["end 1 theirs lost Gone inferred for [1]"]);
 }
 
+/// The first word after the gap was that it has concluded, and the list does not have it any more.
+#[test]
+fn the_end_of_a_job_that_has_concluded_unheard_was_before_that() {
+    let mut world = journaled();
+    world.watches(1, "drive0", &[]);
+    world.drops();
+    world.later(6);
+    world.connects(ONE);
+    world.status("drive0", "created");
+    world.status("drive0", "running");
+    let ran = world.now.wall;
+    let end = r#"{"device": "drive0", "type": "stream", "len": 8, "offset": 8, "speed": 0}"#;
+    let line = world.line("BLOCK_JOB_COMPLETED", end);
+    world.status("drive0", "concluded");
+    let over = world.now.wall;
+    world.greets();
+    world.agrees();
+    world.reconciles("", "");
+    let wanted = world.requests.pop().unwrap().wanted.pop().unwrap();
+    assert_eq!((wanted.since, wanted.until), (Some(ran), Some(over)));
+    world.finds(found(1, &[line]));
+    assert_eq!(world.ends(), ["end 1 drive0 succeeded recovered for [1]"]);
+}
+
 /// Its end was missed and its `null` heard; by the time of the answer the journal has been emptied
 /// and holds but the next one of its id.
 #[test]

@@ -175,10 +175,10 @@ impl Wire {
                         events: 1 + chance.below(if amid { 2 } else { EARLY_EVENTS_MAX }),
                     }
                 } else {
-                    Stage::Early { steps: 0, first: 0, events: 0 }
+                    Stage::Early { steps: 0, first: 0, events: 1 }
                 };
             }
-            Stage::Early { steps: 0, .. } => {
+            Stage::Early { steps: 0, events, .. } => {
                 connection.write(&format(self.pretty, &greeting(version)));
                 if threaded_inf(version, self.made) && chance.one_in(odds.inf) {
                     connection.write("{\"return\": {}, \"id\": inf}");
@@ -191,7 +191,8 @@ impl Wire {
                 }
                 connection.stage = if deaf { Stage::Deaf } else { Stage::Negotiating };
                 let threaded = version.has_monitor_thread() && self.negotiated_before;
-                connection.straggler = threaded && chance.one_in(odds.straggler);
+                // Behind the last one that was told there is no other.
+                connection.straggler = threaded && chance.one_in(odds.straggler) && events > 0;
             }
             Stage::Early { ref mut steps, .. } => {
                 *steps -= 1;
