@@ -74,6 +74,7 @@ impl Jobs {
         self.recovered += i64::from(event.origin == Origin::Recovered);
         let lost = event.kind == Kind::Lost;
         job.outcome = event.outcome;
+        job.len = event.len.or(job.len);
         let gone = job.status == Status::Null;
         job.stage = Stage::Ended { acknowledged: false, lost };
         job.inquiry = Inquiry::None;

@@ -83,11 +83,16 @@ impl Job {
                 Outcome::Succeeded => failed,
                 Outcome::Failed | Outcome::Cancelled => !failed && version.lists_errors(),
             };
+        // What a block job's end has said of its length holds as long as QEMU keeps the job.
+        let lens = self.len.filter(|_| self.is_block()).zip(listed.len);
+        let has_other_len = listed.status == Status::Concluded
+            && self.outcome != Outcome::Unknown
+            && lens.is_some_and(|(known, listed)| known != listed);
         let kept = self.stays.zip(listed.auto_dismiss.map(|auto| !auto));
         let differs = self.has_type_but(listed.type_name.as_deref())
             || kept.is_some_and(|(known, listed)| known != listed);
         let is_younger = self.awaited && self.is_beyond(listed.status);
-        !self.once && (differs || ended_otherwise || is_younger)
+        !self.once && (differs || ended_otherwise || has_other_len || is_younger)
     }
 
     /// The incarnation that followed this one under the same id, unnoticed.

@@ -327,7 +327,10 @@ fn a_job_that_has_ended_is_not_one_that_ended_otherwise() {
     let again = ["send job-dismiss,{id:drive0}"];
     assert_eq!(listed(None, r#""type": "stream""#), again);
     assert_eq!(listed(Some("EIO"), r#""type": "stream", "error": "EIO""#), again);
+    assert_eq!(listed(None, r#""type": "stream", "total-progress": 8"#), again);
     assert_eq!(listed(None, r#""type": "create""#), ["end 2 drive0 succeeded recovered"]);
+    let longer = r#""type": "stream", "total-progress": 9"#;
+    assert_eq!(listed(None, longer), ["end 2 drive0 succeeded recovered"]);
     let failed = ["end 2 drive0 failed \"EIO\" recovered"];
     assert_eq!(listed(None, r#""type": "stream", "error": "EIO""#), failed);
     let succeeded = ["end 2 drive0 succeeded recovered"];
