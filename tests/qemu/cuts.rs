@@ -229,9 +229,13 @@ impl Table {
             assert_eq!(length, cut.after, "{what}");
         } else if first.to_library.is_empty() && self.machine.qmp().version() < (6, 0) {
             // It was closed unasked.
+        } else if first.text().contains("negotiation is already complete") {
+            // QEMU was executing the former client's `qmp_capabilities` as that left, and took it
+            // for this one's. The library began anew.
         } else {
             assert!(length < cut.after, "{what}: {length} bytes have passed uncut");
-            assert_eq!(passed.len(), 1, "{what}: it ended at {length} bytes");
+            let said = first.text();
+            assert_eq!(passed.len(), 1, "{what}: it ended at {length} bytes, unasked:\n{said}");
             let holds = |bytes: &[u8], word: &str| String::from_utf8_lossy(bytes).contains(word);
             assert!(holds(&first.to_qemu, "job-dismiss"), "{what}: it was not held to its end");
             assert!(holds(&first.to_library, "concluded"), "{what}: it was not held to its end");

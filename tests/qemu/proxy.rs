@@ -47,6 +47,13 @@ impl Passed {
         }
     }
 
+    /// For whoever reads what went wrong.
+    pub fn text(&self) -> String {
+        let [library, qemu] =
+            [&self.to_library, &self.to_qemu].map(|bytes| String::from_utf8_lossy(bytes));
+        format!("QEMU said {library}\nand was told {qemu}")
+    }
+
     /// Where a message ends and the next may begin, counted in bytes.
     pub fn borders(&self, direction: Direction) -> Vec<usize> {
         let (mut depth, mut quoted, mut escaped) = (0_usize, false, false);
