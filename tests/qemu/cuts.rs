@@ -156,7 +156,7 @@ impl Table {
         panic!("{QEMUS_MAX} QEMUs have failed in a {} with {cuts:?}", script.name);
     }
 
-    /// QEMU has ended by itself: the storage daemon of 10.0.2 crashed, within glib, in one of some
+    /// QEMU has ended by itself: the storage daemon of 7.2.22 crashed, within glib, in one of some
     /// 60,000 connections that were cut.
     fn is_dead(&mut self) -> bool {
         let ended = self.machine.ended();
