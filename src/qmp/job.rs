@@ -75,8 +75,8 @@ pub struct Job {
     /// The same when the earliest gap began that the journal has not closed, and whether it lived
     /// then, for certain.
     pub gap: Option<(Timestamp, bool)>,
-    /// When its process was found to have ended, QEMU was heard to forget it, or it was first heard
-    /// of and had concluded: what happens later is another job's.
+    /// When its process was found to have ended, or it was heard to have concluded or to be
+    /// forgotten, with its end unheard: what happens later is another job's.
     pub over_by: Option<Timestamp>,
     pub len: Option<i64>,
     pub offset: Option<i64>,

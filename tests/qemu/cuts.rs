@@ -224,17 +224,17 @@ impl Table {
     /// may be on their way when the monitor is closed.
     fn was_cut(&mut self, cut: Cut, passed: &[Passed], what: &str) -> bool {
         let first = &passed[0];
+        let said = first.text();
         let length = first.towards(cut.direction).len();
         if first.was_cut {
             assert_eq!(length, cut.after, "{what}");
         } else if first.to_library.is_empty() && self.machine.qmp().version() < (6, 0) {
             // It was closed unasked.
-        } else if first.text().contains("negotiation is already complete") {
+        } else if said.contains("negotiation is already complete") {
             // QEMU was executing the former client's `qmp_capabilities` as that left, and took it
             // for this one's. The library began anew.
         } else {
             assert!(length < cut.after, "{what}: {length} bytes have passed uncut");
-            let said = first.text();
             assert_eq!(passed.len(), 1, "{what}: it ended at {length} bytes, unasked:\n{said}");
             let holds = |bytes: &[u8], word: &str| String::from_utf8_lossy(bytes).contains(word);
             assert!(holds(&first.to_qemu, "job-dismiss"), "{what}: it was not held to its end");

@@ -78,12 +78,11 @@ fn the_fake_says_what_real_qemus_said_in_the_same_order() {
 /// What the fake says, and whether races had to be settled. Chance is drawn anew until they are
 /// settled as they were in the recording: for all of it, or else stage by stage.
 fn play(recording: &Recording, monitor: &[i64]) -> (Said, bool) {
-    let commands = recording.commands();
     let whole = recording.lines.len();
     let expected = recording.said(monitor, whole);
     let mut said = Said::new();
     for (stages, seeds) in [(vec![whole], FEW_SEEDS), (recording.stages(), SEEDS)] {
-        let mut player = Player::new(recording, monitor, &commands);
+        let mut player = Player::new(recording, monitor);
         let (mut begin, mut races) = (0, false);
         for end in stages {
             let lines = &recording.lines[begin..end];

@@ -164,7 +164,8 @@ impl Wire {
                     }
                     connection.output.extend(stale);
                 }
-                connection.output.append(&mut self.pending);
+                connection.pending.append(&mut self.pending);
+                connection.fill(self.socket_bytes);
                 self.unread.clear();
                 let early = threaded && self.negotiated_before && chance.one_in(odds.early_event);
                 connection.stage = if early {
@@ -179,9 +180,9 @@ impl Wire {
                 };
             }
             Stage::Early { steps: 0, events, .. } => {
-                connection.write(&format(self.pretty, &greeting(version)));
+                connection.write(&format(self.pretty, &greeting(version)), self.socket_bytes);
                 if threaded_inf(version, self.made) && chance.one_in(odds.inf) {
-                    connection.write("{\"return\": {}, \"id\": inf}");
+                    connection.write("{\"return\": {}, \"id\": inf}", self.socket_bytes);
                     self.counts.add(counts::INF);
                 }
                 let races = version.has_monitor_thread() && !version.from(6, 0) && self.made == 1;
@@ -283,8 +284,7 @@ impl Wire {
             }
             _ => return None,
         }
-        connection.write(&line);
-        connection.fill(self.socket_bytes);
+        connection.write(&line, self.socket_bytes);
         Some(id)
     }
 
@@ -296,8 +296,7 @@ impl Wire {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let greeted = matches!(connection.stage, Stage::Negotiating | Stage::Ready);
         if id == asker || (version.has_monitor_thread() && greeted) {
-            connection.write(&line);
-            connection.fill(self.socket_bytes);
+            connection.write(&line, self.socket_bytes);
             if id != asker {
                 self.counts.add(counts::OTHERS_REPLY);
             }
@@ -344,17 +343,16 @@ impl Connection {
         }
     }
 
-    fn write(&mut self, line: &str) {
-        let output = if self.pending.is_empty() { &mut self.output } else { &mut self.pending };
-        output.extend_from_slice(line.as_bytes());
-        output.extend_from_slice(b"\r\n");
+    fn write(&mut self, line: &str, socket_bytes: Option<usize>) {
+        self.pending.extend_from_slice(line.as_bytes());
+        self.pending.extend_from_slice(b"\r\n");
+        self.fill(socket_bytes);
     }
 
     /// The socket holds so much, and the rest waits.
     fn fill(&mut self, socket_bytes: Option<usize>) {
-        let Some(bytes) = socket_bytes else { return };
-        self.output.append(&mut self.pending);
-        self.pending = self.output.split_off(bytes.min(self.output.len()));
+        let room = socket_bytes.map_or(usize::MAX, |bytes| bytes.saturating_sub(self.output.len()));
+        self.output.extend(self.pending.drain(..room.min(self.pending.len())));
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use memchr::memmem::find;
+
 use super::{
     listener::Listener,
     recording::{Line, Recording, START_US, Said, objects},
@@ -16,7 +18,6 @@ use crate::{
 pub struct Player<'a> {
     recording: &'a Recording,
     monitor: &'a [i64],
-    commands: &'a BTreeMap<String, String>,
     qemu: Qemu,
     now_us: u64,
     listeners: BTreeMap<i64, Listener>,
@@ -42,18 +43,13 @@ enum Lag {
 }
 
 impl<'a> Player<'a> {
-    pub fn new(
-        recording: &'a Recording,
-        monitor: &'a [i64],
-        commands: &'a BTreeMap<String, String>,
-    ) -> Self {
+    pub fn new(recording: &'a Recording, monitor: &'a [i64]) -> Self {
         let (odds, chance) = (Odds::default(), Chance::new(0));
         let mut qemu = Qemu::new(recording.kind, recording.version, odds, chance.clone());
         scene::lay_out(recording, &mut qemu);
         Self {
             recording,
             monitor,
-            commands,
             qemu,
             now_us: START_US,
             listeners: BTreeMap::new(),
@@ -163,7 +159,7 @@ impl<'a> Player<'a> {
             }
             "silent" => _ = self.silent.insert(client),
             "recv" => _ = self.silent.remove(&client),
-            "note" if line.bytes.windows(7).any(|word| word == b"SHUT_WR") => {
+            "note" if find(&line.bytes, b"SHUT_WR").is_some() => {
                 if let Some(connection) = self.connections.remove(&client) {
                     self.qemu.half_close(connection);
                 }
@@ -191,7 +187,7 @@ impl<'a> Player<'a> {
         for (client, connection) in &self.connections {
             if !self.silent.contains(client) {
                 let bytes = self.qemu.take_output(*connection);
-                self.listeners.entry(*client).or_default().hear(&bytes, self.commands);
+                self.listeners.entry(*client).or_default().hear(&bytes, &self.recording.commands);
             }
         }
     }

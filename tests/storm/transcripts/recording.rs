@@ -20,6 +20,8 @@ pub struct Recording {
     pub kind: Kind,
     pub version: Version,
     pub lines: Vec<Line>,
+    /// By its id: which command a reply is for.
+    pub commands: BTreeMap<String, String>,
 }
 
 #[derive(Clone, Debug)]
@@ -65,9 +67,17 @@ impl Recording {
             let bytes = raw.chars().filter_map(|c| u8::try_from(u32::from(c)).ok()).collect();
             Line { what, bytes, connection, at_us }
         });
-        let mut recording =
-            Self { scenario: scenario.into(), kind, version, lines: lines.collect() };
+        let mut recording = Self {
+            scenario: scenario.into(),
+            kind,
+            version,
+            lines: lines.collect(),
+            commands: BTreeMap::new(),
+        };
         recording.add_unseen();
+        let name = |command: &Value| command["execute"].as_str().unwrap_or("?").to_string();
+        let sent = recording.sent().map(|command| (command["id"].to_string(), name(&command)));
+        recording.commands = sent.collect();
         recording
     }
 
@@ -115,14 +125,13 @@ impl Recording {
     /// What the real QEMU said, up to this line.
     pub fn said(&self, monitor: &[i64], lines: usize) -> Said {
         let mut listeners: BTreeMap<i64, Listener> = BTreeMap::new();
-        let commands = self.commands();
         let lines = self.lines[..lines].iter();
         for line in lines.filter(|line| monitor.contains(&line.connection)) {
             match line.what.as_str() {
                 "connect" => _ = listeners.entry(line.connection).or_default(),
                 "send" => listeners.entry(line.connection).or_default().sent(),
                 "recv" => {
-                    listeners.entry(line.connection).or_default().hear(&line.bytes, &commands);
+                    listeners.entry(line.connection).or_default().hear(&line.bytes, &self.commands);
                 }
                 _ => {}
             }
@@ -156,12 +165,6 @@ impl Recording {
             matches!(line.what.as_str(), "eof" | "reset") || told
         };
         !self.lines.iter().any(|line| line.connection == client && ends(line))
-    }
-
-    /// By its id: which command a reply is for.
-    pub fn commands(&self) -> BTreeMap<String, String> {
-        let name = |command: &Value| command["execute"].as_str().unwrap_or("?").to_string();
-        self.sent().map(|command| (command["id"].to_string(), name(&command))).collect()
     }
 
     pub fn sent(&self) -> impl Iterator<Item = Value> + '_ {
